@@ -1,0 +1,7 @@
+#include "addon.h"
+
+namespace netquic {
+
+void init_aead(napi_env, napi_value) {}
+
+}  // namespace netquic

@@ -1,0 +1,19 @@
+{
+  "targets": [
+    {
+      "target_name": "netquic",
+      "sources": [
+        "addon/module.cc",
+        "addon/udp_batch.cc",
+        "addon/aead_batch.cc",
+        "addon/tls_openssl.cc",
+        "addon/tls_gnutls.cc",
+        "addon/x509.cc"
+      ],
+      "defines": ["NAPI_VERSION=8"],
+      "cflags_cc": ["-std=c++17", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-exceptions"],
+      "ldflags": ["-Wl,-z,relro,-z,now"],
+      "libraries": ["-ldl"]
+    }
+  ]
+}

@@ -1,0 +1,112 @@
+/**
+ * Packet protection and key derivation, as the engine sees them (RFC 9001 §5). The implementations are libraries
+ * (OpenSSL in the addon, node:crypto in the portable twin); keys live behind slot numbers and never come back.
+ *
+ * Invariant that every implementation owns: under one key slot, packet numbers given to `seal` strictly increase.
+ * A row that would break this, or that points outside its buffer, is refused and nothing of it is written.
+ */
+
+export const AEAD_AES_128_GCM = 1;
+export const AEAD_AES_256_GCM = 2;
+export const AEAD_CHACHA20_POLY1305 = 3;
+export const AEAD_AES_128_CCM = 4;
+export type AeadId =
+  | typeof AEAD_AES_128_GCM
+  | typeof AEAD_AES_256_GCM
+  | typeof AEAD_CHACHA20_POLY1305
+  | typeof AEAD_AES_128_CCM;
+
+export const HASH_SHA256 = 1;
+export const HASH_SHA384 = 2;
+export type HashId = typeof HASH_SHA256 | typeof HASH_SHA384;
+
+/** Length of the authentication tag of every AEAD above, in bytes. */
+export const TAG_BYTES = 16;
+/** Length of the sample that header protection reads, in bytes (RFC 9001 §5.4.2). */
+export const SAMPLE_BYTES = 16;
+
+/** Key length in bytes by AEAD. */
+export function aeadKeyBytes(aead: AeadId): number {
+  return aead === AEAD_AES_128_GCM || aead === AEAD_AES_128_CCM ? 16 : 32;
+}
+
+/** The hash that the cipher suite of this AEAD uses for HKDF. */
+export function aeadHash(aead: AeadId): HashId {
+  return aead === AEAD_AES_256_GCM ? HASH_SHA384 : HASH_SHA256;
+}
+
+/** Columns of one row of a {@link SealBatch}. Offsets are into `buf`. */
+export const SEAL_OFF = 0; // first byte of the packet
+export const SEAL_PN_OFF = 1; // first byte of the packet number
+export const SEAL_PN_LEN = 2; // 1..4; the plaintext starts at SEAL_PN_OFF + SEAL_PN_LEN
+export const SEAL_END = 3; // end of the plaintext; the tag is written to [SEAL_END, SEAL_END + 16)
+export const SEAL_KEY = 4; // slot from newKey
+export const SEAL_HP = 5; // slot from newHeaderKey
+export const SEAL_PN_LO = 6; // full packet number, low 32 bits (as int32)
+export const SEAL_PN_HI = 7; // and high 32 bits
+export const SEAL_COLS = 8;
+
+export interface SealBatch {
+  readonly buf: Uint8Array;
+  readonly rows: Int32Array;
+  /** Rows in use. */
+  count: number;
+}
+
+/** Columns of one row of an {@link OpenBatch}. */
+export const OPEN_OFF = 0; // first byte of the packet
+export const OPEN_PN_OFF = 1; // first byte of the packet number field
+export const OPEN_END = 2; // end of the packet, tag included
+export const OPEN_KEY = 3; // slot from newKey; set before `open`
+export const OPEN_HP = 4; // slot from newHeaderKey; set before `unmask`
+export const OPEN_PN_LEN = 5; // written by `unmask`: 1..4
+export const OPEN_PN_LO = 6; // `unmask` writes the truncated packet number; before `open`: the full one, low 32 bits
+export const OPEN_PN_HI = 7; // before `open`: high 32 bits
+export const OPEN_STATUS = 8; // written by `open` (and by `unmask` for a row it refuses)
+export const OPEN_COLS = 10;
+
+export const OPEN_OK = 1;
+/** The tag does not match. */
+export const OPEN_FORGED = 0;
+/** The row points outside the buffer or at a free slot, or is too short to hold a sample. */
+export const OPEN_INVALID = -1;
+
+export interface OpenBatch {
+  readonly buf: Uint8Array;
+  readonly rows: Int32Array;
+  count: number;
+}
+
+export interface AeadPort {
+  /** For people: `openssl-evp`, `node:crypto`. */
+  readonly name: string;
+  /** Whether packets can be protected with this AEAD here. */
+  supports(aead: AeadId): boolean;
+
+  /** RFC 5869 §2.2. */
+  hkdfExtract(hash: HashId, salt: Uint8Array, ikm: Uint8Array): Uint8Array;
+  /** RFC 5869 §2.3; `lengthBytes` <= 255 times the hash length. */
+  hkdfExpand(hash: HashId, prk: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array;
+
+  /** Installs a packet key with its IV and returns the slot; slots are small integers, reused after `freeKey`. */
+  newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number;
+  /** Forgets the key and overwrites it. Freeing a free slot is an error of ours and throws. */
+  freeKey(slot: number): void;
+  /** Installs a header protection key; its own slot space, because it outlives key updates (RFC 9001 §6.1). */
+  newHeaderKey(aead: AeadId, key: Uint8Array): number;
+  freeHeaderKey(slot: number): void;
+
+  /** Protects rows [0, count) in place, header masks included. Returns how many were sealed: less than `count` means
+   *  that the row at that index was refused, and the batch stops there. */
+  seal(batch: SealBatch): number;
+  /** Removes header protection of rows [0, count) in place; fills OPEN_PN_LEN and OPEN_PN_LO. */
+  unmask(batch: OpenBatch): void;
+  /** Decrypts rows [0, count) in place, each from the end of its packet number to OPEN_END - 16; fills OPEN_STATUS.
+   *  A row whose status `unmask` already set to OPEN_INVALID is skipped. The tag bytes stay as received. */
+  open(batch: OpenBatch): void;
+
+  /** One AEAD operation with a raw key, for Retry integrity tags and tokens: returns ciphertext and tag. */
+  sealOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;
+  /** The plaintext, or null when the tag does not match. */
+  openOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+}

@@ -1,0 +1,130 @@
+/**
+ * TLS 1.3 for QUIC as message passing (RFC 9001 §4): `put` bytes of a CRYPTO stream, `take` results, now or later.
+ * Nothing is called back from inside `put`, so that a provider may live in another thread or process; when results
+ * come later, the session calls `onResults` once and the owner drains.
+ *
+ * The engine's framer screens what goes in (message types by level and role) and parses transport parameters itself;
+ * the provider carries them as opaque bytes.
+ */
+
+import type { AeadId } from "./aead.js";
+
+export const LEVEL_INITIAL = 0;
+export const LEVEL_EARLY = 1;
+export const LEVEL_HANDSHAKE = 2;
+export const LEVEL_APP = 3;
+export type Level = typeof LEVEL_INITIAL | typeof LEVEL_EARLY | typeof LEVEL_HANDSHAKE | typeof LEVEL_APP;
+export const LEVELS = 4;
+
+/** One thing that TLS produced, in the order in which it produced them. */
+export type TlsResult =
+  /** CRYPTO bytes to send at `level` (INITIAL, HANDSHAKE or APP). */
+  | { kind: "send"; level: Level; bytes: Uint8Array }
+  /** A traffic secret (RFC 9001 §5.1). `direction` is as seen from this side. */
+  | { kind: "secret"; level: Level; direction: "read" | "write"; aead: AeadId; secret: Uint8Array }
+  /** The peer's quic_transport_parameters extension, body only. May come again after HelloRetryRequest. */
+  | { kind: "peer-params"; bytes: Uint8Array }
+  /** The handshake is complete here (RFC 9001 §4.1.1). */
+  | { kind: "done"; info: TlsInfo }
+  /** Client: a session to resume with, opaque to all but the same provider. */
+  | { kind: "ticket"; bytes: Uint8Array }
+  /** One line in NSS key log format, without newline; only when asked for. */
+  | { kind: "keylog"; line: string }
+  /** TLS failed; nothing follows. `alert` is the TLS alert number (RFC 8446 §6). */
+  | { kind: "alert"; alert: number; message: string };
+
+export interface TlsInfo {
+  /** Negotiated ALPN protocol, "" for none. */
+  alpn: string;
+  /** SNI: what the client asked for; "" when it sent none. */
+  serverName: string;
+  /** IANA cipher suite name, e.g. TLS_AES_128_GCM_SHA256. */
+  cipher: string;
+  /** Key exchange group as the library names it, "" when unknown. */
+  group: string;
+  resumed: boolean;
+  earlyDataAccepted: boolean;
+  /** Peer's certificate chain, DER, leaf first; empty when none was sent (or the session was resumed). */
+  peerCertificates: Uint8Array[];
+  /** "" = verified; else why not (with verify "report" only), e.g. `DEPTH_ZERO_SELF_SIGNED_CERT`. */
+  verifyError: string;
+}
+
+/** A certificate chain with its key, PEM text. */
+export interface TlsIdentity {
+  cert: string;
+  key: string;
+}
+
+/** What client and server share. */
+interface TlsCommonConfig {
+  /** ALPN protocols in order of preference; at least one (RFC 9001 §8.1). */
+  alpn: string[];
+  /** Trust anchors, PEM; undefined = the runtime's default store. An empty array trusts nothing. */
+  ca?: string[];
+  /** `TLS_AES_128_GCM_SHA256:...`, IANA names joined by colons; default all that the engine supports. */
+  ciphers?: string;
+  /** Key exchange groups in order, OpenSSL names: `X25519:P-256`. */
+  groups?: string;
+  keylog?: boolean;
+}
+
+export interface TlsClientConfig extends TlsCommonConfig {
+  /** SNI and the name (or IP address) that the certificate must be valid for. */
+  serverName: string;
+  /**
+   * `strict`: chain and name must verify. `report`: the handshake goes on and TlsInfo.verifyError says what was wrong:
+   * only for a caller that then decides by itself (pinned hash, manual).
+   */
+  verify: "strict" | "report";
+  identity?: TlsIdentity;
+  /** From an earlier `ticket` result of the same provider. */
+  ticket?: Uint8Array;
+  earlyData?: boolean;
+}
+
+export interface TlsServerConfig extends TlsCommonConfig {
+  /** By SNI host name, lower case; `*` is the default and `*.example.org` one label. At least one. */
+  identities: Record<string, TlsIdentity>;
+  /** `require` fails the handshake without a valid client certificate; `request` reports through verifyError. */
+  clientCertificate?: "ignore" | "request" | "require";
+  /** Secret for stateless tickets, 32 bytes or more; default random for each context. */
+  ticketSecret?: Uint8Array;
+  earlyData?: boolean;
+}
+
+/** A parsed configuration, made once and shared by many sessions. Throws from the factory when a PEM is bad. */
+export interface TlsContext {
+  readonly isServer: boolean;
+  /** `transportParams` is the local quic_transport_parameters extension body. `serverName` and `ticket` override the
+   *  context's (client only). */
+  newSession(options: TlsSessionOptions): TlsSession;
+  close(): void;
+}
+
+export interface TlsSessionOptions {
+  transportParams: Uint8Array;
+  serverName?: string;
+  ticket?: Uint8Array;
+}
+
+export interface TlsSession {
+  /** Gives TLS in-order bytes of the CRYPTO stream of `level`. A client session starts by itself: its first flight is
+   *  there before any `put` (now or later). */
+  put(level: Level, bytes: Uint8Array): void;
+  /** The next result, or null when there is none now. */
+  take(): TlsResult | null;
+  /** Set by the owner: called (never from inside put or take) when results became available later. */
+  onResults: (() => void) | null;
+  /** Frees everything; idempotent; put and take after it do nothing. */
+  close(): void;
+}
+
+export interface TlsProvider {
+  /** `openssl` or `gnutls` for the libraries; tests and agents have other names. */
+  readonly name: string;
+  /** For people: `OpenSSL 3.5.8`. */
+  readonly version: string;
+  newClientContext(config: TlsClientConfig): TlsContext;
+  newServerContext(config: TlsServerConfig): TlsContext;
+}

@@ -1,0 +1,151 @@
+/**
+ * The one seam above the engine: a QUIC connection as its users see it. node:quic names, Linux sockets, HTTP/3 and
+ * TCP-like streams are siblings on it. Stream ids are numbers; error codes of applications are bigint (62 bits).
+ * Nothing here calls back: what happened is recorded, coalesced per stream, and handed out by `drain`.
+ */
+
+/** Results of `open`, `write` and `read` that are not a count. All are negative. */
+export const T_BLOCKED = -1; // open: the peer's stream limit is reached; `onStreamsAvailable` follows
+export const T_CLOSED = -2; // the connection is closing or closed
+export const T_STATE = -3; // the stream is unknown, finished, reset, or has no such half
+export const T_STOPPED = -4; // write: the peer sent STOP_SENDING; `stopCode(id)` has its code
+export const T_RESET = -5; // read: the peer reset the stream; `resetCode(id)` has its code
+
+export const STREAM_BIDI = 0;
+export const STREAM_UNI = 1;
+export type StreamKind = typeof STREAM_BIDI | typeof STREAM_UNI;
+
+/** Why a connection ended. */
+export interface CloseInfo {
+  /** `application`: CONNECTION_CLOSE 0x1d. `transport`: 0x1c, also TLS alerts as 0x100 + alert. */
+  type:
+    | "application"
+    | "transport"
+    | "idle-timeout"
+    | "handshake-timeout"
+    | "stateless-reset"
+    | "version-negotiation";
+  /** True when the peer (or the network) ended it, false when this side did. */
+  remote: boolean;
+  code: bigint;
+  /** Frame type that triggered a transport error, 0 when unknown. */
+  frameType: number;
+  reason: string;
+}
+
+/** What is known once the handshake is complete. */
+export interface HandshakeInfo {
+  alpn: string;
+  serverName: string;
+  cipher: string;
+  group: string;
+  resumed: boolean;
+  earlyDataAccepted: boolean;
+  peerCertificates: Uint8Array[];
+  verifyError: string;
+  version: number;
+}
+
+/** Counters of one connection. Times in microseconds, monotonic clock. */
+export interface TransportStats {
+  createdAtMicros: number;
+  handshakeCompletedAtMicros: number; // 0 = not yet
+  handshakeConfirmedAtMicros: number;
+  closedAtMicros: number;
+  bytesReceived: number; // UDP payload
+  bytesSent: number;
+  packetsReceived: number;
+  packetsSent: number;
+  packetsLost: number;
+  bytesLost: number;
+  packetsDropped: number;
+  spuriousLosses: number;
+  bytesInFlight: number;
+  maxBytesInFlight: number;
+  cwndBytes: number;
+  ssthreshBytes: number; // Infinity before the first loss
+  latestRttMicros: number;
+  minRttMicros: number;
+  smoothedRttMicros: number;
+  rttVarMicros: number;
+  ptoCount: number; // probe timeouts ever
+  bidiIn: number;
+  bidiOut: number;
+  uniIn: number;
+  uniOut: number;
+  streamBytesReceived: number;
+  streamBytesSent: number;
+  /** Times sending stopped for want of: congestion window; connection flow credit. */
+  cwndBlocked: number;
+  flowBlocked: number;
+}
+
+/** Told by `drain`, in this order: establishment, streams in order of first event, tickets, close. */
+export interface TransportHandler {
+  onHandshake(info: HandshakeInfo): void;
+  /** RFC 9001 §4.1.2. */
+  onHandshakeConfirmed(): void;
+  /** The peer opened this stream; events of it follow. */
+  onStream(id: number): void;
+  /** Bytes, the end of the stream, or a reset can be read. Level-triggered once per drain: read until 0 or leave it. */
+  onReadable(id: number): void;
+  /** A `write` that took less than it was given can go on. */
+  onWritable(id: number): void;
+  /** RESET_STREAM arrived (RFC 9000 §19.4); unread data is gone. */
+  onReset(id: number, code: bigint): void;
+  /** STOP_SENDING arrived; the engine has answered with RESET_STREAM of the same code (RFC 9000 §3.5). */
+  onStopSending(id: number, code: bigint): void;
+  /** All that was written is acknowledged, FIN included. */
+  onSendDone(id: number): void;
+  /** Both halves are finished and the id is forgotten; nothing follows for it. */
+  onStreamClosed(id: number): void;
+  /** After `open` returned T_BLOCKED: the peer allows more of this kind. */
+  onStreamsAvailable(kind: StreamKind): void;
+  onTicket(bytes: Uint8Array): void;
+  /** NEW_TOKEN (RFC 9000 §8.1.3). */
+  onNewToken(bytes: Uint8Array): void;
+  onKeylog(line: string): void;
+  /** The last call. What was received before may still be read. */
+  onClosed(info: CloseInfo): void;
+}
+
+export interface Transport {
+  readonly isServer: boolean;
+  /** Null until the handshake is complete. */
+  readonly handshake: HandshakeInfo | null;
+  /** Null while open. Set as soon as this side closes or learns that the peer did. */
+  readonly closeInfo: CloseInfo | null;
+
+  /** Opens the next stream of that kind: its id, T_BLOCKED or T_CLOSED (RFC 9000 §2.1, §4.6). */
+  open(kind: StreamKind): number;
+  /** Copies up to `end - start` bytes into the send buffer; `fin` counts only when all of them were taken. Returns the
+   *  number taken (0 = full, `onWritable` follows) or T_CLOSED, T_STATE, T_STOPPED. Data is owned by the stream after. */
+  write(id: number, buf: Uint8Array, start: number, end: number, fin: boolean): number;
+  /** Room in the send buffer, bytes. */
+  writable(id: number): number;
+  /** Copies up to `end - start` bytes out and returns the flow credit they held. 0 = nothing now, or the end: see
+   *  `atEnd`. T_RESET after a reset, T_STATE for an unknown stream. */
+  read(id: number, buf: Uint8Array, start: number, end: number): number;
+  /** In-order bytes waiting. */
+  readable(id: number): number;
+  /** Every byte up to FIN was read. */
+  atEnd(id: number): boolean;
+  /** RESET_STREAM; what was not sent is dropped. False when there is nothing to reset. */
+  reset(id: number, code: bigint): boolean;
+  /** STOP_SENDING; what arrives later is dropped. False when the receiving half is finished. */
+  stopSending(id: number, code: bigint): boolean;
+  /** Code of the peer's RESET_STREAM / STOP_SENDING, 0n before. */
+  resetCode(id: number): bigint;
+  stopCode(id: number): bigint;
+  /** Lower `urgency` (0..7, default 3) is sent first; among equals, `incremental` streams share. */
+  setPriority(id: number, urgency: number, incremental: boolean): void;
+
+  /** RFC 9000 §10.2: CONNECTION_CLOSE of type 0x1d (application) or 0x1c. Idempotent. */
+  close(isApplication: boolean, code: bigint, reason: string): void;
+  /** Forgets the connection at once, sending nothing. */
+  abandon(): void;
+
+  /** Hands out what happened since the last drain. */
+  drain(handler: TransportHandler): void;
+  stats(): TransportStats;
+}
