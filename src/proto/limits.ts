@@ -1,0 +1,141 @@
+/**
+ * Every tunable number of the engine, with its unit, its reason and, where a peer can fill something, its bound.
+ * Others' values are in brackets. A limit has a test that reaches it beside the room that enforces it.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * 1024;
+
+// --- datagrams -----------------------------------------------------------------------------------------------------
+/** RFC 9000 §14: every path carries this; Initial datagrams are padded to it. */
+export const MIN_INITIAL_DATAGRAM_BYTES = 1200;
+/** Datagram size used until path MTU discovery exists: Ethernet minus IPv6 and UDP headers, minus room for tunnels. */
+export const DEFAULT_DATAGRAM_BYTES = 1452;
+/** Largest UDP payload that we accept; announced as max_udp_payload_size. */
+export const MAX_UDP_PAYLOAD_BYTES = 65527;
+/** Connection ids we issue, bytes (RFC 9000 §5.1 allows 0..20). */
+export const LOCAL_CID_BYTES = 8;
+export const MAX_CID_BYTES = 20;
+/** A client's first destination connection id, bytes (RFC 9000 §7.2: at least 8). */
+export const INITIAL_DCID_BYTES = 8;
+/** RFC 9000 §8.1. */
+export const AMPLIFICATION_FACTOR = 3;
+
+// --- one packet number space -----------------------------------------------------------------------------------------
+/** ACK ranges kept [neqo 128, quiche 68]; beyond it the oldest are forgotten. */
+export const MAX_ACK_RANGES = 128;
+/** ACK ranges sent in one frame. */
+export const MAX_ACK_RANGES_SENT = 64;
+/** Sent packets remembered per connection and space [quic-go 25,000]; beyond it sending waits for acknowledgements. */
+export const MAX_SENT_PACKETS = 32_768;
+/** Packets kept whose keys are not there yet [quic-go 32]. */
+export const MAX_UNDECRYPTABLE_PACKETS = 16;
+export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
+/** Mean distance between deliberately skipped packet numbers (optimistic-ACK defence, RFC 9000 §21.4). */
+export const SKIP_PN_FIRST_PERIOD = 256;
+export const SKIP_PN_MAX_PERIOD = 131_072;
+
+// --- connection ids, paths -------------------------------------------------------------------------------------------
+/** active_connection_id_limit that we announce and that bounds what we issue [quic-go 4, msquic 4]. */
+export const ACTIVE_CID_LIMIT = 8;
+/** RETIRE_CONNECTION_ID frames waiting or in flight; more is CONNECTION_ID_LIMIT_ERROR (CVE-2024-22189). */
+export const MAX_RETIRE_PENDING = 3 * ACTIVE_CID_LIMIT;
+/** PATH_RESPONSE frames waiting; the oldest is dropped (CVE-2023-49295). */
+export const MAX_PATH_RESPONSES = 4;
+
+// --- handshake -------------------------------------------------------------------------------------------------------
+/** CRYPTO bytes held ahead of the read offset, by level (RFC 9000 §7.5 asks for 4096 at least). */
+export const MAX_CRYPTO_INITIAL_BYTES = 32 * KIB;
+export const MAX_CRYPTO_HANDSHAKE_BYTES = 64 * KIB;
+export const MAX_CRYPTO_APP_BYTES = 64 * KIB;
+/** Pieces in one CRYPTO reassembly. */
+export const MAX_CRYPTO_PIECES = 256;
+/** Largest single TLS handshake message accepted, bytes (certificate chains). */
+export const MAX_TLS_MESSAGE_BYTES = 64 * KIB;
+/** Default time for a handshake to complete, microseconds. */
+export const HANDSHAKE_TIMEOUT_MICROS = 10_000_000;
+/** Retry tokens are valid this long, seconds. */
+export const RETRY_TOKEN_SECONDS = 10;
+/** NEW_TOKEN tokens are valid this long, seconds. */
+export const NEW_TOKEN_SECONDS = 24 * 3600;
+/** Largest token accepted in an Initial, bytes. */
+export const MAX_TOKEN_BYTES = 512;
+
+// --- streams and flow control ------------------------------------------------------------------------------------------
+/** Advertised windows, bytes; they grow with use up to the maxima. */
+export const STREAM_WINDOW_BYTES = 1 * MIB;
+export const STREAM_WINDOW_MAX_BYTES = 6 * MIB;
+export const CONN_WINDOW_BYTES = 2 * MIB;
+export const CONN_WINDOW_MAX_BYTES = 15 * MIB;
+/** Streams that the peer may have open at once. */
+export const MAX_STREAMS_BIDI = 100;
+export const MAX_STREAMS_UNI = 100;
+/** Send buffer of one stream, bytes: what `write` takes before it says 0. */
+export const STREAM_SEND_BUFFER_BYTES = 2 * MIB;
+/** Gaps in one stream's reassembly: max(1000, window / 2048) [quic-go 1000, quinn 1024]. */
+export const MIN_RECV_GAPS = 1000;
+export const RECV_GAP_WINDOW_SHARE = 2048;
+/** Ledger cap of one connection: this share of the advertised connection window, plus a fixed part. */
+export const LEDGER_WINDOW_SHARE = 1.5;
+export const LEDGER_FIXED_BYTES = 256 * KIB;
+/** Control frames that may wait to be sent or resent (MAX_STREAM_DATA and the like are coalesced per stream). */
+export const MAX_CONTROL_FRAMES = 1024;
+
+// --- recovery (RFC 9002) -----------------------------------------------------------------------------------------------
+export const PACKET_THRESHOLD = 3;
+/** kTimeThreshold 9/8 as numerator and denominator. */
+export const TIME_THRESHOLD_NUM = 9;
+export const TIME_THRESHOLD_DEN = 8;
+export const GRANULARITY_MICROS = 1000;
+export const INITIAL_RTT_MICROS = 333_000;
+export const PERSISTENT_CONGESTION_THRESHOLD = 3;
+/** RFC 9002 §7.2. */
+export const INITIAL_WINDOW_PACKETS = 10;
+export const MINIMUM_WINDOW_PACKETS = 2;
+/** Cap of one PTO period, microseconds; backoff stops doubling there. */
+export const MAX_PTO_MICROS = 60_000_000;
+/** Pacing gain over cwnd / RTT (RFC 9002 §7.7) in slow start and after. */
+export const PACING_GAIN_SLOW_START = 2;
+export const PACING_GAIN = 1.25;
+/** Packets of one pacing burst: a GSO train. */
+export const PACING_BURST_PACKETS = 44;
+/** Congestion window never grows past this, bytes. */
+export const MAX_CWND_BYTES = 64 * MIB;
+
+// --- acknowledgements (RFC 9000 §13.2) -----------------------------------------------------------------------------------
+export const MAX_ACK_DELAY_MILLIS = 25;
+export const ACK_DELAY_EXPONENT = 3;
+/** Ack-eliciting packets before an ACK is due at once (RFC 9000 §13.2.2). */
+export const ACK_ELICITING_THRESHOLD = 2;
+
+// --- timeouts ----------------------------------------------------------------------------------------------------------
+export const IDLE_TIMEOUT_MILLIS = 30_000;
+/** Closing and draining last this many PTOs (RFC 9000 §10.2). */
+export const CLOSE_PTOS = 3;
+
+// --- keys --------------------------------------------------------------------------------------------------------------
+/** We update keys after this many packets, long before RFC 9001 §6.6 asks. */
+export const KEY_UPDATE_PACKETS = 2 ** 22;
+/** RFC 9001 §6.6: packets sealed under one key, and failed opens, at most. AES-GCM; ChaCha20; CCM. */
+export const CONFIDENTIALITY_LIMIT_GCM = 2 ** 23;
+export const CONFIDENTIALITY_LIMIT_CCM = 2 ** 21.5;
+export const INTEGRITY_LIMIT_GCM = 2 ** 52;
+export const INTEGRITY_LIMIT_CHACHA = 2 ** 36;
+export const INTEGRITY_LIMIT_CCM = 2 ** 21.5;
+
+// --- endpoint ----------------------------------------------------------------------------------------------------------
+/** Half-open handshakes: Retry above the first, refusal above the second. */
+export const RETRY_ABOVE_HALF_OPEN = 256;
+export const MAX_HALF_OPEN = 4096;
+/** Stateless answers (Retry, version negotiation, reset, refusal) per second and in one burst. */
+export const STATELESS_PER_SECOND = 1000;
+export const STATELESS_BURST = 1000;
+/** Accepted connections that the application has not taken yet. */
+export const MAX_ACCEPT_QUEUE = 1024;
+
+// --- datapath ----------------------------------------------------------------------------------------------------------
+/** Datagrams in one transmit batch: a GSO train at most. */
+export const TX_BATCH_DATAGRAMS = 64;
+export const TX_BATCH_BYTES = 128 * KIB;
+/** Receive batches read in one turn of the event loop. */
+export const RX_BATCHES_PER_TURN = 8;

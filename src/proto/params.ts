@@ -1,0 +1,72 @@
+/** Transport parameters: ids, defaults and the valid value (RFC 9000 §18.2). The wire form is `frame/params`. */
+
+export const PARAM_ORIGINAL_DCID = 0x00;
+export const PARAM_MAX_IDLE_TIMEOUT = 0x01;
+export const PARAM_STATELESS_RESET_TOKEN = 0x02;
+export const PARAM_MAX_UDP_PAYLOAD_SIZE = 0x03;
+export const PARAM_INITIAL_MAX_DATA = 0x04;
+export const PARAM_INITIAL_MAX_STREAM_DATA_BIDI_LOCAL = 0x05;
+export const PARAM_INITIAL_MAX_STREAM_DATA_BIDI_REMOTE = 0x06;
+export const PARAM_INITIAL_MAX_STREAM_DATA_UNI = 0x07;
+export const PARAM_INITIAL_MAX_STREAMS_BIDI = 0x08;
+export const PARAM_INITIAL_MAX_STREAMS_UNI = 0x09;
+export const PARAM_ACK_DELAY_EXPONENT = 0x0a;
+export const PARAM_MAX_ACK_DELAY = 0x0b;
+export const PARAM_DISABLE_ACTIVE_MIGRATION = 0x0c;
+export const PARAM_PREFERRED_ADDRESS = 0x0d;
+export const PARAM_ACTIVE_CONNECTION_ID_LIMIT = 0x0e;
+export const PARAM_INITIAL_SCID = 0x0f;
+export const PARAM_RETRY_SCID = 0x10;
+
+/** A parsed, valid set. Null = absent. Limits above 2^53-1 saturate. */
+export interface TransportParams {
+  originalDcid: Uint8Array | null;
+  maxIdleTimeoutMillis: number; // 0 = none
+  statelessResetToken: Uint8Array | null;
+  maxUdpPayloadBytes: number; // >= 1200; default 65527
+  initialMaxData: number;
+  initialMaxStreamDataBidiLocal: number;
+  initialMaxStreamDataBidiRemote: number;
+  initialMaxStreamDataUni: number;
+  initialMaxStreamsBidi: number; // <= 2^60
+  initialMaxStreamsUni: number;
+  ackDelayExponent: number; // 0..20, default 3
+  maxAckDelayMillis: number; // < 2^14, default 25
+  disableActiveMigration: boolean;
+  preferredAddress: PreferredAddress | null;
+  activeConnectionIdLimit: number; // >= 2
+  initialScid: Uint8Array | null;
+  retryScid: Uint8Array | null;
+}
+
+export interface PreferredAddress {
+  ipv4: Uint8Array; // 4 bytes, all zero = none
+  ipv4Port: number;
+  ipv6: Uint8Array; // 16 bytes
+  ipv6Port: number;
+  connectionId: Uint8Array;
+  statelessResetToken: Uint8Array;
+}
+
+/** What a peer means that sends nothing (RFC 9000 §18.2). */
+export function defaultParams(): TransportParams {
+  return {
+    originalDcid: null,
+    maxIdleTimeoutMillis: 0,
+    statelessResetToken: null,
+    maxUdpPayloadBytes: 65527,
+    initialMaxData: 0,
+    initialMaxStreamDataBidiLocal: 0,
+    initialMaxStreamDataBidiRemote: 0,
+    initialMaxStreamDataUni: 0,
+    initialMaxStreamsBidi: 0,
+    initialMaxStreamsUni: 0,
+    ackDelayExponent: 3,
+    maxAckDelayMillis: 25,
+    disableActiveMigration: false,
+    preferredAddress: null,
+    activeConnectionIdLimit: 2,
+    initialScid: null,
+    retryScid: null,
+  };
+}
