@@ -4,6 +4,7 @@
       "target_name": "netquic",
       "sources": [
         "addon/module.cc",
+        "addon/js.cc",
         "addon/udp_batch.cc",
         "addon/aead_batch.cc",
         "addon/tls_openssl.cc",
