@@ -1,0 +1,132 @@
+/** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
+
+import type { AeadPort } from "../port/aead.js";
+import type { Random } from "../port/random.js";
+import {
+  ACK_DELAY_EXPONENT,
+  ACTIVE_CID_LIMIT,
+  CONN_WINDOW_BYTES,
+  CONN_WINDOW_MAX_BYTES,
+  DEFAULT_DATAGRAM_BYTES,
+  HANDSHAKE_TIMEOUT_MICROS,
+  IDLE_TIMEOUT_MILLIS,
+  INITIAL_RTT_MICROS,
+  MAX_ACK_DELAY_MILLIS,
+  MAX_STREAMS_BIDI,
+  MAX_STREAMS_UNI,
+  MAX_UDP_PAYLOAD_BYTES,
+  MIN_INITIAL_DATAGRAM_BYTES,
+  STREAM_SEND_BUFFER_BYTES,
+  STREAM_WINDOW_BYTES,
+  STREAM_WINDOW_MAX_BYTES,
+} from "../proto/limits.js";
+import { defaultParams, type TransportParams } from "../proto/params.js";
+
+export type CongestionName = "newreno" | "cubic";
+
+export interface ConnectionConfig {
+  /** Ours; the effective one is the smaller non-zero of both sides (RFC 9000 §10.1). 0 = none. */
+  maxIdleTimeoutMillis: number;
+  initialMaxData: number;
+  initialMaxStreamDataBidiLocal: number;
+  initialMaxStreamDataBidiRemote: number;
+  initialMaxStreamDataUni: number;
+  initialMaxStreamsBidi: number;
+  initialMaxStreamsUni: number;
+  /** Receive windows grow with use up to these, bytes. */
+  streamWindowMaxBytes: number;
+  connWindowMaxBytes: number;
+  /** What one stream buffers before `write` takes less than it is given, bytes. */
+  sendBufferBytes: number;
+  congestion: CongestionName;
+  /** A PING after this much silence, milliseconds; 0 = off. */
+  keepAliveMillis: number;
+  handshakeTimeoutMillis: number;
+  /** UDP payload that we send at most, 1200 to 65527; the peer's max_udp_payload_size lowers it. */
+  maxDatagramBytes: number;
+  /** Mark packets ECT(0) and validate the path for it (RFC 9000 §13.4). */
+  ecn: boolean;
+  initialRttMicros: number;
+  maxAckDelayMillis: number;
+  ackDelayExponent: number;
+  activeConnectionIdLimit: number;
+}
+
+export function defaultConfig(): ConnectionConfig {
+  return {
+    maxIdleTimeoutMillis: IDLE_TIMEOUT_MILLIS,
+    initialMaxData: CONN_WINDOW_BYTES,
+    initialMaxStreamDataBidiLocal: STREAM_WINDOW_BYTES,
+    initialMaxStreamDataBidiRemote: STREAM_WINDOW_BYTES,
+    initialMaxStreamDataUni: STREAM_WINDOW_BYTES,
+    initialMaxStreamsBidi: MAX_STREAMS_BIDI,
+    initialMaxStreamsUni: MAX_STREAMS_UNI,
+    streamWindowMaxBytes: STREAM_WINDOW_MAX_BYTES,
+    connWindowMaxBytes: CONN_WINDOW_MAX_BYTES,
+    sendBufferBytes: STREAM_SEND_BUFFER_BYTES,
+    congestion: "cubic",
+    keepAliveMillis: 0,
+    handshakeTimeoutMillis: HANDSHAKE_TIMEOUT_MICROS / 1000,
+    maxDatagramBytes: DEFAULT_DATAGRAM_BYTES,
+    ecn: true,
+    initialRttMicros: INITIAL_RTT_MICROS,
+    maxAckDelayMillis: MAX_ACK_DELAY_MILLIS,
+    ackDelayExponent: ACK_DELAY_EXPONENT,
+    activeConnectionIdLimit: ACTIVE_CID_LIMIT,
+  };
+}
+
+/** Defaults overlaid with what was given; undefined keeps the default. Throws a RangeError that names the option. */
+export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionConfig {
+  const config = defaultConfig();
+  for (const key of Object.keys(config) as (keyof ConnectionConfig)[]) {
+    const value = given[key];
+    if (value === undefined) continue;
+    if (typeof config[key] === "number" && !(Number(value) >= 0)) {
+      throw new RangeError(`${key} is ${String(value)}; a number of 0 or more is expected`);
+    }
+    (config as unknown as Record<string, unknown>)[key] = value;
+  }
+  inRange("maxDatagramBytes", config.maxDatagramBytes, MIN_INITIAL_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES);
+  inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
+  inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
+  inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);
+  inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, 2 ** 52);
+  inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, 2 ** 52);
+  return config;
+}
+
+function inRange(name: string, value: number, min: number, max: number): void {
+  if (!(value >= min && value <= max)) throw new RangeError(`${name} is ${value}; allowed is ${min} to ${max}`);
+}
+
+/** The parameters that we announce, without connection ids and tokens. */
+export function localParams(config: ConnectionConfig): TransportParams {
+  const params = defaultParams();
+  params.maxIdleTimeoutMillis = config.maxIdleTimeoutMillis;
+  params.maxUdpPayloadBytes = MAX_UDP_PAYLOAD_BYTES;
+  params.initialMaxData = config.initialMaxData;
+  params.initialMaxStreamDataBidiLocal = config.initialMaxStreamDataBidiLocal;
+  params.initialMaxStreamDataBidiRemote = config.initialMaxStreamDataBidiRemote;
+  params.initialMaxStreamDataUni = config.initialMaxStreamDataUni;
+  params.initialMaxStreamsBidi = config.initialMaxStreamsBidi;
+  params.initialMaxStreamsUni = config.initialMaxStreamsUni;
+  params.ackDelayExponent = config.ackDelayExponent;
+  params.maxAckDelayMillis = config.maxAckDelayMillis;
+  // Migration comes with path validation of new addresses; until then peers must not try (docs/deviations.md).
+  params.disableActiveMigration = true;
+  params.activeConnectionIdLimit = config.activeConnectionIdLimit;
+  return params;
+}
+
+/** What the endpoint lends to every connection. */
+export interface ConnectionHost {
+  readonly aead: AeadPort;
+  readonly random: Random;
+  /** A fresh connection id that routes to this host's connections. */
+  newCid(): Uint8Array;
+  /** The stateless reset token of one of our ids (RFC 9000 §10.3.2). */
+  resetToken(cid: Uint8Array): Uint8Array;
+  /** A NEW_TOKEN token for the peer's address, or null when none shall be sent. */
+  newToken(addr: Int32Array): Uint8Array | null;
+}
