@@ -7,6 +7,8 @@
         "addon/js.cc",
         "addon/udp_batch.cc",
         "addon/aead_batch.cc",
+        "addon/aead_keys.cc",
+        "addon/evp.cc",
         "addon/tls_openssl.cc",
         "addon/tls_gnutls.cc",
         "addon/x509.cc"

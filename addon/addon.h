@@ -14,9 +14,11 @@ void init_tls_openssl(napi_env env, napi_value exports);
 void init_tls_gnutls(napi_env env, napi_value exports);
 void init_x509(napi_env env, napi_value exports);
 
-inline void export_function(napi_env env, napi_value exports, const char* name, napi_callback cb) {
+// `data` reaches the callback through napi_get_cb_info: the part's state of this environment.
+inline void export_function(napi_env env, napi_value exports, const char* name, napi_callback cb,
+                            void* data = nullptr) {
   napi_value fn;
-  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, cb, nullptr, &fn) == napi_ok)
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, cb, data, &fn) == napi_ok)
     napi_set_named_property(env, exports, name, fn);
 }
 

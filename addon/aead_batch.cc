@@ -1,7 +1,353 @@
+// The aead port in native code (src/port/aead.ts): tables of packets sealed, unmasked and opened in place, one call a
+// batch. Every row is checked against its buffer and the slot tables before anything of it is written, and what was
+// checked is kept in local variables: the tables are JavaScript's and nothing is read from them twice.
+#include <new>
+
 #include "addon.h"
+#include "aead_keys.h"
+#include "span.h"
 
 namespace netquic {
 
-void init_aead(napi_env, napi_value) {}
+namespace {
+
+enum { SEAL_OFF, SEAL_PN_OFF, SEAL_PN_LEN, SEAL_END, SEAL_KEY, SEAL_HP, SEAL_PN_LO, SEAL_PN_HI, SEAL_COLS };
+enum {
+  OPEN_OFF, OPEN_PN_OFF, OPEN_END, OPEN_KEY, OPEN_HP, OPEN_PN_LEN, OPEN_PN_LO, OPEN_PN_HI, OPEN_STATUS,
+  OPEN_COLS = 10
+};
+constexpr int32_t OPEN_OK = 1;
+constexpr int32_t OPEN_FORGED = 0;
+constexpr int32_t OPEN_INVALID = -1;
+
+constexpr uint64_t PN_END = uint64_t(1) << 62;  // RFC 9000 §12.3
+constexpr size_t CHUNK = 64;                    // rows whose masks are made together
+
+// One per JavaScript environment (main thread or worker).
+struct AeadState {
+  SlotTable<PacketKey> keys;
+  SlotTable<HeaderKey> header_keys;
+};
+
+// A packet whose header mask is due.
+struct MaskJob {
+  HeaderKey* key;
+  uint8_t* first;
+  uint8_t* pn;
+  int32_t* row;
+};
+
+struct Call {
+  AeadState* state;
+  Bytes buf;
+  Ints rows;
+  size_t count;
+};
+
+uint64_t full_pn(int32_t hi, int32_t lo) { return uint64_t(uint32_t(hi)) << 32 | uint32_t(lo); }
+
+// RFC 9001 §5.3: IV XOR the packet number in network order, right-aligned.
+void make_nonce(uint8_t nonce[IV_BYTES], const uint8_t* iv, uint64_t pn) {
+  memcpy(nonce, iv, IV_BYTES);
+  for (int i = 0; i < 8; i++) nonce[IV_BYTES - 1 - i] ^= uint8_t(pn >> (8 * i));
+}
+
+// Bits of the first byte that are protected (RFC 9001 §5.4.1).
+uint8_t first_byte_mask(uint8_t first) { return (first & 0x80) != 0 ? 0x0f : 0x1f; }
+
+// Makes the masks of all jobs, neighbours under one key in one call.
+bool make_masks(const MaskJob* jobs, const uint8_t* samples, uint8_t* masks, size_t count) {
+  for (size_t from = 0; from < count;) {
+    size_t to = from + 1;
+    while (to < count && jobs[to].key == jobs[from].key) to++;
+    if (!header_masks(jobs[from].key, samples + from * SAMPLE_BYTES, masks + from * SAMPLE_BYTES, to - from))
+      return false;
+    from = to;
+  }
+  return true;
+}
+
+bool seal_row(const Call& c, const int32_t* row, MaskJob* job) {
+  const int64_t off = row[SEAL_OFF], pn_off = row[SEAL_PN_OFF], pn_len = row[SEAL_PN_LEN], end = row[SEAL_END];
+  const uint64_t pn = full_pn(row[SEAL_PN_HI], row[SEAL_PN_LO]);
+  PacketKey* key = c.state->keys.at(row[SEAL_KEY]);
+  job->key = c.state->header_keys.at(row[SEAL_HP]);
+  if (key == nullptr || job->key == nullptr) return false;
+  if (off < 0 || pn_off <= off || pn_len < 1 || pn_len > 4 || pn_off + pn_len > end) return false;
+  // The sample starts as if the packet number had four bytes and must lie inside the packet (RFC 9001 §5.4.2).
+  if (pn_off + 4 > end || end + int64_t(TAG_BYTES) > int64_t(c.buf.size)) return false;
+  if (pn < key->next || pn >= PN_END) return false;
+  key->next = pn + 1;
+
+  uint8_t nonce[IV_BYTES];
+  make_nonce(nonce, key->iv, pn);
+  uint8_t* start = c.buf.data + pn_off + pn_len;
+  if (!aead_seal(key, nonce, c.buf.data + off, size_t(pn_off + pn_len - off), start, size_t(end - pn_off - pn_len)))
+    return false;
+  job->first = c.buf.data + off;
+  job->pn = c.buf.data + pn_off;
+  return true;
+}
+
+// Seals up to CHUNK rows; the number sealed.
+size_t seal_chunk(const Call& c, size_t first, size_t count) {
+  MaskJob jobs[CHUNK];
+  uint8_t pn_lens[CHUNK];
+  uint8_t samples[CHUNK * SAMPLE_BYTES], masks[CHUNK * SAMPLE_BYTES];
+  size_t sealed = 0;
+  for (; sealed < count; sealed++) {
+    int32_t row[SEAL_COLS];
+    memcpy(row, c.rows.data + (first + sealed) * SEAL_COLS, sizeof row);
+    if (!seal_row(c, row, &jobs[sealed])) break;
+    pn_lens[sealed] = uint8_t(row[SEAL_PN_LEN]);
+    memcpy(samples + sealed * SAMPLE_BYTES, jobs[sealed].pn + 4, SAMPLE_BYTES);
+  }
+  if (!make_masks(jobs, samples, masks, sealed)) return 0;
+  for (size_t i = 0; i < sealed; i++) {
+    const uint8_t* mask = masks + i * SAMPLE_BYTES;
+    *jobs[i].first ^= mask[0] & first_byte_mask(*jobs[i].first);
+    for (size_t k = 0; k < pn_lens[i]; k++) jobs[i].pn[k] ^= mask[1 + k];
+  }
+  return sealed;
+}
+
+bool unmask_row(const Call& c, int32_t* row, MaskJob* job) {
+  const int64_t off = row[OPEN_OFF], pn_off = row[OPEN_PN_OFF], end = row[OPEN_END];
+  job->key = c.state->header_keys.at(row[OPEN_HP]);
+  if (job->key == nullptr || off < 0 || pn_off <= off || end > int64_t(c.buf.size)) return false;
+  if (pn_off + 4 + int64_t(SAMPLE_BYTES) > end) return false;
+  job->first = c.buf.data + off;
+  job->pn = c.buf.data + pn_off;
+  job->row = row;
+  return true;
+}
+
+void unmask_chunk(const Call& c, size_t first, size_t count) {
+  MaskJob jobs[CHUNK];
+  uint8_t samples[CHUNK * SAMPLE_BYTES], masks[CHUNK * SAMPLE_BYTES];
+  size_t due = 0;
+  for (size_t i = first; i < first + count; i++) {
+    int32_t* row = c.rows.data + i * OPEN_COLS;
+    if (unmask_row(c, row, &jobs[due])) {
+      memcpy(samples + due * SAMPLE_BYTES, jobs[due].pn + 4, SAMPLE_BYTES);
+      due++;
+    } else {
+      row[OPEN_STATUS] = OPEN_INVALID;
+    }
+  }
+  const bool ok = make_masks(jobs, samples, masks, due);
+  for (size_t i = 0; i < due; i++) {
+    const MaskJob& job = jobs[i];
+    // Not yet opened; also clears what an earlier use of the row left here.
+    job.row[OPEN_STATUS] = ok ? OPEN_FORGED : OPEN_INVALID;
+    if (!ok) continue;
+    const uint8_t* mask = masks + i * SAMPLE_BYTES;
+    *job.first ^= mask[0] & first_byte_mask(*job.first);
+    const int pn_len = (*job.first & 0x03) + 1;
+    uint32_t pn = 0;
+    for (int k = 0; k < pn_len; k++) {
+      job.pn[k] ^= mask[1 + k];
+      pn = pn << 8 | job.pn[k];
+    }
+    job.row[OPEN_PN_LEN] = pn_len;
+    job.row[OPEN_PN_LO] = int32_t(pn);
+  }
+}
+
+int32_t open_row(const Call& c, const int32_t* row) {
+  const int64_t off = row[OPEN_OFF], pn_off = row[OPEN_PN_OFF], pn_len = row[OPEN_PN_LEN], end = row[OPEN_END];
+  const uint64_t pn = full_pn(row[OPEN_PN_HI], row[OPEN_PN_LO]);
+  PacketKey* key = c.state->keys.at(row[OPEN_KEY]);
+  if (key == nullptr || off < 0 || pn_off <= off || pn_len < 1 || pn_len > 4 || pn >= PN_END) return OPEN_INVALID;
+  if (pn_off + pn_len + int64_t(TAG_BYTES) > end || end > int64_t(c.buf.size)) return OPEN_INVALID;
+
+  uint8_t nonce[IV_BYTES];
+  make_nonce(nonce, key->iv, pn);
+  uint8_t* start = c.buf.data + pn_off + pn_len;
+  const size_t size = size_t(end - pn_off - pn_len) - TAG_BYTES;
+  return aead_open(key, nonce, c.buf.data + off, size_t(pn_off + pn_len - off), start, size) ? OPEN_OK : OPEN_FORGED;
+}
+
+// The arguments (buf, rows, count) of a batch; rows beyond the table are cut off.
+bool batch_args(napi_env env, napi_callback_info info, size_t cols, Call* call) {
+  napi_value args[3];
+  size_t argc = 3;
+  void* data;
+  int32_t count;
+  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok || argc < 3) return false;
+  if (!get_bytes(env, args[0], &call->buf) || !get_ints(env, args[1], &call->rows) || !get_int(env, args[2], &count))
+    return false;
+  call->state = static_cast<AeadState*>(data);
+  const size_t capacity = call->rows.size / cols;
+  call->count = count <= 0 ? 0 : size_t(count) < capacity ? size_t(count) : capacity;
+  return true;
+}
+
+napi_value seal(napi_env env, napi_callback_info info) {
+  Call c;
+  if (!batch_args(env, info, SEAL_COLS, &c)) return fail(env, "ERR_INVALID_ARG_TYPE", "aeadSeal(buf, rows, count)");
+  size_t done = 0;
+  while (done < c.count) {
+    const size_t chunk = c.count - done < CHUNK ? c.count - done : CHUNK;
+    const size_t sealed = seal_chunk(c, done, chunk);
+    done += sealed;
+    if (sealed < chunk) break;
+  }
+  return make_int(env, int32_t(done));
+}
+
+napi_value unmask(napi_env env, napi_callback_info info) {
+  Call c;
+  if (!batch_args(env, info, OPEN_COLS, &c)) return fail(env, "ERR_INVALID_ARG_TYPE", "aeadUnmask(buf, rows, count)");
+  for (size_t done = 0; done < c.count; done += CHUNK)
+    unmask_chunk(c, done, c.count - done < CHUNK ? c.count - done : CHUNK);
+  return nullptr;
+}
+
+napi_value open(napi_env env, napi_callback_info info) {
+  Call c;
+  if (!batch_args(env, info, OPEN_COLS, &c)) return fail(env, "ERR_INVALID_ARG_TYPE", "aeadOpen(buf, rows, count)");
+  bool failed = false;
+  for (size_t i = 0; i < c.count; i++) {
+    int32_t* at = c.rows.data + i * OPEN_COLS;
+    int32_t row[OPEN_COLS];
+    memcpy(row, at, sizeof row);
+    if (row[OPEN_STATUS] == OPEN_INVALID) continue;
+    const int32_t status = open_row(c, row);
+    at[OPEN_STATUS] = status;
+    failed = failed || status != OPEN_OK;
+  }
+  // What a forged packet left on OpenSSL's error queue must not look like an error of whoever uses it next.
+  if (failed && evp() != nullptr) evp()->clear_error();
+  return nullptr;
+}
+
+size_t args_of(napi_env env, napi_callback_info info, napi_value* args, size_t want, AeadState** state) {
+  void* data = nullptr;
+  size_t argc = want;
+  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok) return 0;
+  *state = static_cast<AeadState*>(data);
+  return argc;
+}
+
+napi_value supports(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  AeadState* state;
+  int32_t aead;
+  if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &aead)) return make_bool(env, false);
+  return make_bool(env, aead_cipher(aead) != nullptr);
+}
+
+// aeadNewKey(aead, key, iv): a slot, or -1 for an unknown AEAD or a wrong length.
+napi_value new_key(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  AeadState* state;
+  int32_t aead;
+  Bytes key, iv;
+  if (args_of(env, info, args, 3, &state) < 3 || !get_int(env, args[0], &aead) || !get_bytes(env, args[1], &key) ||
+      !get_bytes(env, args[2], &iv) || aead_cipher(aead) == nullptr || key.size != key_bytes(aead) ||
+      iv.size != IV_BYTES)
+    return make_int(env, -1);
+  PacketKey* made = packet_key_new(aead, key.data, iv.data);
+  return make_int(env, made == nullptr ? -1 : state->keys.put(made));
+}
+
+napi_value new_header_key(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  AeadState* state;
+  int32_t aead;
+  Bytes key;
+  if (args_of(env, info, args, 2, &state) < 2 || !get_int(env, args[0], &aead) || !get_bytes(env, args[1], &key) ||
+      aead_cipher(aead) == nullptr || key.size != key_bytes(aead))
+    return make_int(env, -1);
+  HeaderKey* made = header_key_new(aead, key.data);
+  return make_int(env, made == nullptr ? -1 : state->header_keys.put(made));
+}
+
+// True when there was a key to free.
+napi_value free_key(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  AeadState* state;
+  int32_t slot;
+  if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &slot)) return make_bool(env, false);
+  PacketKey* key = state->keys.take(slot);
+  if (key != nullptr) packet_key_free(key);
+  return make_bool(env, key != nullptr);
+}
+
+napi_value free_header_key(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  AeadState* state;
+  int32_t slot;
+  if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &slot)) return make_bool(env, false);
+  HeaderKey* key = state->header_keys.take(slot);
+  if (key != nullptr) header_key_free(key);
+  return make_bool(env, key != nullptr);
+}
+
+// once(sealing, aead, key, nonce, aad, data): `data` ends with the room of the tag and is changed in place.
+napi_value once(napi_env env, napi_callback_info info) {
+  napi_value args[6];
+  AeadState* state;
+  bool sealing;
+  int32_t aead;
+  Bytes key, nonce, aad, data;
+  if (args_of(env, info, args, 6, &state) < 6 || napi_get_value_bool(env, args[0], &sealing) != napi_ok ||
+      !get_int(env, args[1], &aead) || !get_bytes(env, args[2], &key) || !get_bytes(env, args[3], &nonce) ||
+      !get_bytes(env, args[4], &aad) || !get_bytes(env, args[5], &data) || aead_cipher(aead) == nullptr ||
+      key.size != key_bytes(aead) || nonce.size != IV_BYTES || data.size < TAG_BYTES || data.size > INT32_MAX ||
+      aad.size > INT32_MAX)
+    return fail(env, "ERR_INVALID_ARG_VALUE", "aeadOnce(sealing, aead, key, nonce, aad, data)");
+  PacketKey* slot = packet_key_new(aead, key.data, nonce.data);
+  if (slot == nullptr) return make_bool(env, false);
+  auto run = sealing ? aead_seal : aead_open;
+  const bool ok = run(slot, nonce.data, aad.data, aad.size, data.data, data.size - TAG_BYTES);
+  packet_key_free(slot);
+  if (!ok) evp()->clear_error();
+  return make_bool(env, ok);
+}
+
+// hmac(sha384, key, data, out): true when `out` was filled.
+napi_value hmac(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  AeadState* state;
+  bool sha384;
+  Bytes key, data, out;
+  if (args_of(env, info, args, 4, &state) < 4 || napi_get_value_bool(env, args[0], &sha384) != napi_ok ||
+      !get_bytes(env, args[1], &key) || !get_bytes(env, args[2], &data) || !get_bytes(env, args[3], &out) ||
+      evp() == nullptr || key.size > INT32_MAX || out.size != (sha384 ? 48u : 32u))
+    return make_bool(env, false);
+  const Evp& e = *evp();
+  unsigned int size = 0;
+  const EvpMd* md = sha384 ? e.sha384() : e.sha256();
+  return make_bool(env, e.hmac(md, key.data, int(key.size), data.data, data.size, out.data, &size) != nullptr);
+}
+
+void destroy(void* data) {
+  AeadState* state = static_cast<AeadState*>(data);
+  for (size_t i = 0; i < state->keys.size(); i++)
+    if (PacketKey* key = state->keys.take(int64_t(i))) packet_key_free(key);
+  for (size_t i = 0; i < state->header_keys.size(); i++)
+    if (HeaderKey* key = state->header_keys.take(int64_t(i))) header_key_free(key);
+  delete state;
+}
+
+}  // namespace
+
+void init_aead(napi_env env, napi_value exports) {
+  AeadState* state = new (std::nothrow) AeadState();
+  if (state == nullptr) return;
+  napi_add_env_cleanup_hook(env, destroy, state);
+  export_function(env, exports, "aeadSupports", supports, state);
+  export_function(env, exports, "aeadNewKey", new_key, state);
+  export_function(env, exports, "aeadFreeKey", free_key, state);
+  export_function(env, exports, "aeadNewHeaderKey", new_header_key, state);
+  export_function(env, exports, "aeadFreeHeaderKey", free_header_key, state);
+  export_function(env, exports, "aeadSeal", seal, state);
+  export_function(env, exports, "aeadUnmask", unmask, state);
+  export_function(env, exports, "aeadOpen", open, state);
+  export_function(env, exports, "aeadOnce", once, state);
+  export_function(env, exports, "aeadHmac", hmac, state);
+}
 
 }  // namespace netquic

@@ -1,0 +1,5 @@
+import { aeadContract } from "../aead.contract.js";
+import { newPortableAead } from "../portable/aead.js";
+import { newNativeAead } from "./aead.js";
+
+aeadContract("openssl-evp", newNativeAead, newPortableAead);
