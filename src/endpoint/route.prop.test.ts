@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { CidTable } from "./route.js";
+
+const cid = fc.uint8Array({ minLength: 0, maxLength: 20 });
+
+test("a table of ids behaves like a Map by hex, through growth and deletions", () => {
+  // few distinct ids, so that adds and removes of the same id meet; one in three ids differs only in length
+  const small = fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 9 })).map(([n, length]) => new Uint8Array(length).fill(n));
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.boolean(), fc.oneof(small, cid), fc.nat(3)), { maxLength: 300 }), (steps) => {
+      const table = new CidTable<number>(0x1234, 0x5678);
+      const model = new Map<string, number>();
+      for (const [add, id, owner] of steps) {
+        const key = Buffer.from(id).toString("hex");
+        if (add) {
+          assert.equal(table.add(id, owner), !model.has(key));
+          if (!model.has(key)) model.set(key, owner);
+        } else {
+          table.remove(id, owner);
+          if (model.get(key) === owner) model.delete(key);
+        }
+        assert.equal(table.size, model.size);
+      }
+      for (const [key, owner] of model) {
+        const framed = Buffer.from(`ff${key}ff`, "hex");
+        assert.equal(table.find(framed, 1, key.length / 2), owner);
+      }
+    }),
+  );
+});
+
+test("RFC 9000 §5.2 an id that nobody owns is not found", () => {
+  const table = new CidTable<string>(1, 2);
+  assert.equal(table.find(new Uint8Array(8), 0, 8), null);
+  table.add(Uint8Array.of(1, 2, 3), "a");
+  assert.equal(table.find(Uint8Array.of(1, 2, 3, 4), 0, 4), null);
+  assert.equal(table.find(Uint8Array.of(1, 2), 0, 2), null);
+});
