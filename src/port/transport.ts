@@ -18,13 +18,7 @@ export type StreamKind = typeof STREAM_BIDI | typeof STREAM_UNI;
 /** Why a connection ended. */
 export interface CloseInfo {
   /** `application`: CONNECTION_CLOSE 0x1d. `transport`: 0x1c, also TLS alerts as 0x100 + alert. */
-  type:
-    | "application"
-    | "transport"
-    | "idle-timeout"
-    | "handshake-timeout"
-    | "stateless-reset"
-    | "version-negotiation";
+  type: "application" | "transport" | "idle-timeout" | "handshake-timeout" | "stateless-reset" | "version-negotiation";
   /** True when the peer (or the network) ended it, false when this side did. */
   remote: boolean;
   code: bigint;

@@ -77,7 +77,8 @@ export function devCertificate(options: DevCertificateOptions): Certificate {
   const { hosts, days = DEFAULT_DEV_DAYS } = options;
   const [subject] = hosts;
   if (subject === undefined) throw new RangeError("devCertificate: hosts must name at least one host");
-  if (!(days > 0 && days <= MAX_DEV_DAYS)) throw new RangeError(`devCertificate: days must be 0 < days <= ${MAX_DEV_DAYS}`);
+  if (!(days > 0 && days <= MAX_DEV_DAYS))
+    throw new RangeError(`devCertificate: days must be 0 < days <= ${MAX_DEV_DAYS}`);
   const notBefore = seconds(options.notBefore) ?? nowSeconds() - BACKDATE_SECONDS;
   const made = loadAddon<X509Addon>().x509Make({
     subject: subject.slice(0, 64),
@@ -101,7 +102,8 @@ export function devCertificate(options: DevCertificateOptions): Certificate {
  */
 export function makeCertificate(options: MakeCertificateOptions): Certificate {
   const { subject, hosts = [], issuerCertPem = "", issuerKeyPem = "", ca = false, days = 30 } = options;
-  if (subject.length < 1 || subject.length > 64) throw new RangeError("makeCertificate: subject has 1 to 64 characters");
+  if (subject.length < 1 || subject.length > 64)
+    throw new RangeError("makeCertificate: subject has 1 to 64 characters");
   if ((issuerCertPem === "") !== (issuerKeyPem === "")) {
     throw new RangeError("makeCertificate: issuerCertPem and issuerKeyPem go together");
   }
