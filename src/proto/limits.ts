@@ -137,5 +137,16 @@ export const MAX_ACCEPT_QUEUE = 1024;
 /** Datagrams in one transmit batch: a GSO train at most. */
 export const TX_BATCH_DATAGRAMS = 64;
 export const TX_BATCH_BYTES = 128 * KIB;
+/** Reads of one receive batch: a super-datagram (GRO) or a single one each, 64 KiB apart and some more, so that
+ *  neighbours do not fall into the same cache sets. 4 are in use while GRO delivers, all of them while it does not. */
+export const RX_BATCH_SLOTS = 16;
+export const RX_SLOT_BYTES = 68 * KIB + 64;
+/** Datagrams of one receive batch: the kernel joins 128 at most into one read. */
+export const RX_BATCH_DATAGRAMS = 128 * RX_BATCH_SLOTS;
+/** Kernel buffers of a UDP socket, bytes; the default of 208 KiB holds three super-datagrams. */
+export const SOCKET_BUFFER_BYTES = 4 * MIB;
+/** Datagrams and bytes that the portable datapath holds between two turns; beyond them it drops, as a kernel does. */
+export const PORTABLE_QUEUE_DATAGRAMS = 4096;
+export const PORTABLE_QUEUE_BYTES = 8 * MIB;
 /** Receive batches read in one turn of the event loop. */
 export const RX_BATCHES_PER_TURN = 8;
