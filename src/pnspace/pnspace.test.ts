@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ECN_CE, ECN_ECT0, ECN_ECT1, ECN_NOT_ECT, ECN_UNKNOWN } from "../port/udp.js";
+import { SKIP_PN_FIRST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
+import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
+import { MAX_PN, PnSpace, randomSkip } from "./pnspace.js";
+
+const MAX_ACK_DELAY_MICROS = 25_000;
+
+function space(): PnSpace {
+  return new PnSpace(SPACE_APP, null);
+}
+
+function receive(space: PnSpace, pn: number, nowMicros: number, eliciting = true, ecn = ECN_NOT_ECT): void {
+  space.received.record(pn, nowMicros);
+  space.onPacket(pn, eliciting, ecn, nowMicros);
+}
+
+describe("when an ACK is due", () => {
+  test("RFC 9000 §13.2.2 acks every second packet", () => {
+    const app = space();
+    receive(app, 0, 1000);
+    assert.equal(app.ackPolicy.isDue(1000), false);
+    receive(app, 1, 1500);
+    assert.equal(app.ackPolicy.isDue(1500), true);
+    app.ackPolicy.onAckSent();
+    receive(app, 2, 2000);
+    assert.equal(app.ackPolicy.isDue(2000), false);
+  });
+
+  test("RFC 9000 §13.2.1 one ack-eliciting packet is acknowledged within max_ack_delay of its arrival", () => {
+    const app = space();
+    receive(app, 0, 1000, false);
+    assert.equal(app.ackPolicy.deadlineMicros, Infinity);
+    receive(app, 1, 5000);
+    receive(app, 2, 6000, false);
+    assert.equal(app.ackPolicy.deadlineMicros, 5000 + MAX_ACK_DELAY_MICROS);
+    assert.equal(app.ackPolicy.isDue(5000 + MAX_ACK_DELAY_MICROS - 1), false);
+    assert.equal(app.ackPolicy.isDue(5000 + MAX_ACK_DELAY_MICROS), true);
+  });
+
+  test("9000-13.2.1-01 packets that are not ack-eliciting never make an ACK due, gaps or not", () => {
+    const app = space();
+    for (let pn = 0; pn < 300; pn += 3) receive(app, pn, pn, false, ECN_CE);
+    assert.equal(app.ackPolicy.deadlineMicros, Infinity);
+    assert.equal(app.ackPolicy.isWaiting, false);
+    assert.equal(app.ackPolicy.hasNew, true, "but an ACK that is sent anyway has news");
+  });
+
+  test("9000-13.2.1-02 sending an ACK settles every packet before it", () => {
+    const app = space();
+    receive(app, 0, 0);
+    receive(app, 1, 0);
+    app.ackPolicy.onAckSent();
+    assert.equal(app.ackPolicy.isDue(Number.MAX_SAFE_INTEGER), false);
+    assert.equal(app.ackPolicy.hasNew, false);
+  });
+
+  test("RFC 9000 §13.2.1 Initial and Handshake packets are acknowledged at once", () => {
+    for (const id of [SPACE_INITIAL, SPACE_HANDSHAKE] as const) {
+      const early = new PnSpace(id, null);
+      receive(early, 0, 777);
+      assert.equal(early.ackPolicy.isDue(777), true);
+    }
+  });
+
+  test("RFC 9000 §13.2.1 a packet below another ack-eliciting one is acknowledged at once", () => {
+    const app = space();
+    receive(app, 5, 0);
+    app.ackPolicy.onAckSent();
+    receive(app, 4, 10);
+    assert.equal(app.ackPolicy.isDue(10), true);
+  });
+
+  test("RFC 9000 §13.2.1 a packet after a gap is acknowledged at once, the one after it is not", () => {
+    const app = space();
+    receive(app, 0, 0);
+    app.ackPolicy.onAckSent();
+    receive(app, 2, 10);
+    assert.equal(app.ackPolicy.isDue(10), true);
+    app.ackPolicy.onAckSent();
+    receive(app, 3, 20);
+    assert.equal(app.ackPolicy.isDue(20), false);
+  });
+
+  test("RFC 9000 §13.2.1 a gap is between ack-eliciting packets: others in between close it", () => {
+    const app = space();
+    receive(app, 0, 0);
+    receive(app, 1, 0, false);
+    receive(app, 3, 0, false);
+    app.ackPolicy.onAckSent();
+    receive(app, 2, 10);
+    assert.equal(app.ackPolicy.isDue(10), false);
+  });
+
+  test("RFC 9000 §13.2.1 a CE mark is acknowledged at once", () => {
+    const app = space();
+    receive(app, 0, 10, true, ECN_ECT0);
+    assert.equal(app.ackPolicy.isDue(10), false);
+    app.ackPolicy.onAckSent();
+    receive(app, 1, 20, true, ECN_CE);
+    assert.equal(app.ackPolicy.isDue(20), true);
+  });
+});
+
+describe("ECN counts", () => {
+  test("RFC 9000 §13.4.1 each mark is counted by its code point; none and unknown are not", () => {
+    const { ecn } = space();
+    for (const mark of [ECN_NOT_ECT, ECN_UNKNOWN]) ecn.onPacket(mark);
+    assert.equal(ecn.any, false);
+    for (const mark of [ECN_ECT0, ECN_ECT0, ECN_ECT1, ECN_CE]) ecn.onPacket(mark);
+    assert.deepEqual([ecn.ect0, ecn.ect1, ecn.ce, ecn.any], [2, 1, 1, true]);
+  });
+});
+
+describe("numbers for sending", () => {
+  test("RFC 9000 §12.3 numbers start at 0 and grow by one where none is skipped", () => {
+    const initial = new PnSpace(SPACE_INITIAL, null);
+    for (let pn = 0; pn < 1000; pn++) {
+      assert.equal(initial.peekPn(), pn);
+      assert.equal(initial.takePn(), pn);
+    }
+  });
+
+  test("RFC 9000 §21.4 numbers are left out at growing distances and never given twice", () => {
+    const means: number[] = [];
+    const app = new PnSpace(SPACE_APP, (mean) => {
+      means.push(mean);
+      return 10;
+    });
+    const taken: number[] = [];
+    for (let i = 0; i < 25; i++) {
+      const peeked = app.peekPn();
+      taken.push(app.takePn());
+      assert.equal(taken[i], peeked);
+    }
+    const left = Array.from({ length: 27 }, (_, pn) => pn).filter((pn) => !taken.includes(pn));
+    assert.deepEqual(left, [10, 21]);
+    assert.deepEqual(means, [SKIP_PN_FIRST_PERIOD, 2 * SKIP_PN_FIRST_PERIOD, 4 * SKIP_PN_FIRST_PERIOD]);
+  });
+
+  test("the mean distance stops growing at SKIP_PN_MAX_PERIOD", () => {
+    const means: number[] = [];
+    const app = new PnSpace(SPACE_APP, (mean) => {
+      means.push(mean);
+      return 1;
+    });
+    for (let i = 0; i < 40; i++) app.takePn();
+    assert.equal(Math.max(...means), SKIP_PN_MAX_PERIOD);
+  });
+
+  test("random distances stay in 1 .. 2 * mean - 1 and have the mean asked for", () => {
+    let state = 1;
+    const skip = randomSkip({
+      fill(buf, start, end) {
+        for (let i = start; i < end; i++) {
+          state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+          buf[i] = state >>> 24;
+        }
+      },
+    });
+    let sum = 0;
+    for (let i = 0; i < 4000; i++) {
+      const distance = skip(256);
+      assert.ok(distance >= 1 && distance <= 511);
+      sum += distance;
+    }
+    assert.ok(Math.abs(sum / 4000 - 256) < 15, `mean ${sum / 4000}`);
+  });
+
+  test("9000-12.3-02 a space without numbers says so before one is repeated", () => {
+    const app = space();
+    app.nextPn = MAX_PN - 1;
+    assert.equal(app.isExhausted, false);
+    assert.equal(app.takePn(), MAX_PN - 1);
+    assert.equal(app.isExhausted, true);
+  });
+});

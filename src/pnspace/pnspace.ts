@@ -1,0 +1,98 @@
+/**
+ * One packet number space (RFC 9000 §12.3): the numbers we take for sending, the numbers that arrived, the marks they
+ * carried, and when to acknowledge them.
+ *
+ * Invariant: a number is taken once and numbers only grow. In the application space some are left out at random: an
+ * ACK for one of them proves that the peer acknowledges what it never received (RFC 9000 §21.4).
+ */
+
+import { ECN_CE } from "../port/udp.js";
+import type { Random } from "../port/random.js";
+import {
+  ACK_ELICITING_THRESHOLD,
+  MAX_ACK_DELAY_MILLIS,
+  SKIP_PN_FIRST_PERIOD,
+  SKIP_PN_MAX_PERIOD,
+} from "../proto/limits.js";
+import { SPACE_APP, type SpaceId } from "../proto/space.js";
+import { AckPolicy } from "./ack-policy.js";
+import { EcnCounts } from "./ecn.js";
+import { ReceivedPns } from "./received.js";
+
+/** The last packet number that we use: the RFC allows 2^62-1, a number is exact to 2^53-1 (RFC 9000 §12.3). */
+export const MAX_PN = 2 ** 53 - 2;
+
+/** A random distance to the next skipped number, in packets: 1 or more, `meanPackets` on average. */
+export type SkipDistance = (meanPackets: number) => number;
+
+export class PnSpace {
+  readonly id: SpaceId;
+  readonly received = new ReceivedPns();
+  readonly ackPolicy: AckPolicy;
+  readonly ecn = new EcnCounts();
+  /** The next number to send, if it is not to be skipped; public for tests. */
+  nextPn = 0;
+  /** Largest of our numbers that the peer acknowledged, -1 before the first. */
+  largestAcked = -1;
+  /** Keys are gone: nothing is sent or received here any more (RFC 9001 §4.9). */
+  discarded = false;
+  private readonly skip: SkipDistance | null;
+  private skipMeanPackets = SKIP_PN_FIRST_PERIOD;
+  private skipPn = Infinity;
+  private largestEliciting = -1;
+
+  /** `skip` chooses which numbers are left out; null = none, as in the short-lived spaces. */
+  constructor(id: SpaceId, skip: SkipDistance | null) {
+    this.id = id;
+    this.skip = skip;
+    this.ackPolicy = new AckPolicy(id !== SPACE_APP, MAX_ACK_DELAY_MILLIS * 1000, ACK_ELICITING_THRESHOLD);
+    if (skip !== null) this.skipPn = skip(this.skipMeanPackets);
+  }
+
+  /** The number of the packet that is built now. The caller has asked `isExhausted`. */
+  takePn(): number {
+    if (this.nextPn === this.skipPn) this.leaveOut();
+    return this.nextPn++;
+  }
+
+  /** What `takePn` would return, without taking it: for choosing the encoded length first. */
+  peekPn(): number {
+    return this.nextPn === this.skipPn ? this.nextPn + 1 : this.nextPn;
+  }
+
+  /** No number is left: the connection ends without another packet (RFC 9000 §12.3). */
+  get isExhausted(): boolean {
+    return this.nextPn >= MAX_PN;
+  }
+
+  /**
+   * A packet whose number `received` took as new was processed: notes its mark and when it has to be acknowledged
+   * (RFC 9000 §13.2.1). `ecn` is a code point of port/udp.
+   */
+  onPacket(pn: number, ackEliciting: boolean, ecn: number, nowMicros: number): void {
+    this.ecn.onPacket(ecn);
+    let urgent = false;
+    if (ackEliciting) {
+      urgent = ecn === ECN_CE || pn < this.largestEliciting || !this.received.isContiguous(this.largestEliciting, pn);
+      if (pn > this.largestEliciting) this.largestEliciting = pn;
+    }
+    this.ackPolicy.onPacket(ackEliciting, urgent, nowMicros);
+  }
+
+  private leaveOut(): void {
+    if (this.skip === null) return;
+    this.nextPn++;
+    this.skipMeanPackets = Math.min(2 * this.skipMeanPackets, SKIP_PN_MAX_PERIOD);
+    this.skipPn = this.nextPn + this.skip(this.skipMeanPackets);
+  }
+}
+
+/** Distances spread evenly over 1 .. 2 * mean - 1, from unpredictable bytes. */
+export function randomSkip(random: Random): SkipDistance {
+  const word = new Uint8Array(4);
+  return (meanPackets) => {
+    random.fill(word, 0, 4);
+    const value = ((word[0] << 24) | (word[1] << 16) | (word[2] << 8) | word[3]) >>> 0;
+    return 1 + (value % (2 * meanPackets - 1));
+  };
+}
