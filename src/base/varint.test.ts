@@ -5,6 +5,7 @@ import { Reader, toHex } from "./bytes.js";
 import {
   MAX_VARINT,
   MAX_VARINT_BIG,
+  prefixedRoom,
   varintLength,
   varintLengthAt,
   varintLengthBig,
@@ -103,6 +104,15 @@ describe("varint", () => {
     assert.throws(() => writeVarintBig(buf, 0, MAX_VARINT_BIG + 1n), /netquic bug/);
     assert.throws(() => writeVarintBig(buf, 0, -1n), /netquic bug/);
     assert.equal(toHex(buf), "0000000000000000");
+  });
+
+  test("as many bytes as fit behind their own length", () => {
+    for (const room of [1, 2, 63, 64, 65, 66, 67, 1200, 16384, 16385, 16386, 16387, 16388, 16389, 65527]) {
+      const fits = prefixedRoom(room);
+      assert.ok(fits + varintLength(fits) <= room, `${room}`);
+      assert.ok(fits + 1 + varintLength(fits + 1) > room, `${room}`);
+    }
+    assert.ok(prefixedRoom(0) < 0);
   });
 
   test("any value, any length", () => {

@@ -35,6 +35,13 @@ export function varintLengthAt(firstByte: number): number {
   return 1 << (firstByte >> 6);
 }
 
+/** The most bytes that fit into `roomBytes` together with their length as a varint before them; 0 or less = none. */
+export function prefixedRoom(roomBytes: number): number {
+  let count = roomBytes - 1;
+  while (count > 0 && count + varintLength(count) > roomBytes) count--;
+  return count;
+}
+
 /** Writes the shortest form at `pos` and returns the position after it. The caller has checked that it fits. */
 export function writeVarint(buf: Uint8Array, pos: number, value: number): number {
   if (value < TWO_BYTES) {

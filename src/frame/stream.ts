@@ -1,0 +1,46 @@
+/**
+ * Heads of the frames that carry data: STREAM (RFC 9000 §19.8) and CRYPTO (§19.6). The data itself is copied behind the
+ * head by whoever holds it. `base/varint` prefixedRoom says how much data fits behind a length field.
+ */
+
+import { varintLength, writeVarint } from "../base/varint.js";
+import { FRAME_CRYPTO, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LEN_BIT, STREAM_OFF_BIT } from "./table.js";
+
+/** Bytes of type, stream id and offset, without the length field. */
+export function streamHeaderLength(id: number, offset: number): number {
+  return 1 + varintLength(id) + (offset === 0 ? 0 : varintLength(offset));
+}
+
+/**
+ * Writes the head of a STREAM frame and returns where its data starts. The caller has checked that it fits.
+ *
+ * @param lengthBytes bytes of data, or -1 for a frame without length field, which runs to the end of the packet
+ */
+export function writeStreamHeader(
+  buf: Uint8Array,
+  pos: number,
+  id: number,
+  offset: number,
+  lengthBytes: number,
+  fin: boolean,
+): number {
+  let type = FRAME_STREAM;
+  if (fin) type |= STREAM_FIN_BIT;
+  if (lengthBytes >= 0) type |= STREAM_LEN_BIT;
+  if (offset !== 0) type |= STREAM_OFF_BIT;
+  buf[pos] = type;
+  let at = writeVarint(buf, pos + 1, id);
+  if (offset !== 0) at = writeVarint(buf, at, offset);
+  return lengthBytes >= 0 ? writeVarint(buf, at, lengthBytes) : at;
+}
+
+/** Bytes of type and offset of a CRYPTO frame, without the length field. */
+export function cryptoHeaderLength(offset: number): number {
+  return 1 + varintLength(offset);
+}
+
+/** Writes the head of a CRYPTO frame and returns where its data starts. The caller has checked that it fits. */
+export function writeCryptoHeader(buf: Uint8Array, pos: number, offset: number, lengthBytes: number): number {
+  buf[pos] = FRAME_CRYPTO;
+  return writeVarint(buf, writeVarint(buf, pos + 1, offset), lengthBytes);
+}
