@@ -1,0 +1,206 @@
+/**
+ * A host of the simulation: one endpoint with its application behind one address. It does what an event loop does:
+ * gathers arrivals into batches, tells the time, sends what the endpoint has, and sleeps until the next deadline.
+ *
+ * Guards: no more than 100 wakeups or rounds at one instant, and after the last round nothing is overdue
+ * (ROBUSTNESS.md 5.3, I7).
+ */
+
+import { ADDR_COLS, type RxBatch, TX_COLS, TX_DEST, TX_ECN, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";
+import { addToRx } from "./batches.js";
+import { ADDRESS_WORDS, type Datagram } from "./datagram.js";
+import type { NetSink, NetTimer } from "./node.js";
+import type { Prng } from "./prng.js";
+import type { Simulation } from "./simulation.js";
+
+/** What the simulation asks of an endpoint; `endpoint/endpoint` has this shape. */
+export interface SimEndpoint {
+  receive(rx: RxBatch, nowMicros: number): void;
+  timeout(nowMicros: number): void;
+  /** Appends datagrams; true = more is waiting. */
+  transmit(tx: TxBatch, nowMicros: number): boolean;
+  nextDeadline(): number;
+  onWork: (() => void) | null;
+}
+
+/** The program that uses the endpoint. */
+export interface SimApp {
+  /** Drains what happened and acts on it. True when it did something. */
+  run(nowMicros: number): boolean;
+}
+
+export interface HostOptions {
+  /** Most datagrams of one receive batch, 1..64. */
+  batchPackets: number;
+  /** Arrivals are gathered for up to this long. */
+  gatherMicros: number;
+  /** Timers fire up to this late. */
+  timerLateMicros: number;
+  /** Chance that a wakeup also calls `timeout` although nothing is due, 0..1. */
+  spuriousTimeouts: number;
+}
+
+export const PROMPT_HOST: HostOptions = { batchPackets: 64, gatherMicros: 0, timerLateMicros: 0, spuriousTimeouts: 0 };
+
+/** Rounds and wakeups that one instant may have. */
+const MAX_PER_INSTANT = 100;
+
+export class Host implements NetSink, NetTimer {
+  /** Set by `Simulation.addHost`. */
+  id = -1;
+  alive = true;
+  datagramsSent = 0;
+  bytesSent = 0;
+  datagramsReceived = 0;
+  bytesReceived = 0;
+  wakeups = 0;
+  private readonly inbox: Datagram[] = [];
+  private armedMicros = Infinity;
+  private running = false;
+  private workNoted = false;
+  private instantMicros = -1;
+  private wakeupsAtInstant = 0;
+
+  constructor(
+    private readonly sim: Simulation,
+    readonly name: string,
+    readonly address: Int32Array,
+    readonly endpoint: SimEndpoint,
+    private readonly app: SimApp,
+    private readonly options: HostOptions,
+    private readonly prng: Prng,
+  ) {
+    endpoint.onWork = () => {
+      this.workNoted = true;
+      if (!this.running) this.wakeAt(this.sim.nowMicros);
+    };
+  }
+
+  push(datagram: Datagram, nowMicros: number): void {
+    if (!this.alive) {
+      this.sim.drop(datagram, "gone", nowMicros);
+      return;
+    }
+    this.inbox.push(datagram);
+    const { gatherMicros } = this.options;
+    this.wakeAt(nowMicros + (gatherMicros === 0 ? 0 : Math.floor(this.prng.float() * gatherMicros)));
+  }
+
+  onTimer(_datagram: Datagram | null, nowMicros: number): void {
+    // Events are never taken back: one that was overtaken by an earlier wakeup finds nothing armed for its time.
+    if (this.alive && nowMicros >= this.armedMicros) this.run(nowMicros);
+  }
+
+  /** Runs the host at that time at the latest. */
+  wakeAt(atMicros: number): void {
+    const at = Math.ceil(atMicros);
+    if (at >= this.armedMicros) return;
+    this.armedMicros = at;
+    this.sim.schedule(at, this, null);
+  }
+
+  /** The host vanishes: no farewell, nothing received any more. */
+  kill(): void {
+    this.alive = false;
+    for (const datagram of this.inbox) this.sim.drop(datagram, "gone", this.sim.nowMicros);
+    this.inbox.length = 0;
+  }
+
+  private run(nowMicros: number): void {
+    this.armedMicros = Infinity;
+    this.wakeups++;
+    this.countInstant(nowMicros);
+    this.running = true;
+    this.deliver(nowMicros);
+    const { endpoint, options } = this;
+    const spurious = options.spuriousTimeouts > 0 && this.prng.chance(options.spuriousTimeouts);
+    if (spurious || endpoint.nextDeadline() <= nowMicros) endpoint.timeout(nowMicros);
+    this.settle(nowMicros);
+    this.running = false;
+    this.arm(nowMicros);
+  }
+
+  private deliver(nowMicros: number): void {
+    const { inbox, sim } = this;
+    for (let next = 0; next < inbox.length; ) {
+      const { rx } = sim.scratch;
+      const most = this.options.batchPackets;
+      rx.count = 0;
+      rx.sourceCount = 0;
+      while (next < inbox.length && rx.count < most && addToRx(rx, inbox[next], this.address)) {
+        const datagram = inbox[next++];
+        this.datagramsReceived++;
+        this.bytesReceived += datagram.length;
+        sim.tap?.onDelivered(this, datagram, nowMicros);
+        sim.scratch.pool.give(datagram);
+      }
+      this.endpoint.receive(rx, nowMicros);
+    }
+    inbox.length = 0;
+  }
+
+  /** Application and endpoint take turns until neither has anything left to do now. */
+  private settle(nowMicros: number): void {
+    for (let round = 0; round < MAX_PER_INSTANT; round++) {
+      this.workNoted = false;
+      const acted = this.app.run(nowMicros);
+      if (round > 0 && !acted && !this.workNoted && this.endpoint.nextDeadline() > nowMicros) return;
+      this.transmit(nowMicros);
+      if (this.endpoint.nextDeadline() <= nowMicros) this.endpoint.timeout(nowMicros);
+    }
+    throw new Error(
+      `I7: ${this.name} does not settle at ${nowMicros}: next deadline ${this.endpoint.nextDeadline()}, ` +
+        `work noted: ${this.workNoted}`,
+    );
+  }
+
+  private transmit(nowMicros: number): void {
+    const { sim, endpoint } = this;
+    const { tx } = sim.scratch;
+    for (let calls = 0; calls < MAX_PER_INSTANT; calls++) {
+      tx.count = 0;
+      tx.destCount = 0;
+      tx.used = 0;
+      const more = endpoint.transmit(tx, nowMicros);
+      if (tx.count === 0 && more) throw new Error(`I7: ${this.name} has more to send, but sends nothing`);
+      for (let row = 0; row < tx.count; row++) this.send(tx, row * TX_COLS, nowMicros);
+      sim.tap?.afterTransmit(this, nowMicros);
+      if (!more) return;
+    }
+    throw new Error(`I7: ${this.name} sends without end at ${nowMicros}`);
+  }
+
+  private send(tx: TxBatch, row: number, nowMicros: number): void {
+    const { sim } = this;
+    const off = tx.rows[row + TX_OFF];
+    const datagram = sim.newDatagram();
+    datagram.set(tx.buf, off, off + tx.rows[row + TX_LEN]);
+    datagram.ecn = tx.rows[row + TX_ECN];
+    const dest = tx.rows[row + TX_DEST] * ADDR_COLS;
+    for (let i = 0; i < ADDRESS_WORDS; i++) {
+      datagram.source[i] = this.address[i];
+      datagram.dest[i] = tx.dests[dest + i];
+    }
+    this.datagramsSent++;
+    this.bytesSent += datagram.length;
+    sim.tap?.onSent(this, datagram, nowMicros);
+    sim.network.send(this.id, datagram, nowMicros);
+  }
+
+  private arm(nowMicros: number): void {
+    const deadline = this.endpoint.nextDeadline();
+    if (Number.isNaN(deadline)) throw new Error(`I7: ${this.name} has a deadline that is no number`);
+    if (deadline === Infinity) return;
+    const { timerLateMicros } = this.options;
+    const late = timerLateMicros === 0 ? 0 : Math.floor(this.prng.float() * timerLateMicros);
+    this.wakeAt(Math.max(deadline, nowMicros) + late);
+  }
+
+  private countInstant(nowMicros: number): void {
+    if (nowMicros !== this.instantMicros) {
+      this.instantMicros = nowMicros;
+      this.wakeupsAtInstant = 0;
+    }
+    if (++this.wakeupsAtInstant > MAX_PER_INSTANT) throw new Error(`I7: ${this.name} wakes without end at ${nowMicros}`);
+  }
+}
