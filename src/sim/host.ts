@@ -201,6 +201,7 @@ export class Host implements NetSink, NetTimer {
       this.instantMicros = nowMicros;
       this.wakeupsAtInstant = 0;
     }
-    if (++this.wakeupsAtInstant > MAX_PER_INSTANT) throw new Error(`I7: ${this.name} wakes without end at ${nowMicros}`);
+    if (++this.wakeupsAtInstant > MAX_PER_INSTANT)
+      throw new Error(`I7: ${this.name} wakes without end at ${nowMicros}`);
   }
 }

@@ -18,7 +18,7 @@ export class Prng implements Random {
 
   /** `seed` is an integer in 0..2^53-1. */
   constructor(seed: number, name = "") {
-    let state = hashName(name) ^ Math.imul(seed % TWO_32 | 0, 0x9e3779b1) ^ Math.floor(seed / TWO_32);
+    let state = hashName(name) ^ Math.imul((seed % TWO_32) | 0, 0x9e3779b1) ^ Math.floor(seed / TWO_32);
     const next = (): number => {
       // splitmix32: spreads the seed over the whole state, which must not be all zero.
       state = (state + 0x9e3779b9) | 0;

@@ -132,13 +132,7 @@ export class NullAead implements AeadPort {
     return out;
   }
 
-  openOnce(
-    _aead: AeadId,
-    key: Uint8Array,
-    nonce: Uint8Array,
-    aad: Uint8Array,
-    sealed: Uint8Array,
-  ): Uint8Array | null {
+  openOnce(_aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | null {
     const end = sealed.length - TAG_BYTES;
     if (end < 0) return null;
     const tag = new Uint8Array(TAG_BYTES);

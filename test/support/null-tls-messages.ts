@@ -85,13 +85,19 @@ export function clientHello(hello: Hello, params: Uint8Array, withCookie: boolea
   const extensions = out.open16();
   if (hello.serverName !== "") {
     const name = ascii(hello.serverName);
-    out.u16(EXT_SERVER_NAME).u16(name.length + 5).u16(name.length + 3);
+    out
+      .u16(EXT_SERVER_NAME)
+      .u16(name.length + 5)
+      .u16(name.length + 3);
     out.u8(0).u16(name.length).bytes(name);
   }
   out.u16(EXT_SUPPORTED_VERSIONS).u16(3).u8(2).u16(TLS_1_3);
   writeAlpn(out, hello.alpn);
   const share = FILLER.subarray(0, hello.keyShareBytes);
-  out.u16(EXT_KEY_SHARE).u16(share.length + 6).u16(share.length + 4);
+  out
+    .u16(EXT_KEY_SHARE)
+    .u16(share.length + 6)
+    .u16(share.length + 4);
   out.u16(GROUP_X25519).u16(share.length).bytes(share);
   if (withCookie) out.u16(EXT_COOKIE).u16(4).u16(2).u16(0xc00c);
   out.u16(EXT_QUIC_PARAMS).u16(params.length).bytes(params);

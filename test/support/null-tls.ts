@@ -355,7 +355,10 @@ class NullSession implements TlsSession {
     const ofServer = (direction === "write") === this.isServer;
     const secret = new Uint8Array(this.aead === AEAD_AES_256_GCM ? 48 : 32);
     const mix = new Mix().reset(source.a, source.b, source.c, source.d);
-    mix.addWord(level).addWord(ofServer ? 1 : 2).squeeze(secret, 0, secret.length);
+    mix
+      .addWord(level)
+      .addWord(ofServer ? 1 : 2)
+      .squeeze(secret, 0, secret.length);
     this.results.push({ kind: "secret", level, direction, aead: this.aead, secret });
   }
 
