@@ -9,8 +9,13 @@
         "addon/aead_batch.cc",
         "addon/aead_keys.cc",
         "addon/evp.cc",
+        "addon/tls.cc",
+        "addon/tls_js.cc",
         "addon/tls_openssl.cc",
+        "addon/tls_openssl_context.cc",
         "addon/tls_gnutls.cc",
+        "addon/tls_gnutls_context.cc",
+        "addon/tls_gnutls_verify.cc",
         "addon/x509.cc"
       ],
       "defines": ["NAPI_VERSION=8"],

@@ -10,8 +10,7 @@ namespace netquic {
 // Each part adds its functions to `exports`; none keeps protocol state.
 void init_udp(napi_env env, napi_value exports);
 void init_aead(napi_env env, napi_value exports);
-void init_tls_openssl(napi_env env, napi_value exports);
-void init_tls_gnutls(napi_env env, napi_value exports);
+void init_tls(napi_env env, napi_value exports);
 void init_x509(napi_env env, napi_value exports);
 
 // `data` reaches the callback through napi_get_cb_info: the part's state of this environment.

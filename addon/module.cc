@@ -4,8 +4,7 @@
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);
   netquic::init_aead(env, exports);
-  netquic::init_tls_openssl(env, exports);
-  netquic::init_tls_gnutls(env, exports);
+  netquic::init_tls(env, exports);
   netquic::init_x509(env, exports);
   return exports;
 }

@@ -1,0 +1,137 @@
+// What the two TLS libraries share: a configuration, a session that is fed bytes and queues results, and the queue's
+// form. The libraries know nothing of JavaScript; tls_js.cc turns results into the objects of port/tls.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace netquic {
+namespace tls {
+
+enum Level : int { LEVEL_INITIAL = 0, LEVEL_EARLY = 1, LEVEL_HANDSHAKE = 2, LEVEL_APP = 3 };
+
+// Alerts that this side raises by itself (RFC 8446 §6).
+constexpr int ALERT_UNEXPECTED_MESSAGE = 10;
+constexpr int ALERT_BAD_CERTIFICATE = 42;
+constexpr int ALERT_UNSUPPORTED_CERTIFICATE = 43;
+constexpr int ALERT_CERTIFICATE_REVOKED = 44;
+constexpr int ALERT_CERTIFICATE_EXPIRED = 45;
+constexpr int ALERT_CERTIFICATE_UNKNOWN = 46;
+constexpr int ALERT_UNKNOWN_CA = 48;
+constexpr int ALERT_DECRYPT_ERROR = 51;
+constexpr int ALERT_INTERNAL_ERROR = 80;
+constexpr int ALERT_UNRECOGNIZED_NAME = 112;
+constexpr int ALERT_NO_APPLICATION_PROTOCOL = 120;
+
+// Certificate verification results: OpenSSL's X509_V_ERR numbers, which GnuTLS's status bits are mapped to.
+constexpr int VERIFY_OK = 0;
+constexpr int VERIFY_NO_PEER_CERTIFICATE = 2;  // Node says UNABLE_TO_GET_ISSUER_CERT for a peer that sent none
+
+struct Identity {
+  std::string name;  // lower-case host, `*.host` or `*`; unused at a client
+  std::string cert, key;
+};
+
+enum class ClientCert { IGNORE, REQUEST, REQUIRE };
+
+struct Config {
+  bool is_server = false;
+  bool report = false;  // client: the handshake goes on when verification fails
+  bool keylog = false;
+  bool early_data = false;
+  ClientCert client_cert = ClientCert::IGNORE;
+  std::vector<std::string> alpn;
+  std::string ciphers;  // OpenSSL: cipher suites; GnuTLS: the whole priority string
+  std::string groups;   // OpenSSL only
+  std::vector<Identity> identities;
+  std::string ticket_key;  // server: of the length that the library wants
+};
+
+struct SessionOptions {
+  std::string transport_params;
+  std::string sni;         // client: host name to send, "" for none
+  std::string verify_dns;  // client: one of these two is what the certificate must be valid for
+  std::string verify_ip;   // text form
+  std::string ticket;      // client: library's own bytes, "" for none
+};
+
+struct Info {
+  std::string alpn, server_name, cipher, group;
+  bool resumed = false, early_data_accepted = false;
+  std::vector<std::string> peer_certs;  // DER, leaf first
+  int verify_code = VERIFY_OK;
+};
+
+struct Result {
+  enum Kind { SEND, SECRET, PEER_PARAMS, DONE, TICKET, KEYLOG, ALERT } kind = SEND;
+  int level = LEVEL_INITIAL;
+  bool is_write = false;    // SECRET
+  int aead = 0;             // SECRET: AeadId
+  int alert = 0;            // ALERT
+  int verify_code = 0;      // ALERT, TICKET: result of the certificate check
+  std::string bytes;        // all but DONE; KEYLOG: the line; ALERT: the library's reason
+  std::unique_ptr<Info> info;  // DONE
+};
+
+// One handshake. put never throws and never calls out; after an ALERT result it does nothing.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual void put(int level, const uint8_t* data, size_t len) = 0;
+
+  std::deque<Result> results;
+
+ protected:
+  void push(Result::Kind kind, int level, const void* data, size_t len);
+  // Reports the one alert of this session; later ones are dropped.
+  void push_alert(int alert, const std::string& reason, int verify_code);
+  bool failed() const { return failed_; }
+
+ private:
+  bool failed_ = false;
+};
+
+// Trust anchors, parsed once and shared by contexts.
+class Trust {
+ public:
+  virtual ~Trust() = default;
+};
+
+class Context : public std::enable_shared_from_this<Context> {
+ public:
+  virtual ~Context() = default;
+  // A session keeps its context alive. Returns null and sets `error` when the library refuses.
+  virtual std::unique_ptr<Session> new_session(const SessionOptions& options, std::string* error) = 0;
+
+  Config config;
+};
+
+class Library {
+ public:
+  virtual ~Library() = default;
+  // Each returns null and sets `error` to one sentence when a PEM or a list is bad.
+  virtual std::shared_ptr<Trust> new_trust(const std::vector<std::string>& pems, std::string* error) = 0;
+  virtual std::shared_ptr<Context> new_context(Config config, std::shared_ptr<Trust> trust, std::string* error) = 0;
+  virtual bool has_group(const std::string& name) = 0;
+
+  std::string version;
+};
+
+// Null when the running process lacks the library; `why` then says what was looked for.
+Library* openssl_library(std::string* why);
+Library* gnutls_library(std::string* why);
+
+// The identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`; -1 = none.
+int pick_identity(const std::vector<Identity>& identities, const std::string& server_name);
+// The alert that a failed certificate check is answered with.
+int alert_of_verify_code(int verify_code);
+// `TLS_...` by AeadId 1..4.
+const char* cipher_suite_name(int aead);
+std::string lower_case(std::string text);
+
+}  // namespace tls
+}  // namespace netquic

@@ -1,0 +1,36 @@
+// The GnuTLS provider's context and certificate check, seen by its sessions.
+#pragma once
+#include "tls.h"
+#include "tls_gnutls_api.h"
+
+namespace netquic {
+namespace gtls {
+
+class GnutlsTrust : public tls::Trust {
+ public:
+  ~GnutlsTrust() override;
+
+  TrustListT* list = nullptr;
+};
+
+class GnutlsContext : public tls::Context {
+ public:
+  ~GnutlsContext() override;
+  std::unique_ptr<tls::Session> new_session(const tls::SessionOptions& options, std::string* error) override;
+
+  std::shared_ptr<GnutlsTrust> trust;
+  PriorityT* priority = nullptr;
+  AntiReplayT* anti_replay = nullptr;       // server with early data
+  std::vector<CredentialsT*> credentials;  // server: parallel to config.identities; client: one, maybe empty
+};
+
+// Checks the peer's chain, leaf first, and its name. Returns an OpenSSL X509_V_ERR number, 0 when all is well.
+int verify_chain(const GnutlsTrust& trust, const Datum* chain, unsigned count, bool peer_is_server,
+                 const tls::SessionOptions& options);
+
+inline Datum datum_of(const std::string& text) {
+  return {reinterpret_cast<unsigned char*>(const_cast<char*>(text.data())), unsigned(text.size())};
+}
+
+}  // namespace gtls
+}  // namespace netquic

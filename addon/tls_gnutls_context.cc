@@ -1,0 +1,130 @@
+// The GnuTLS provider: finding the library, parsing PEM, and what the sessions of one configuration share.
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "tls_gnutls.h"
+
+namespace netquic {
+namespace gtls {
+
+constexpr const char* SONAME = "libgnutls.so.30";
+constexpr const char* OLDEST = "3.7.2";
+
+const Api& api() {
+  static const Api loaded = [] {
+    Api a = {};
+    void* library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+      a.missing = SONAME;
+      return a;
+    }
+#define NETQUIC_LOAD(ret, name, args)                       \
+  *reinterpret_cast<void**>(&a.name) = dlsym(library, #name); \
+  if (!a.name && !a.missing) a.missing = #name;
+    NETQUIC_GNUTLS_SYMBOLS(NETQUIC_LOAD)
+#undef NETQUIC_LOAD
+    // A variable that holds the function.
+    auto* release = static_cast<void (**)(void*)>(dlsym(library, "gnutls_free"));
+    a.free = release && *release ? *release : ::free;
+    if (!a.missing && !a.gnutls_check_version(OLDEST)) a.missing = OLDEST;
+    return a;
+  }();
+  return loaded;
+}
+
+GnutlsTrust::~GnutlsTrust() {
+  if (list) api().gnutls_x509_trust_list_deinit(list, 1);
+}
+
+GnutlsContext::~GnutlsContext() {
+  const Api& a = api();
+  if (priority) a.gnutls_priority_deinit(priority);
+  if (anti_replay) a.gnutls_anti_replay_deinit(anti_replay);
+  for (CredentialsT* each : credentials) a.gnutls_certificate_free_credentials(each);
+}
+
+namespace {
+
+// Every 0-RTT is taken: replay is the application's concern (RFC 9001 §9.2), but GnuTLS refuses 0-RTT without this.
+int accept_any(void*, time_t, const Datum*, const Datum*) { return 0; }
+
+bool add_credentials(GnutlsContext* context, const tls::Identity* identity, std::string* error) {
+  const Api& a = api();
+  CredentialsT* made = nullptr;
+  if (a.gnutls_certificate_allocate_credentials(&made) < 0) return false;
+  context->credentials.push_back(made);
+  if (!identity) return true;
+  Datum cert = datum_of(identity->cert), key = datum_of(identity->key);
+  int result = a.gnutls_certificate_set_x509_key_mem2(made, &cert, &key, X509_FMT_PEM, nullptr, 0);
+  if (result >= 0) return true;
+  *error = std::string("the certificate or its private key is bad or encrypted: ") + a.gnutls_strerror(result);
+  return false;
+}
+
+class GnutlsLibrary : public tls::Library {
+ public:
+  std::shared_ptr<tls::Trust> new_trust(const std::vector<std::string>& pems, std::string* error) override {
+    const Api& a = api();
+    auto trust = std::make_shared<GnutlsTrust>();
+    if (a.gnutls_x509_trust_list_init(&trust->list, 0) < 0) {
+      *error = "GnuTLS is out of memory";
+      return nullptr;
+    }
+    for (const std::string& pem : pems) {
+      CertT** certs = nullptr;
+      unsigned count = 0;
+      Datum text = datum_of(pem);
+      if (a.gnutls_x509_crt_list_import2(&certs, &count, &text, X509_FMT_PEM, 0) < 0 || count == 0) {
+        *error = "a certificate of {ca} is not PEM";
+        return nullptr;
+      }
+      a.gnutls_x509_trust_list_add_cas(trust->list, certs, count, 0);  // takes the certificates, not the array
+      a.free(certs);
+    }
+    return trust;
+  }
+
+  std::shared_ptr<tls::Context> new_context(tls::Config config, std::shared_ptr<tls::Trust> trust,
+                                            std::string* error) override {
+    const Api& a = api();
+    auto context = std::make_shared<GnutlsContext>();
+    context->config = std::move(config);
+    context->trust = std::static_pointer_cast<GnutlsTrust>(trust);
+    const tls::Config& c = context->config;
+    const char* bad = nullptr;
+    if (a.gnutls_priority_init(&context->priority, c.ciphers.c_str(), &bad) < 0) {
+      context->priority = nullptr;
+      *error = std::string("ciphers, groups: GnuTLS does not take ") + (bad ? bad : c.ciphers.c_str());
+      return nullptr;
+    }
+    for (const tls::Identity& identity : c.identities)
+      if (!add_credentials(context.get(), &identity, error)) return nullptr;
+    if (context->credentials.empty() && !add_credentials(context.get(), nullptr, error)) return nullptr;
+    if (c.is_server && c.early_data) {
+      a.gnutls_anti_replay_init(&context->anti_replay);
+      a.gnutls_anti_replay_set_add_function(context->anti_replay, accept_any);
+    }
+    return context;
+  }
+
+  bool has_group(const std::string& name) override { return api().gnutls_group_get_id(name.c_str()) != 0; }
+};
+
+}  // namespace
+}  // namespace gtls
+
+tls::Library* tls::gnutls_library(std::string* why) {
+  const gtls::Api& a = gtls::api();
+  if (a.missing) {
+    *why = std::string("GnuTLS ") + gtls::OLDEST + " or later is not there (looked for " + a.missing + ")";
+    return nullptr;
+  }
+  static gtls::GnutlsLibrary* library = [&a] {
+    auto* made = new gtls::GnutlsLibrary;  // lives as long as the process
+    made->version = std::string("GnuTLS ") + a.gnutls_check_version(nullptr);
+    return made;
+  }();
+  return library;
+}
+
+}  // namespace netquic

@@ -1,0 +1,33 @@
+// The OpenSSL provider's context, seen by its sessions.
+#pragma once
+#include "tls.h"
+#include "tls_openssl_api.h"
+
+namespace netquic {
+namespace ossl {
+
+// A certificate chain with its key, parsed.
+struct KeyPair {
+  Ptr<X509> leaf;
+  Ptr<Stack> chain;  // the rest, leaf excluded; null when there is none
+  Ptr<EvpPkey> key;
+};
+
+class OpensslTrust : public tls::Trust {
+ public:
+  Ptr<X509Store> store;
+};
+
+class OpensslContext : public tls::Context {
+ public:
+  std::unique_ptr<tls::Session> new_session(const tls::SessionOptions& options, std::string* error) override;
+
+  Ptr<SslCtx> ctx;
+  std::vector<KeyPair> pairs;  // parallel to config.identities
+};
+
+// Callbacks of the SSL_CTX, in tls_openssl.cc.
+void set_callbacks(OpensslContext* context);
+
+}  // namespace ossl
+}  // namespace netquic

@@ -1,0 +1,213 @@
+/**
+ * What port/tls calls a configuration, made into what the addon takes: names of ciphers and groups in the library's
+ * spelling, ticket keys of its length, host names split into what is sent and what is verified. All checks of user input
+ * are here; the native side only guards against wrong types.
+ */
+
+import { createHash, hkdfSync, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { rootCertificates } from "node:tls";
+import { domainToASCII } from "node:url";
+import type { TlsClientConfig, TlsIdentity, TlsServerConfig } from "../../port/tls.js";
+
+export type LibraryName = "openssl" | "gnutls";
+
+/** The `config` argument of the addon's `tlsContext`. */
+export interface NativeConfig {
+  isServer: boolean;
+  report: boolean;
+  keylog: boolean;
+  earlyData: boolean;
+  /** 0 ignore, 1 request, 2 require. */
+  clientCert: number;
+  alpn: string[];
+  ciphers: string;
+  groups: string;
+  ticketKey: Uint8Array;
+  names: string[];
+  certs: string[];
+  keys: string[];
+}
+
+/** Where the peer's name goes: one of `verifyDns` and `verifyIp` is set, `sni` never holds an address (RFC 6066 §3). */
+export interface NativeName {
+  sni: string;
+  verifyDns: string;
+  verifyIp: string;
+}
+
+/** Cipher suites of TLS 1.3 that the engine can protect packets with, as GnuTLS calls their ciphers. */
+const GNUTLS_CIPHERS: Readonly<Record<string, string>> = {
+  TLS_AES_128_GCM_SHA256: "AES-128-GCM",
+  TLS_AES_256_GCM_SHA384: "AES-256-GCM",
+  TLS_CHACHA20_POLY1305_SHA256: "CHACHA20-POLY1305",
+  TLS_AES_128_CCM_SHA256: "AES-128-CCM",
+};
+const DEFAULT_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+
+/** Groups by OpenSSL's names, lower case, as GnuTLS calls them. */
+const GNUTLS_GROUPS: Readonly<Record<string, string>> = {
+  x25519: "X25519",
+  x448: "X448",
+  "p-256": "SECP256R1",
+  "prime256v1": "SECP256R1",
+  secp256r1: "SECP256R1",
+  "p-384": "SECP384R1",
+  secp384r1: "SECP384R1",
+  "p-521": "SECP521R1",
+  secp521r1: "SECP521R1",
+  ffdhe2048: "FFDHE2048",
+  ffdhe3072: "FFDHE3072",
+  ffdhe4096: "FFDHE4096",
+  x25519mlkem768: "X25519-MLKEM768",
+};
+const DEFAULT_GROUPS = "X25519:P-256:P-384";
+const HYBRID_GROUP = "X25519MLKEM768";
+
+/** Length of the secret from which each library derives or takes its ticket keys, in bytes. */
+const TICKET_KEY_BYTES = { openssl: 80, gnutls: 64 } as const;
+const MIN_TICKET_SECRET_BYTES = 32;
+const MAX_ALPN_BYTES = 255;
+
+/** @throws RangeError with code `ERR_INVALID_ARG_VALUE` that names the option. */
+export function nativeServerConfig(
+  library: LibraryName,
+  config: TlsServerConfig,
+  hasGroup: (name: string) => boolean,
+): NativeConfig {
+  const names = Object.keys(config.identities);
+  if (names.length === 0) throw invalid("identities: at least one, `*` is the default");
+  const identities = Object.values(config.identities);
+  const { clientCertificate = "ignore", ticketSecret } = config;
+  const clientCert = ["ignore", "request", "require"].indexOf(clientCertificate);
+  if (clientCert < 0) throw invalid("clientCertificate is ignore, request or require");
+  if (ticketSecret !== undefined && ticketSecret.length < MIN_TICKET_SECRET_BYTES) {
+    throw invalid(`ticketSecret has at least ${MIN_TICKET_SECRET_BYTES} bytes`);
+  }
+  const secret = ticketSecret ?? randomBytes(MIN_TICKET_SECRET_BYTES);
+  const key = hkdfSync("sha256", secret, new Uint8Array(0), `netquic ${library} ticket`, TICKET_KEY_BYTES[library]);
+  return {
+    ...commonConfig(library, config, identities, hasGroup),
+    isServer: true,
+    report: false,
+    clientCert,
+    ticketKey: new Uint8Array(key),
+    names: names.map((name) => name.toLowerCase()),
+  };
+}
+
+/** @throws RangeError with code `ERR_INVALID_ARG_VALUE` that names the option. */
+export function nativeClientConfig(
+  library: LibraryName,
+  config: TlsClientConfig,
+  hasGroup: (name: string) => boolean,
+): NativeConfig {
+  const identities = config.identity === undefined ? [] : [config.identity];
+  if (config.verify !== "strict" && config.verify !== "report") throw invalid("verify is strict or report");
+  return {
+    ...commonConfig(library, config, identities, hasGroup),
+    isServer: false,
+    report: config.verify === "report",
+    clientCert: 0,
+    ticketKey: new Uint8Array(0),
+    names: identities.map(() => ""),
+  };
+}
+
+type Shared = Omit<NativeConfig, "isServer" | "report" | "clientCert" | "ticketKey" | "names">;
+
+function commonConfig(
+  library: LibraryName,
+  config: TlsClientConfig | TlsServerConfig,
+  identities: readonly TlsIdentity[],
+  hasGroup: (name: string) => boolean,
+): Shared {
+  if (config.alpn.length === 0) throw invalid("alpn: QUIC needs at least one protocol (RFC 9001 §8.1)");
+  for (const protocol of config.alpn) {
+    const bytes = Buffer.byteLength(protocol);
+    if (bytes < 1 || bytes > MAX_ALPN_BYTES) throw invalid(`alpn: a protocol has 1 to ${MAX_ALPN_BYTES} bytes`);
+  }
+  const suites = (config.ciphers ?? DEFAULT_CIPHERS).split(":");
+  for (const suite of suites) {
+    if (!Object.hasOwn(GNUTLS_CIPHERS, suite)) {
+      throw invalid(`ciphers: ${suite} is not one of ${Object.keys(GNUTLS_CIPHERS).join(", ")}`);
+    }
+  }
+  const isOpenssl = library === "openssl";
+  const groups = isOpenssl ? opensslGroups(config.groups, hasGroup) : "";
+  return {
+    keylog: config.keylog ?? false,
+    earlyData: config.earlyData ?? false,
+    alpn: config.alpn,
+    ciphers: isOpenssl ? suites.join(":") : gnutlsPriority(suites, config.groups, hasGroup),
+    groups,
+    certs: identities.map((identity) => identity.cert),
+    keys: identities.map((identity) => identity.key),
+  };
+}
+
+function opensslGroups(groups: string | undefined, hasGroup: (name: string) => boolean): string {
+  if (groups !== undefined) return groups;
+  // `*` sends a key share: both, so that a peer without the hybrid needs no second round trip.
+  return hasGroup(HYBRID_GROUP) ? `*${HYBRID_GROUP}:*${DEFAULT_GROUPS}` : DEFAULT_GROUPS;
+}
+
+/** GnuTLS takes versions, ciphers and groups in one string. */
+function gnutlsPriority(
+  suites: readonly string[],
+  groups: string | undefined,
+  hasGroup: (name: string) => boolean,
+): string {
+  const hybrid = hasGroup("X25519-MLKEM768") ? `${HYBRID_GROUP}:` : "";
+  const wanted = (groups ?? hybrid + DEFAULT_GROUPS).split(":").map((name) => {
+    const mapped = GNUTLS_GROUPS[name.toLowerCase()];
+    if (mapped === undefined) throw invalid(`groups: GnuTLS does not know ${name}`);
+    return `+GROUP-${mapped}`;
+  });
+  const ciphers = suites.map((suite) => `+${GNUTLS_CIPHERS[suite]}`);
+  const parts = ["NORMAL", "-VERS-ALL", "+VERS-TLS1.3", "-CIPHER-ALL", ...ciphers, "-GROUP-ALL", ...wanted];
+  return [...parts, "%DISABLE_TLS13_COMPAT_MODE"].join(":");
+}
+
+/**
+ * Splits what the caller connects to. An empty name is allowed only where the caller judges the certificate by itself.
+ *
+ * @throws RangeError for a name that is no host.
+ */
+export function nativeName(serverName: string, mayBeEmpty: boolean): NativeName {
+  if (serverName === "" && mayBeEmpty) return { sni: "", verifyDns: "", verifyIp: "" };
+  if (isIP(serverName) !== 0 && !serverName.includes("%")) return { sni: "", verifyDns: "", verifyIp: serverName };
+  const host = domainToASCII(serverName.replace(/\.$/, ""));
+  if (host === "" || host.length > 253) throw invalid(`serverName: ${JSON.stringify(serverName)} is not a host name`);
+  return { sni: host, verifyDns: host, verifyIp: "" };
+}
+
+let defaultStore: string[] | undefined;
+
+/** Node's own roots and those of NODE_EXTRA_CA_CERTS, PEM; a file that cannot be read is left out, as Node does. */
+export function defaultCa(): string[] {
+  if (defaultStore !== undefined) return defaultStore;
+  const extra: string[] = [];
+  const path = process.env.NODE_EXTRA_CA_CERTS;
+  if (path !== undefined && path !== "") {
+    try {
+      const text = readFileSync(path, "utf8");
+      if (text.includes("-----BEGIN CERTIFICATE-----")) extra.push(text);
+    } catch {
+      // Node has warned about it at its start.
+    }
+  }
+  defaultStore = [...rootCertificates, ...extra];
+  return defaultStore;
+}
+
+/** Says which trust anchors a ticket was verified with: 8 bytes, the same for the same list. */
+export function caDigest(ca: readonly string[] | undefined): Uint8Array {
+  if (ca === undefined) return new Uint8Array(8);
+  return new Uint8Array(createHash("sha256").update(ca.join("\n")).digest().subarray(0, 8));
+}
+
+function invalid(message: string): RangeError {
+  return Object.assign(new RangeError(message), { code: "ERR_INVALID_ARG_VALUE" });
+}

@@ -1,0 +1,217 @@
+/**
+ * port/tls over the addon, the same for both libraries: contexts and sessions are native handles, results are drained
+ * one by one from the native queue. Everything happens inside `put`, so `onResults` is never needed. The native side
+ * reports numbers (alert, verification); their names and advice are added here.
+ */
+
+import type {
+  Level,
+  TlsClientConfig,
+  TlsContext,
+  TlsInfo,
+  TlsProvider,
+  TlsResult,
+  TlsServerConfig,
+  TlsSession,
+  TlsSessionOptions,
+} from "../../port/tls.js";
+import { localAlertText } from "../../proto/tls-alert.js";
+import { loadAddon } from "./addon.js";
+import {
+  caDigest,
+  defaultCa,
+  type LibraryName,
+  type NativeConfig,
+  type NativeName,
+  nativeClientConfig,
+  nativeName,
+  nativeServerConfig,
+} from "./tls-config.js";
+import { openTicket, sealTicket, type TicketBinding } from "./tls-ticket.js";
+import { verifyErrorName } from "./tls-verify.js";
+
+/** A native handle; nothing but the addon looks inside. */
+type Handle = object;
+
+type NativeResult =
+  | Exclude<TlsResult, { kind: "done" | "alert" | "ticket" }>
+  | { kind: "done"; info: Omit<TlsInfo, "verifyError"> & { verifyCode: number } }
+  | { kind: "ticket"; bytes: Uint8Array; verifyCode: number }
+  | { kind: "alert"; alert: number; verifyCode: number; reason: string };
+
+interface TlsAddon {
+  tlsLibrary(library: LibraryName): { version: string; missing: string };
+  tlsHasGroup(library: LibraryName, name: string): boolean;
+  tlsTrust(library: LibraryName, options: { pems: string[] }): Handle;
+  tlsContext(library: LibraryName, config: NativeConfig, trust: Handle): Handle;
+  tlsSession(
+    context: Handle,
+    options: NativeName & { transportParams: Uint8Array; ticket: Uint8Array },
+  ): Handle;
+  tlsPut(session: Handle, level: number, bytes: Uint8Array): void;
+  tlsTake(session: Handle): NativeResult | null;
+  tlsClose(handle: Handle): void;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Why the running Node lacks the library, or "" when it is there. */
+export function missingLibrary(library: LibraryName): string {
+  return loadAddon<TlsAddon>().tlsLibrary(library).missing;
+}
+
+/** @throws Error with code `ERR_NETQUIC_NO_TLS` when the running Node lacks the library. */
+export function nativeTlsProvider(library: LibraryName): TlsProvider {
+  const addon = loadAddon<TlsAddon>();
+  const { version, missing } = addon.tlsLibrary(library);
+  if (missing !== "") throw Object.assign(new Error(missing), { code: "ERR_NETQUIC_NO_TLS" });
+  return new NativeProvider(addon, library, version);
+}
+
+class NativeProvider implements TlsProvider {
+  /** The default trust store, parsed at its first use. */
+  private defaultTrust: Handle | undefined;
+
+  constructor(
+    private readonly addon: TlsAddon,
+    readonly name: LibraryName,
+    readonly version: string,
+  ) {}
+
+  newClientContext(config: TlsClientConfig): TlsContext {
+    const native = nativeClientConfig(this.name, config, this.hasGroup);
+    const handle = this.addon.tlsContext(this.name, native, this.trust(config.ca));
+    return new ClientContext(this.addon, handle, this.name, config);
+  }
+
+  newServerContext(config: TlsServerConfig): TlsContext {
+    const native = nativeServerConfig(this.name, config, this.hasGroup);
+    const trust = this.trust(native.clientCert === 0 ? [] : config.ca);
+    return new ServerContext(this.addon, this.addon.tlsContext(this.name, native, trust));
+  }
+
+  private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
+
+  private trust(ca: string[] | undefined): Handle {
+    if (ca !== undefined) return this.addon.tlsTrust(this.name, { pems: ca });
+    this.defaultTrust ??= this.addon.tlsTrust(this.name, { pems: defaultCa() });
+    return this.defaultTrust;
+  }
+}
+
+class ServerContext implements TlsContext {
+  readonly isServer = true;
+
+  constructor(
+    private readonly addon: TlsAddon,
+    private readonly handle: Handle,
+  ) {}
+
+  newSession(options: TlsSessionOptions): TlsSession {
+    const { transportParams } = options;
+    const none = { sni: "", verifyDns: "", verifyIp: "", ticket: NO_BYTES };
+    return new NativeSession(this.addon, this.addon.tlsSession(this.handle, { ...none, transportParams }), null);
+  }
+
+  close(): void {
+    this.addon.tlsClose(this.handle);
+  }
+}
+
+class ClientContext implements TlsContext {
+  readonly isServer = false;
+  private readonly caDigest: Uint8Array;
+
+  constructor(
+    private readonly addon: TlsAddon,
+    private readonly handle: Handle,
+    private readonly library: LibraryName,
+    private readonly config: TlsClientConfig,
+  ) {
+    this.caDigest = caDigest(config.ca);
+    nativeName(config.serverName, config.verify === "report"); // a bad name throws here, not at the first session
+  }
+
+  newSession(options: TlsSessionOptions): TlsSession {
+    const { verify } = this.config;
+    const serverName = options.serverName ?? this.config.serverName;
+    const name = nativeName(serverName, verify === "report");
+    const binding: TicketBinding = {
+      library: this.library,
+      caDigest: this.caDigest,
+      host: name.verifyDns || name.verifyIp,
+    };
+    const sealed = options.ticket ?? this.config.ticket;
+    const ticket = sealed === undefined ? null : openTicket(sealed, binding, verify);
+    const handle = this.addon.tlsSession(this.handle, {
+      ...name,
+      transportParams: options.transportParams,
+      ticket: ticket?.session ?? NO_BYTES,
+    });
+    return new NativeSession(this.addon, handle, { ...binding, resumedVerifyCode: ticket?.verifyCode ?? 0 });
+  }
+
+  close(): void {
+    this.addon.tlsClose(this.handle);
+  }
+}
+
+class NativeSession implements TlsSession {
+  onResults: (() => void) | null = null;
+  private closed = false;
+  private resumed = false;
+
+  /** `client` is null at a server. */
+  constructor(
+    private readonly addon: TlsAddon,
+    private readonly handle: Handle,
+    private readonly client: (TicketBinding & { resumedVerifyCode: number }) | null,
+  ) {}
+
+  put(level: Level, bytes: Uint8Array): void {
+    if (!this.closed) this.addon.tlsPut(this.handle, level, bytes);
+  }
+
+  take(): TlsResult | null {
+    if (this.closed) return null;
+    const result = this.addon.tlsTake(this.handle);
+    if (result === null) return null;
+    switch (result.kind) {
+      case "done":
+        return { kind: "done", info: this.info(result.info) };
+      case "ticket":
+        return { kind: "ticket", bytes: this.ticket(result.bytes, result.verifyCode) };
+      case "alert":
+        return { kind: "alert", alert: result.alert, message: alertMessage(result) };
+      default:
+        return result;
+    }
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.addon.tlsClose(this.handle);
+  }
+
+  private info(native: Omit<TlsInfo, "verifyError"> & { verifyCode: number }): TlsInfo {
+    const { verifyCode, ...info } = native;
+    this.resumed = info.resumed;
+    // A resumed session checks no certificate again: what was found at the first time still holds.
+    return { ...info, verifyError: verifyErrorName(this.verifyCode(verifyCode)) };
+  }
+
+  private ticket(session: Uint8Array, verifyCode: number): Uint8Array {
+    if (this.client === null) return session;
+    return sealTicket(this.client, this.verifyCode(verifyCode), session);
+  }
+
+  private verifyCode(verifyCode: number): number {
+    return this.resumed && this.client !== null ? this.client.resumedVerifyCode : verifyCode;
+  }
+}
+
+function alertMessage(result: { alert: number; verifyCode: number; reason: string }): string {
+  const why = result.verifyCode === 0 ? result.reason : verifyErrorName(result.verifyCode);
+  return why === "" ? localAlertText(result.alert) : `${localAlertText(result.alert)} (${why})`;
+}
