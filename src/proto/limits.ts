@@ -28,6 +28,8 @@ export const MAX_ACK_RANGES = 128;
 export const MAX_ACK_RANGES_SENT = 64;
 /** Sent packets remembered per connection and space [quic-go 25,000]; beyond it sending waits for acknowledgements. */
 export const MAX_SENT_PACKETS = 32_768;
+/** Frames remembered with them: four per packet is far above what full packets carry. */
+export const MAX_SENT_RECORDS = 4 * MAX_SENT_PACKETS;
 /** Packets kept whose keys are not there yet [quic-go 32]. */
 export const MAX_UNDECRYPTABLE_PACKETS = 16;
 export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
@@ -99,6 +101,12 @@ export const PACING_GAIN_SLOW_START = 2;
 export const PACING_GAIN = 1.25;
 /** Packets of one pacing burst: a GSO train. */
 export const PACING_BURST_PACKETS = 44;
+/** Datagrams marked ECT(0) before the peer has confirmed that marks arrive (RFC 9000 A.4). */
+export const ECN_TESTING_DATAGRAMS = 10;
+/** Lost packets are remembered this many PTOs after they were sent, to notice that they were late and not lost. */
+export const LOST_KEPT_PTOS = 4;
+/** Least RTT taken from a Retry (RFC 9002 §6.3): the server did no handshake work for it. */
+export const RETRY_RTT_MIN_MICROS = 25_000;
 /** Congestion window never grows past this, bytes. */
 export const MAX_CWND_BYTES = 64 * MIB;
 

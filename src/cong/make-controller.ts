@@ -1,0 +1,9 @@
+/** Congestion controllers by name. */
+
+import type { CongestionController, CongestionName } from "./controller.js";
+import { Cubic } from "./cubic.js";
+import { NewReno } from "./newreno.js";
+
+export function makeController(name: CongestionName, datagramBytes: number): CongestionController {
+  return name === "cubic" ? new Cubic(datagramBytes) : new NewReno(datagramBytes);
+}

@@ -1,0 +1,142 @@
+/**
+ * What an ACK frame does to the packets of its space (RFC 9002 §5.1, A.7). The walk goes from the newest range to the
+ * oldest and leaps over what was acknowledged before, so that it costs the ranges and the newly acknowledged packets,
+ * however often a peer repeats itself.
+ */
+
+import type { EcnReport } from "../path/ecn-check.js";
+import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import {
+  type FrameFates,
+  SENT_ACKED,
+  SENT_ECT,
+  SENT_ELICITING,
+  SENT_HANDED_BACK,
+  SENT_IN_FLIGHT,
+  SENT_LOST,
+  SENT_OUTSTANDING,
+  SENT_SKIPPED,
+  SENT_STATE_MASK,
+  type SentPackets,
+} from "./sent.js";
+
+/** The ranges of a decoded ACK frame; `AckFrame` fits. Inclusive, the newest first. */
+export interface AckRanges extends EcnReport {
+  readonly largest: number;
+  /** As on the wire, before the exponent. */
+  readonly delay: number;
+  readonly count: number;
+  readonly first: Float64Array;
+  readonly last: Float64Array;
+}
+
+/** What one ACK newly acknowledged. One object per connection, reused. */
+export class AckSummary {
+  packets = 0;
+  ackEliciting = false;
+  /** The largest newly acknowledged number and when it was sent; -1: none. */
+  largest = -1;
+  largestSentMicros = -1;
+  /** Bytes that were in flight and were sent after the current recovery period began. */
+  growthBytes = 0;
+  /** Packets sent with an ECT(0) mark. */
+  marked = 0;
+  /** Packets that had been declared lost, and of these the ones that the latest congestion event counted. */
+  late = 0;
+  lateOfEvent = 0;
+  /** When the oldest of the late ones was sent; Infinity: none. */
+  lateSentMicros = Infinity;
+
+  reset(): void {
+    this.packets = 0;
+    this.ackEliciting = false;
+    this.largest = -1;
+    this.largestSentMicros = -1;
+    this.growthBytes = 0;
+    this.marked = 0;
+    this.late = 0;
+    this.lateOfEvent = 0;
+    this.lateSentMicros = Infinity;
+  }
+}
+
+/** Where the latest recovery period and the one before began, for sorting packets into them. */
+export interface RecoveryPeriods {
+  readonly recoveryStartMicros: number;
+  readonly priorRecoveryMicros: number;
+}
+
+/**
+ * Settles every packet that `ack` covers and sums them up in `summary`. Returns 0, or PROTOCOL_VIOLATION for a number
+ * that was not sent (RFC 9000 §13.1) or was skipped (RFC 9000 §21.4).
+ */
+export function markAcked(
+  sent: SentPackets,
+  ack: AckRanges,
+  periods: RecoveryPeriods,
+  summary: AckSummary,
+  fates: FrameFates,
+): number {
+  summary.reset();
+  if (ack.largest >= sent.next) return PROTOCOL_VIOLATION;
+  const { base } = sent;
+  for (let i = 0; i < ack.count; i++) {
+    const last = ack.last[i];
+    if (last < base) break;
+    const first = Math.max(ack.first[i], base);
+    let pn = last;
+    while (pn >= first) {
+      const slot = pn & sent.mask;
+      const state = sent.flags[slot] & SENT_STATE_MASK;
+      if (state === SENT_SKIPPED) return PROTOCOL_VIOLATION;
+      const below = state === SENT_ACKED ? sent.link[slot] : pn;
+      if (state !== SENT_ACKED) ackOne(sent, pn, slot, periods, summary, fates);
+      // All of [first, last] is acknowledged when this loop ends, so the next walk may leap to its start.
+      if (first < sent.link[slot]) sent.link[slot] = first;
+      pn = below - 1;
+    }
+  }
+  if (ack.largest > sent.largestAcked) sent.largestAcked = ack.largest;
+  return 0;
+}
+
+function ackOne(
+  sent: SentPackets,
+  pn: number,
+  slot: number,
+  periods: RecoveryPeriods,
+  summary: AckSummary,
+  fates: FrameFates,
+): void {
+  const flags = sent.flags[slot];
+  const sentMicros = sent.sentMicros[slot];
+  sent.tellAcked(slot, fates);
+  if ((flags & SENT_STATE_MASK) === SENT_OUTSTANDING) {
+    sent.leaveFlight(slot);
+    if (summary.largest < 0) {
+      summary.largest = pn;
+      summary.largestSentMicros = sentMicros;
+    }
+    summary.packets++;
+    if ((flags & SENT_ELICITING) !== 0) summary.ackEliciting = true;
+    if ((flags & SENT_IN_FLIGHT) !== 0 && sentMicros > periods.recoveryStartMicros) {
+      summary.growthBytes += sent.sizeBytes[slot];
+    }
+  } else if ((flags & SENT_IN_FLIGHT) !== 0) {
+    summary.late++;
+    if (sentMicros < summary.lateSentMicros) summary.lateSentMicros = sentMicros;
+    const ofEvent = sentMicros <= periods.recoveryStartMicros && sentMicros > periods.priorRecoveryMicros;
+    if (ofEvent) summary.lateOfEvent++;
+  }
+  if ((flags & SENT_ECT) !== 0) summary.marked++;
+  sent.flags[slot] = SENT_ACKED;
+  sent.link[slot] = pn;
+}
+
+/** Declares the packet in `slot` lost: out of flight, its frames handed back once. */
+export function markLost(sent: SentPackets, slot: number, fates: FrameFates): void {
+  const flags = sent.flags[slot];
+  sent.leaveFlight(slot);
+  sent.flags[slot] = (flags & ~SENT_STATE_MASK) | SENT_LOST;
+  if ((flags & SENT_HANDED_BACK) === 0) sent.tellLost(slot, fates);
+}

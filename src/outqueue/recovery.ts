@@ -1,0 +1,343 @@
+/**
+ * Loss recovery and congestion control of one connection (RFC 9002): the owner of the parts, and the doors that the
+ * connection uses. `ack.ts` settles acknowledged packets, `loss.ts` lost ones, `pto.ts` holds the timer. Deadlines are
+ * computed when asked for, so sending a batch arms the timer once.
+ */
+
+import type { CongestionController, CongestionName } from "../cong/controller.js";
+import { makeController } from "../cong/make-controller.js";
+import { Pacer } from "../cong/pacer.js";
+import { Rtt } from "../cong/rtt.js";
+import { WindowUse } from "../cong/window-use.js";
+import { EcnValidator } from "../path/ecn-check.js";
+import {
+  INITIAL_RTT_MICROS,
+  LOST_KEPT_PTOS,
+  PACING_GAIN,
+  PACING_GAIN_SLOW_START,
+  RETRY_RTT_MIN_MICROS,
+} from "../proto/limits.js";
+import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId } from "../proto/space.js";
+import { type AckRanges, AckSummary, markAcked, markLost } from "./ack.js";
+import { detectLost, LossState } from "./loss.js";
+import { LossTimer, onTimer } from "./pto.js";
+import { type FrameFates, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
+
+export interface RecoveryOptions {
+  readonly isServer: boolean;
+  readonly congestion: CongestionName;
+  /** Largest datagram that we send, bytes of UDP payload. */
+  readonly datagramBytes: number;
+  /** RTT assumed until the first sample. */
+  readonly initialRttMicros?: number;
+  /** Whether to mark packets ECT(0) and to test the path for it. Default false. */
+  readonly ecn?: boolean;
+}
+
+export class Recovery {
+  readonly rtt: Rtt;
+  cc: CongestionController;
+  pacer: Pacer;
+  /** By space. */
+  readonly sent: readonly SentPackets[] = [
+    new SentPackets(SPACE_INITIAL),
+    new SentPackets(SPACE_HANDSHAKE),
+    new SentPackets(SPACE_APP),
+  ];
+  readonly fates: FrameFates;
+  readonly ecn: EcnValidator;
+
+  maxBytesInFlight = 0;
+  packetsLost = 0;
+  bytesLost = 0;
+  /** Packets declared lost and then acknowledged. */
+  spuriousLosses = 0;
+  congestionEvents = 0;
+  ptoCount = 0;
+  ptoCountTotal = 0;
+
+  /** The peer's transport parameters. */
+  maxAckDelayMicros = 25_000;
+  ackDelayExponent = 3;
+  /** Handshake keys can be used: a client's anti-deadlock probe is then a Handshake packet. */
+  hasHandshakeKeys = false;
+  /** A client is not certain that the server validated its address until this is set (RFC 9002 §6.2.2.1). */
+  peerAddressValidated: boolean;
+
+  // What the functions of ack.ts, loss.ts and pto.ts share.
+  readonly loss = new LossState();
+  readonly probesLeft = new Uint8Array(SPACES);
+  amplificationBlocked = false;
+  /** When the timer was last given a reason to move; -1: nothing was sent yet. */
+  lastEventMicros = -1;
+  /** Where the recovery period before the current one began. */
+  priorRecoveryMicros = -1;
+
+  private readonly options: RecoveryOptions;
+  private readonly datagramBytes: number;
+  private readonly windowUse = new WindowUse();
+  private readonly summary = new AckSummary();
+  private readonly timer = new LossTimer();
+  private timerStale = true;
+  private confirmed = false;
+  /** The datagram being built is marked ECT(0). */
+  private marking = false;
+  private firstSentMicros = -1;
+  /** Packets that the current recovery period is about, and how many of them arrived after all. */
+  private eventLost = 0;
+  private eventLate = 0;
+
+  constructor(options: RecoveryOptions, fates: FrameFates) {
+    this.options = options;
+    this.fates = fates;
+    this.datagramBytes = options.datagramBytes;
+    this.rtt = new Rtt(options.initialRttMicros ?? INITIAL_RTT_MICROS);
+    this.cc = makeController(options.congestion, options.datagramBytes);
+    this.pacer = new Pacer(options.datagramBytes);
+    this.ecn = new EcnValidator(options.ecn === true);
+    this.peerAddressValidated = options.isServer;
+    this.setPacingRate(0);
+  }
+
+  get bytesInFlight(): number {
+    const { sent } = this;
+    return sent[SPACE_INITIAL].bytesInFlight + sent[SPACE_HANDSHAKE].bytesInFlight + sent[SPACE_APP].bytesInFlight;
+  }
+
+  /** Start of the current recovery period; -1: there was none. */
+  get recoveryStartMicros(): number {
+    return this.cc.recoveryStartMicros;
+  }
+
+  get handshakeConfirmed(): boolean {
+    return this.confirmed;
+  }
+
+  set handshakeConfirmed(confirmed: boolean) {
+    this.confirmed = confirmed;
+    if (confirmed) this.peerAddressValidated = true;
+    this.timerStale = true;
+  }
+
+  get inSlowStart(): boolean {
+    return this.cc.cwndBytes < this.cc.ssthreshBytes;
+  }
+
+  /** Begins a datagram. Returns true when it is to be marked ECT(0): then all packets in it count as marked. */
+  beginDatagram(): boolean {
+    this.marking = this.ecn.beginDatagram();
+    return this.marking;
+  }
+
+  /** Commits the packet that `sent[space]` has open. `sizeBytes` includes header and tag (RFC 9002 A.1.1). */
+  onPacketSent(space: SpaceId, sizeBytes: number, ackEliciting: boolean, inFlight: boolean, nowMicros: number): void {
+    const sent = this.sent[space];
+    sent.commit(sizeBytes, ackEliciting, inFlight);
+    if (this.marking) {
+      sent.markLastEct();
+      this.ecn.onMarkedSent(space);
+    }
+    if (this.firstSentMicros < 0) this.firstSentMicros = nowMicros;
+    if (!inFlight) return;
+    const { bytesInFlight } = this;
+    if (bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = bytesInFlight;
+    this.windowUse.onPacketSent(bytesInFlight, this.cc.cwndBytes, this.datagramBytes, nowMicros);
+    this.pacer.onSent(sizeBytes, nowMicros);
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /** PADDING was added to the packet sent last in `space`; it makes the packet count as in flight. */
+  onPadded(space: SpaceId, bytes: number, nowMicros: number): void {
+    this.sent[space].addBytes(bytes);
+    this.pacer.onSent(bytes, nowMicros);
+    if (this.bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = this.bytesInFlight;
+    this.timerStale = true;
+  }
+
+  /** OnAckReceived of RFC 9002 A.7. Returns 0, or PROTOCOL_VIOLATION for numbers never sent; then close. */
+  onAck(space: SpaceId, ack: AckRanges, nowMicros: number): number {
+    const { summary, cc } = this;
+    const sent = this.sent[space];
+    const largestBefore = sent.largestAcked;
+    const error = markAcked(sent, ack, this, summary, this.fates);
+    if (error !== 0) return error;
+    if (space === SPACE_HANDSHAKE && !this.peerAddressValidated) {
+      this.peerAddressValidated = true;
+      this.timerStale = true;
+    }
+    if (summary.late !== 0) this.onLate(space);
+    if (summary.packets === 0) {
+      if (summary.late !== 0) sent.reclaim(this.lostKeptFrom(nowMicros));
+      return 0;
+    }
+    this.sampleRtt(space, ack, nowMicros);
+    const { loss } = this;
+    if (summary.largestSentMicros > loss.ackedSentMicros[space]) loss.ackedSentMicros[space] = summary.largestSentMicros;
+    this.windowUse.onPacketsAcked(summary.largestSentMicros);
+
+    const recoveryStart = cc.recoveryStartMicros;
+    if (ack.largest > largestBefore) this.checkEcn(space, ack, nowMicros);
+    detectLost(this, space, nowMicros);
+    if (summary.growthBytes !== 0 && cc.recoveryStartMicros === recoveryStart) {
+      cc.onPacketsAcked(
+        summary.growthBytes,
+        this.windowUse.isLimited(cc.cwndBytes, this.inSlowStart),
+        this.rtt,
+        nowMicros,
+      );
+    }
+    if (this.peerAddressValidated) this.ptoCount = 0;
+    this.probesLeft[space] = 0;
+    sent.reclaim(this.lostKeptFrom(nowMicros));
+    this.setPacingRate(nowMicros);
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+    return 0;
+  }
+
+  /** When `onTimeout` is to be called; Infinity: nothing is awaited. It may lie in the past. */
+  deadline(): number {
+    if (this.timerStale) {
+      this.timer.arm(this);
+      this.timerStale = false;
+    }
+    return this.timer.micros;
+  }
+
+  /** Declares packets lost or arms probes, if the deadline has come. */
+  onTimeout(nowMicros: number): void {
+    if (this.deadline() > nowMicros) return;
+    onTimer(this, this.timer, nowMicros);
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /** Ack-eliciting packets to send in `space` regardless of the congestion window; PING when there is nothing else. */
+  probes(space: SpaceId): number {
+    return this.probesLeft[space];
+  }
+
+  onProbeSent(space: SpaceId): void {
+    if (this.probesLeft[space] > 0) this.probesLeft[space]--;
+  }
+
+  /** Whether the congestion window has room for a packet of `bytes` (RFC 9002 §7). */
+  canSend(bytes: number): boolean {
+    return this.bytesInFlight + bytes <= this.cc.cwndBytes;
+  }
+
+  /** Microseconds until the pacer lets `bytes` go; 0: now. Ask only when there is something to send. */
+  pacingDelay(nowMicros: number, bytes: number): number {
+    const delay = this.pacer.delayMicros(nowMicros, bytes);
+    if (delay > 0) this.windowUse.onPacingHeld();
+    return delay;
+  }
+
+  /** The PTO of a space without backoff, microseconds (RFC 9002 §6.2.1). */
+  ptoMicros(space: SpaceId): number {
+    return this.rtt.ptoBaseMicros + (space === SPACE_APP ? this.maxAckDelayMicros : 0);
+  }
+
+  /** A server at its amplification limit arms no PTO (RFC 9002 §6.2.2.1). */
+  setAmplificationBlocked(blocked: boolean): void {
+    if (this.amplificationBlocked === blocked) return;
+    this.amplificationBlocked = blocked;
+    this.timerStale = true;
+  }
+
+  /** The keys of a space are gone (RFC 9002 §6.4). */
+  discardSpace(space: SpaceId, nowMicros: number): void {
+    this.forgetSpace(space);
+    this.ptoCount = 0;
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /**
+   * A client got a Retry (RFC 9002 §6.3): what it sent is handed back to be sent again, under a fresh controller. An RTT
+   * sample stays; without one, the time that the Retry took is the initial RTT, if only one packet can have caused it.
+   */
+  onRetry(nowMicros: number): void {
+    for (const sent of this.sent) {
+      for (let pn = sent.firstOutstanding; pn < sent.next; pn++) {
+        const slot = pn & sent.mask;
+        if ((sent.flags[slot] & SENT_STATE_MASK) === SENT_OUTSTANDING) markLost(sent, slot, this.fates);
+      }
+      this.forgetSpace(sent.space);
+    }
+    if (!this.rtt.hasSample && this.ptoCount === 0 && this.firstSentMicros >= 0) {
+      const tookMicros = Math.max(nowMicros - this.firstSentMicros, RETRY_RTT_MIN_MICROS);
+      this.rtt.reset(Math.min(tookMicros, this.rtt.smoothedRttMicros));
+    }
+    this.ptoCount = 0;
+    this.cc = makeController(this.options.congestion, this.datagramBytes);
+    this.pacer = new Pacer(this.datagramBytes);
+    this.setPacingRate(nowMicros);
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /** Loss detection found lost packets: OnPacketsLost of RFC 9002 B.8. */
+  onLoss(packets: number, lastSentMicros: number, persistent: boolean, nowMicros: number): void {
+    this.congest(packets, lastSentMicros, nowMicros);
+    if (!persistent) return;
+    this.cc.onPersistentCongestion();
+    this.rtt.onPersistentCongestion();
+    this.loss.runStartMicros.fill(Infinity);
+    this.eventLost = Infinity;
+  }
+
+  private congest(packets: number, lastSentMicros: number, nowMicros: number): void {
+    const before = this.cc.recoveryStartMicros;
+    if (this.cc.onCongestionEvent(lastSentMicros, nowMicros)) {
+      this.congestionEvents++;
+      this.priorRecoveryMicros = before;
+      this.eventLost = 0;
+      this.eventLate = 0;
+    }
+    this.eventLost += packets;
+    this.setPacingRate(nowMicros);
+  }
+
+  private onLate(space: SpaceId): void {
+    const { summary, loss } = this;
+    this.spuriousLosses += summary.late;
+    if (summary.lateSentMicros >= loss.runStartMicros[space]) loss.runStartMicros[space] = Infinity;
+    if (summary.lateOfEvent === 0) return;
+    this.eventLate += summary.lateOfEvent;
+    if (this.eventLate === this.eventLost) this.cc.onSpuriousCongestion();
+  }
+
+  private sampleRtt(space: SpaceId, ack: AckRanges, nowMicros: number): void {
+    const { summary, rtt } = this;
+    if (summary.largest !== ack.largest || !summary.ackEliciting) return;
+    // The peer does not delay the acknowledgement of Initial packets on purpose (RFC 9002 §5.3).
+    let ackDelayMicros = space === SPACE_INITIAL ? 0 : ack.delay * 2 ** this.ackDelayExponent;
+    if (this.confirmed) ackDelayMicros = Math.min(ackDelayMicros, this.maxAckDelayMicros);
+    rtt.update(nowMicros - summary.largestSentMicros, ackDelayMicros, nowMicros);
+    this.cc.onRttSample(rtt, summary.largestSentMicros, nowMicros);
+  }
+
+  private checkEcn(space: SpaceId, ack: AckRanges, nowMicros: number): void {
+    const { summary } = this;
+    // A mark cannot be told from the losses of its recovery period, so the reduction is never taken back.
+    if (this.ecn.onAck(space, ack, summary.marked)) this.congest(Infinity, summary.largestSentMicros, nowMicros);
+  }
+
+  private setPacingRate(nowMicros: number): void {
+    const gain = this.inSlowStart ? PACING_GAIN_SLOW_START : PACING_GAIN;
+    this.pacer.setRate(gain, this.cc.cwndBytes, this.rtt.smoothedRttMicros, nowMicros);
+  }
+
+  /** Send time before which lost packets are forgotten. */
+  private lostKeptFrom(nowMicros: number): number {
+    return nowMicros - LOST_KEPT_PTOS * (this.rtt.ptoBaseMicros + this.maxAckDelayMicros);
+  }
+
+  private forgetSpace(space: SpaceId): void {
+    this.sent[space].clear();
+    this.loss.resetSpace(space);
+    this.probesLeft[space] = 0;
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * The packets of one space that were sent and are not yet settled, and which frames each carried (RFC 9002 §2, A.1).
+ * Struct of arrays, rings by packet number and by frame record: nothing is allocated per packet once the rings are as
+ * large as the flight. Invariants: every number in [base, next) has a slot; every number below `firstOutstanding` is
+ * settled; the records of a packet are consecutive, in packet order, and are freed when the packets before are.
+ */
+
+import { unreachable } from "../base/unreachable.js";
+import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
+import type { SpaceId } from "../proto/space.js";
+
+/** Kinds of frame records. What `id`, `offset` and `length` mean stands beside each; unused ones are 0. */
+export const REC_ACK = 1; // id: the largest packet number that the ACK frame acknowledged
+export const REC_CRYPTO = 2; // offset, length
+export const REC_STREAM = 3; // id, offset, length
+export const REC_STREAM_FIN = 4; // id, offset, length: the frame had the FIN bit
+export const REC_RESET_STREAM = 5; // id
+export const REC_STOP_SENDING = 6; // id
+export const REC_MAX_DATA = 7; // offset: the value
+export const REC_MAX_STREAM_DATA = 8; // id, offset: the value
+export const REC_MAX_STREAMS = 9; // id: the stream kind, offset: the value
+export const REC_NEW_CONNECTION_ID = 10; // id: sequence number
+export const REC_RETIRE_CONNECTION_ID = 11; // id: sequence number
+export const REC_HANDSHAKE_DONE = 12;
+export const REC_NEW_TOKEN = 13;
+export const REC_DATA_BLOCKED = 14; // offset: the limit
+export const REC_STREAM_DATA_BLOCKED = 15; // id, offset: the limit
+export const REC_STREAMS_BLOCKED = 16; // id: the stream kind, offset: the limit
+export const REC_PATH_CHALLENGE = 17;
+export const REC_PING = 18;
+
+/**
+ * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it
+ * was lost, so both must be idempotent. They must not send: they only note what to send again.
+ */
+export interface FrameFates {
+  onFrameAcked(space: SpaceId, kind: number, id: number, offset: number, length: number): void;
+  onFrameLost(space: SpaceId, kind: number, id: number, offset: number, length: number): void;
+}
+
+/** States of a number, the low bits of `flags`. */
+export const SENT_SKIPPED = 1; // never sent: an acknowledgement of it is a lie (RFC 9000 §21.4)
+export const SENT_OUTSTANDING = 2;
+export const SENT_ACKED = 3;
+/** Declared lost; kept for a while to notice that it was not (RFC 9002 §6.1). */
+export const SENT_LOST = 4;
+export const SENT_STATE_MASK = 7;
+/** Properties of a packet, the high bits of `flags`. */
+export const SENT_ELICITING = 8;
+export const SENT_IN_FLIGHT = 16;
+/** A PTO handed its frames back to be sent again: a later loss does not hand them back twice. */
+export const SENT_HANDED_BACK = 32;
+/** Sent in a datagram marked ECT(0). */
+export const SENT_ECT = 64;
+
+const FIRST_PACKETS = 16;
+const FIRST_RECORDS = 32;
+/** Room kept in full rings, for the packet being opened: skipped numbers before it, and its frames. */
+const SPARE_PACKETS = 16;
+const SPARE_RECORDS = 4096;
+
+export class SentPackets {
+  readonly space: SpaceId;
+  /** The lowest number not yet committed; `next - 1` is the largest sent. */
+  next = 0;
+  /** The lowest number that still has a slot. */
+  base = 0;
+  /** No number below it is outstanding. */
+  firstOutstanding = 0;
+  /** -1: none yet. */
+  largestAcked = -1;
+  bytesInFlight = 0;
+  /** Outstanding packets that are ack-eliciting. */
+  elicitingCount = 0;
+  /** When the latest ack-eliciting packet was sent; -1: none yet. */
+  lastElicitingMicros = -1;
+
+  // Columns by `pn & mask`. `link` is the first frame record of a packet, and for an acknowledged packet a number at
+  // or above base from which on every packet up to this one is acknowledged.
+  mask = -1;
+  flags = new Uint8Array(0);
+  sizeBytes = new Uint16Array(0);
+  sentMicros = new Float64Array(0);
+  link = new Float64Array(0);
+  private recordCount = new Uint16Array(0);
+
+  private recordMask = -1;
+  private recordTail = 0;
+  private recordHead = 0;
+  private kind = new Uint8Array(0);
+  private id = new Float64Array(0);
+  private offset = new Float64Array(0);
+  private length = new Float64Array(0);
+
+  private openPn = 0;
+  private openMicros = 0;
+  private openRecord = 0;
+
+  constructor(space: SpaceId) {
+    this.space = space;
+  }
+
+  /** Nothing more may be opened until packets are acknowledged or declared lost. */
+  get full(): boolean {
+    if (this.hasSpare()) return false;
+    this.makeRoom();
+    return !this.hasSpare();
+  }
+
+  /** Starts a packet with a number at or above `next`; numbers in between were skipped. */
+  open(pn: number, nowMicros: number): void {
+    if (pn < this.next) unreachable(`packet ${pn} opened after ${this.next - 1}`);
+    while (pn - this.base > this.mask) this.growPackets(pn);
+    this.openPn = pn;
+    this.openMicros = nowMicros;
+    this.openRecord = this.recordHead;
+  }
+
+  /** Notes a frame of the open packet. */
+  note(kind: number, id: number, offset: number, length: number): void {
+    if (this.recordHead - this.recordTail > this.recordMask) this.growRecords();
+    const slot = this.recordHead & this.recordMask;
+    this.kind[slot] = kind;
+    this.id[slot] = id;
+    this.offset[slot] = offset;
+    this.length[slot] = length;
+    this.recordHead++;
+  }
+
+  /** Whether the open packet has noted frames: whether anything in it needs to be known later. */
+  get hasNotes(): boolean {
+    return this.recordHead !== this.openRecord;
+  }
+
+  /** The open packet is on its way. Call `Recovery.onPacketSent`, which calls this. */
+  commit(sizeBytes: number, ackEliciting: boolean, inFlight: boolean): void {
+    const pn = this.openPn;
+    for (let skipped = this.next; skipped < pn; skipped++) {
+      this.flags[skipped & this.mask] = SENT_SKIPPED;
+      this.link[skipped & this.mask] = this.openRecord;
+    }
+    const slot = pn & this.mask;
+    let flags = SENT_OUTSTANDING;
+    if (ackEliciting) {
+      flags |= SENT_ELICITING;
+      this.elicitingCount++;
+      this.lastElicitingMicros = this.openMicros;
+    }
+    if (inFlight) {
+      flags |= SENT_IN_FLIGHT;
+      this.bytesInFlight += sizeBytes;
+    }
+    this.flags[slot] = flags;
+    this.sizeBytes[slot] = sizeBytes;
+    this.sentMicros[slot] = this.openMicros;
+    this.link[slot] = this.openRecord;
+    this.recordCount[slot] = this.recordHead - this.openRecord;
+    this.next = pn + 1;
+  }
+
+  /** The open packet was not sent. Its number may be used by the next `open`, or counts as skipped. */
+  abort(): void {
+    this.recordHead = this.openRecord;
+  }
+
+  /** The packet committed last travels in a datagram marked ECT(0). */
+  markLastEct(): void {
+    this.flags[(this.next - 1) & this.mask] |= SENT_ECT;
+  }
+
+  /** PADDING was added to the packet committed last, which thereby counts as in flight (RFC 9002 §2). */
+  addBytes(bytes: number): void {
+    const slot = (this.next - 1) & this.mask;
+    this.sizeBytes[slot] += bytes;
+    if ((this.flags[slot] & SENT_IN_FLIGHT) !== 0) {
+      this.bytesInFlight += bytes;
+      return;
+    }
+    this.flags[slot] |= SENT_IN_FLIGHT;
+    this.bytesInFlight += this.sizeBytes[slot];
+  }
+
+  /** Takes the packet in `slot` out of flight. Its state is the caller's to change. */
+  leaveFlight(slot: number): void {
+    const flags = this.flags[slot];
+    if ((flags & SENT_IN_FLIGHT) !== 0) this.bytesInFlight -= this.sizeBytes[slot];
+    if ((flags & SENT_ELICITING) !== 0) this.elicitingCount--;
+  }
+
+  tellAcked(slot: number, fates: FrameFates): void {
+    const end = this.link[slot] + this.recordCount[slot];
+    for (let record = this.link[slot]; record < end; record++) {
+      const at = record & this.recordMask;
+      fates.onFrameAcked(this.space, this.kind[at], this.id[at], this.offset[at], this.length[at]);
+    }
+  }
+
+  tellLost(slot: number, fates: FrameFates): void {
+    const end = this.link[slot] + this.recordCount[slot];
+    for (let record = this.link[slot]; record < end; record++) {
+      const at = record & this.recordMask;
+      fates.onFrameLost(this.space, this.kind[at], this.id[at], this.offset[at], this.length[at]);
+    }
+  }
+
+  /** Frees the oldest packets that are settled, the lost ones only when they were sent before `lostBeforeMicros`. */
+  reclaim(lostBeforeMicros: number): void {
+    let floor = this.base;
+    for (let pn = floor; pn < this.next; pn++) {
+      const slot = pn & this.mask;
+      const state = this.flags[slot] & SENT_STATE_MASK;
+      if (state === SENT_SKIPPED) continue; // goes with the packet after it, so that a lie about it is noticed till then
+      if (state === SENT_OUTSTANDING || (state === SENT_LOST && this.sentMicros[slot] >= lostBeforeMicros)) break;
+      floor = pn + 1;
+    }
+    if (floor !== this.base) this.dropBelow(floor);
+  }
+
+  /** Forgets everything; numbers go on from `next`. */
+  clear(): void {
+    this.base = this.firstOutstanding = this.next;
+    this.bytesInFlight = 0;
+    this.elicitingCount = 0;
+    this.lastElicitingMicros = -1;
+    this.largestAcked = -1;
+    this.recordTail = this.recordHead;
+    this.mask = this.recordMask = -1;
+    this.flags = this.kind = new Uint8Array(0);
+    this.sizeBytes = this.recordCount = new Uint16Array(0);
+    this.sentMicros = this.link = this.id = this.offset = this.length = new Float64Array(0);
+  }
+
+  private hasSpare(): boolean {
+    return (
+      this.next - this.base < MAX_SENT_PACKETS - SPARE_PACKETS &&
+      this.recordHead - this.recordTail < MAX_SENT_RECORDS - SPARE_RECORDS
+    );
+  }
+
+  /** Forgets the oldest packets as long as none of them counts as in flight, acknowledgements only included. */
+  private makeRoom(): void {
+    let pn = this.base;
+    for (; pn < this.next; pn++) {
+      const flags = this.flags[pn & this.mask];
+      if ((flags & SENT_STATE_MASK) === SENT_OUTSTANDING && (flags & (SENT_IN_FLIGHT | SENT_ELICITING)) !== 0) break;
+    }
+    if (pn !== this.base) this.dropBelow(pn);
+  }
+
+  private dropBelow(floor: number): void {
+    this.base = floor;
+    if (this.firstOutstanding < floor) this.firstOutstanding = floor;
+    this.recordTail = floor === this.next ? this.recordHead : this.link[floor & this.mask];
+  }
+
+  private growPackets(pn: number): void {
+    const capacity = this.mask + 1;
+    if (capacity !== 0) {
+      // A peer that sends nothing ack-eliciting never hears of our acknowledgements: those must not make the ring grow.
+      this.makeRoom();
+      if (pn - this.base < capacity / 2) return;
+    }
+    const wanted = capacity === 0 ? FIRST_PACKETS : capacity * 2;
+    if (wanted > MAX_SENT_PACKETS) unreachable(`${capacity} packets in flight`);
+    const { flags, sizeBytes, sentMicros, link, recordCount, mask } = this;
+    this.flags = new Uint8Array(wanted);
+    this.sizeBytes = new Uint16Array(wanted);
+    this.sentMicros = new Float64Array(wanted);
+    this.link = new Float64Array(wanted);
+    this.recordCount = new Uint16Array(wanted);
+    this.mask = wanted - 1;
+    for (let old = this.base; old < this.next; old++) {
+      const from = old & mask;
+      const to = old & this.mask;
+      this.flags[to] = flags[from];
+      this.sizeBytes[to] = sizeBytes[from];
+      this.sentMicros[to] = sentMicros[from];
+      this.link[to] = link[from];
+      this.recordCount[to] = recordCount[from];
+    }
+  }
+
+  private growRecords(): void {
+    const capacity = this.recordMask + 1;
+    const wanted = capacity === 0 ? FIRST_RECORDS : capacity * 2;
+    if (wanted > MAX_SENT_RECORDS) unreachable(`${capacity} frame records`);
+    const { kind, id, offset, length, recordMask } = this;
+    this.kind = new Uint8Array(wanted);
+    this.id = new Float64Array(wanted);
+    this.offset = new Float64Array(wanted);
+    this.length = new Float64Array(wanted);
+    this.recordMask = wanted - 1;
+    for (let record = this.recordTail; record < this.recordHead; record++) {
+      const from = record & recordMask;
+      const to = record & this.recordMask;
+      this.kind[to] = kind[from];
+      this.id[to] = id[from];
+      this.offset[to] = offset[from];
+      this.length[to] = length[from];
+    }
+  }
+}
