@@ -141,11 +141,7 @@ export class Cubic implements CongestionController {
       state.windowBytes = Math.max(packets, state.wEstPackets) * this.datagramBytes;
       return;
     }
-    const ahead = cubicWindow(
-      seconds + rtt.smoothedRttMicros / MICROS_PER_SECOND,
-      state.kSeconds,
-      state.wMaxPackets,
-    );
+    const ahead = cubicWindow(seconds + rtt.smoothedRttMicros / MICROS_PER_SECOND, state.kSeconds, state.wMaxPackets);
     const target = Math.min(Math.max(ahead, packets), 1.5 * packets);
     state.windowBytes += ((target - packets) / packets) * ackedPackets * this.datagramBytes;
   }

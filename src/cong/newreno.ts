@@ -26,7 +26,8 @@ export class NewReno implements CongestionController {
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {
     if (this.ssthreshBytes !== Infinity) return;
-    if (this.hystart.onRttSample(rtt.latestRttMicros, largestSentMicros, nowMicros)) this.ssthreshBytes = this.cwndBytes;
+    if (this.hystart.onRttSample(rtt.latestRttMicros, largestSentMicros, nowMicros))
+      this.ssthreshBytes = this.cwndBytes;
   }
 
   onPacketsAcked(bytes: number, windowLimited: boolean): void {

@@ -53,10 +53,7 @@ export class Pacer {
 
   private fill(nowMicros: number): void {
     if (nowMicros <= this.filledMicros) return;
-    this.tokenBytes = Math.min(
-      this.tokenBytes + (nowMicros - this.filledMicros) * this.bytesPerMicro,
-      this.burstBytes,
-    );
+    this.tokenBytes = Math.min(this.tokenBytes + (nowMicros - this.filledMicros) * this.bytesPerMicro, this.burstBytes);
     this.filledMicros = nowMicros;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Round-trip time of one path (RFC 9002 §5), and what follows from it alone: the PTO base (§6.2.1), the time threshold
- * (§6.1.2) and the persistent congestion period (§7.6.1). Until the first sample it stands at the initial RTT.
+ * Round-trip time of one path (RFC 9002 §5), and the periods that follow from it alone: of a probe timeout, of the time
+ * threshold of loss and of persistent congestion. Until the first sample it stands at the initial RTT.
  */
 
 import {

@@ -4,7 +4,7 @@
  * however often a peer repeats itself.
  */
 
-import type { EcnReport } from "../path/ecn-check.js";
+import type { AckFrame } from "../frame/ack.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
   type FrameFates,
@@ -19,16 +19,6 @@ import {
   SENT_STATE_MASK,
   type SentPackets,
 } from "./sent.js";
-
-/** The ranges of a decoded ACK frame; `AckFrame` fits. Inclusive, the newest first. */
-export interface AckRanges extends EcnReport {
-  readonly largest: number;
-  /** As on the wire, before the exponent. */
-  readonly delay: number;
-  readonly count: number;
-  readonly first: Float64Array;
-  readonly last: Float64Array;
-}
 
 /** What one ACK newly acknowledged. One object per connection, reused. */
 export class AckSummary {
@@ -72,7 +62,7 @@ export interface RecoveryPeriods {
  */
 export function markAcked(
   sent: SentPackets,
-  ack: AckRanges,
+  ack: AckFrame,
   periods: RecoveryPeriods,
   summary: AckSummary,
   fates: FrameFates,

@@ -1,6 +1,6 @@
 /**
  * Which packets are lost (RFC 9002 §6.1, A.10), and what the congestion controller is told of it: one congestion event
- * per detection (B.8), and persistent congestion (§7.6). Both thresholds fall with the packet number, so a scan stops at
+ * per detection (B.8), and persistent congestion (RFC 9002 §7.6). Both thresholds fall with the packet number, so a scan stops at
  * the first packet that is neither acknowledged nor lost; nothing below `firstOutstanding` is looked at again.
  */
 

@@ -9,6 +9,7 @@ import { makeController } from "../cong/make-controller.js";
 import { Pacer } from "../cong/pacer.js";
 import { Rtt } from "../cong/rtt.js";
 import { WindowUse } from "../cong/window-use.js";
+import type { AckFrame } from "../frame/ack.js";
 import { EcnValidator } from "../path/ecn-check.js";
 import {
   INITIAL_RTT_MICROS,
@@ -18,7 +19,7 @@ import {
   RETRY_RTT_MIN_MICROS,
 } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId } from "../proto/space.js";
-import { type AckRanges, AckSummary, markAcked, markLost } from "./ack.js";
+import { AckSummary, markAcked, markLost } from "./ack.js";
 import { detectLost, LossState } from "./loss.js";
 import { LossTimer, onTimer } from "./pto.js";
 import { type FrameFates, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
@@ -156,7 +157,7 @@ export class Recovery {
   }
 
   /** OnAckReceived of RFC 9002 A.7. Returns 0, or PROTOCOL_VIOLATION for numbers never sent; then close. */
-  onAck(space: SpaceId, ack: AckRanges, nowMicros: number): number {
+  onAck(space: SpaceId, ack: AckFrame, nowMicros: number): number {
     const { summary, cc } = this;
     const sent = this.sent[space];
     const largestBefore = sent.largestAcked;
@@ -173,7 +174,8 @@ export class Recovery {
     }
     this.sampleRtt(space, ack, nowMicros);
     const { loss } = this;
-    if (summary.largestSentMicros > loss.ackedSentMicros[space]) loss.ackedSentMicros[space] = summary.largestSentMicros;
+    if (summary.largestSentMicros > loss.ackedSentMicros[space])
+      loss.ackedSentMicros[space] = summary.largestSentMicros;
     this.windowUse.onPacketsAcked(summary.largestSentMicros);
 
     const recoveryStart = cc.recoveryStartMicros;
@@ -309,7 +311,7 @@ export class Recovery {
     if (this.eventLate === this.eventLost) this.cc.onSpuriousCongestion();
   }
 
-  private sampleRtt(space: SpaceId, ack: AckRanges, nowMicros: number): void {
+  private sampleRtt(space: SpaceId, ack: AckFrame, nowMicros: number): void {
     const { summary, rtt } = this;
     if (summary.largest !== ack.largest || !summary.ackEliciting) return;
     // The peer does not delay the acknowledgement of Initial packets on purpose (RFC 9002 §5.3).
@@ -319,7 +321,7 @@ export class Recovery {
     this.cc.onRttSample(rtt, summary.largestSentMicros, nowMicros);
   }
 
-  private checkEcn(space: SpaceId, ack: AckRanges, nowMicros: number): void {
+  private checkEcn(space: SpaceId, ack: AckFrame, nowMicros: number): void {
     const { summary } = this;
     // A mark cannot be told from the losses of its recovery period, so the reduction is never taken back.
     if (this.ecn.onAck(space, ack, summary.marked)) this.congest(Infinity, summary.largestSentMicros, nowMicros);
