@@ -19,13 +19,19 @@ describe("received packet numbers", () => {
   test("RFC 9000 §12.3 a number is new once", () => {
     const received = withPns(0, 1, 5);
     for (const pn of [0, 1, 5]) assert.equal(received.record(pn, 9), PN_DUPLICATE);
-    assert.deepEqual(ranges(received), [[0, 1], [5, 5]]);
+    assert.deepEqual(ranges(received), [
+      [0, 1],
+      [5, 5],
+    ]);
   });
 
   test("RFC 9000 §13.2.3 ranges join when the gap between them fills", () => {
     const received = withPns(0, 2, 1);
     assert.deepEqual(ranges(received), [[0, 2]]);
-    assert.deepEqual(ranges(withPns(5, 4, 6, 9, 8)), [[4, 6], [8, 9]]);
+    assert.deepEqual(ranges(withPns(5, 4, 6, 9, 8)), [
+      [4, 6],
+      [8, 9],
+    ]);
   });
 
   test("RFC 9000 §13.2.5 the time of the largest number is kept, not that of a later smaller one", () => {
@@ -59,10 +65,20 @@ describe("received packet numbers", () => {
   test("RFC 9000 §13.2.4 what the peer knows we received is forgotten, and stays refused", () => {
     const received = withPns(0, 1, 4, 5, 6, 9);
     received.forgetBelow(5);
-    assert.deepEqual(ranges(received), [[5, 6], [9, 9]]);
+    assert.deepEqual(ranges(received), [
+      [5, 6],
+      [9, 9],
+    ]);
     for (const pn of [0, 2, 4]) assert.equal(received.record(pn, 1), PN_TOO_OLD);
     received.forgetBelow(3);
-    assert.deepEqual(ranges(received), [[5, 6], [9, 9]], "the floor never falls");
+    assert.deepEqual(
+      ranges(received),
+      [
+        [5, 6],
+        [9, 9],
+      ],
+      "the floor never falls",
+    );
   });
 
   test("RFC 9000 §13.2.3 the largest number is kept whatever is forgotten", () => {

@@ -44,6 +44,11 @@ export const ACTIVE_CID_LIMIT = 8;
 export const MAX_RETIRE_PENDING = 3 * ACTIVE_CID_LIMIT;
 /** PATH_RESPONSE frames waiting; the oldest is dropped (CVE-2023-49295). */
 export const MAX_PATH_RESPONSES = 4;
+/** PATH_CHALLENGE frames sent in one validation, a PTO apart. */
+export const MAX_PATH_CHALLENGES = 3;
+/** Connection ids that we issue in one burst and, after it, per second: a peer that retires each at once gets no more. */
+export const CID_ISSUE_BURST = 64;
+export const CID_ISSUE_PER_SECOND = 4;
 
 // --- handshake -------------------------------------------------------------------------------------------------------
 /** CRYPTO bytes held ahead of the read offset, by level (RFC 9000 §7.5 asks for 4096 at least). */

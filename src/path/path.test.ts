@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ADDR_COLS, ADDR_IFINDEX, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP3, ADDR_PORT } from "../port/udp.js";
+import { AMPLIFICATION_FACTOR } from "../proto/limits.js";
+import { Path } from "./path.js";
+
+function table(...rows: Record<number, number>[]): Int32Array {
+  const out = new Int32Array(rows.length * ADDR_COLS);
+  for (const [row, columns] of rows.entries()) {
+    for (const [column, value] of Object.entries(columns)) out[row * ADDR_COLS + Number(column)] = value;
+  }
+  return out;
+}
+
+const PEER = { [ADDR_IP3]: 0x7f000001, [ADDR_PORT]: 4433 };
+const LOCAL = { [ADDR_LOCAL_IP3]: 0x7f000002, [ADDR_IFINDEX]: 1 };
+
+describe("address of a path", () => {
+  test("a datagram from another address or port is not of this path", () => {
+    const path = new Path(1452);
+    const sources = table({}, PEER, { ...PEER, [ADDR_PORT]: 4434 }, { ...PEER, [ADDR_IP0]: 1 });
+    path.setAddress(sources, 1);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((row) => path.matches(sources, row)),
+      [false, true, false, false],
+    );
+  });
+
+  test("local addresses are compared where both are known, interfaces are not", () => {
+    const path = new Path(1452);
+    const sources = table(
+      PEER,
+      { ...PEER, ...LOCAL },
+      { ...PEER, ...LOCAL, [ADDR_IFINDEX]: 2 },
+      {
+        ...PEER,
+        [ADDR_LOCAL_IP3]: 0x7f000003,
+      },
+    );
+    path.setAddress(sources, 0);
+    assert.equal(path.matches(sources, 3), true);
+    path.learnLocal(sources, 1);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((row) => path.matches(sources, row)),
+      [true, true, true, false],
+    );
+    path.learnLocal(sources, 3);
+    assert.equal(path.addr[ADDR_LOCAL_IP3], LOCAL[ADDR_LOCAL_IP3], "what is known is not replaced");
+  });
+});
+
+describe("anti-amplification limit", () => {
+  test("9000-8.1-01 at most three times the received bytes are sent before validation", () => {
+    const path = new Path(1200);
+    assert.equal(path.sendAllowance(), 0);
+    path.onDatagramReceived(1200);
+    let sent = 0;
+    while (path.sendAllowance() >= 1200) {
+      path.onDatagramSent(1200);
+      sent += 1200;
+    }
+    assert.equal(sent, AMPLIFICATION_FACTOR * 1200);
+    assert.equal(path.sendAllowance(), 0);
+  });
+
+  test("9000-8.1-02 every datagram counts with all of its bytes, odd sizes included", () => {
+    const path = new Path(1200);
+    path.onDatagramReceived(41);
+    path.onDatagramSent(100);
+    assert.equal(path.sendAllowance(), 23);
+    path.onDatagramReceived(1);
+    assert.equal(path.sendAllowance(), 26);
+  });
+
+  test("RFC 9000 §8.1 a validated address has no limit", () => {
+    const path = new Path(1200);
+    path.validated = true;
+    path.onDatagramSent(1e9);
+    assert.equal(path.sendAllowance(), Infinity);
+  });
+});

@@ -1,0 +1,95 @@
+/**
+ * One network path: the pair of peer and local address that datagrams of a connection take, and what may be sent on it
+ * before the peer has shown that it owns its address (RFC 9000 §8.1).
+ *
+ * Invariant: while the address is not validated, bytesSent <= AMPLIFICATION_FACTOR * bytesReceived holds as long as no
+ * datagram larger than `sendAllowance()` is sent. Bytes are UDP payload, of whole datagrams, dropped packets included.
+ */
+
+import {
+  ADDR_COLS,
+  ADDR_IFINDEX,
+  ADDR_IP0,
+  ADDR_IP1,
+  ADDR_IP2,
+  ADDR_IP3,
+  ADDR_LOCAL_IP0,
+  ADDR_LOCAL_IP1,
+  ADDR_LOCAL_IP2,
+  ADDR_LOCAL_IP3,
+  ADDR_PORT,
+} from "../port/udp.js";
+import { AMPLIFICATION_FACTOR } from "../proto/limits.js";
+
+export class Path {
+  /** Peer and local address, one row of the tables of port/udp. */
+  readonly addr = new Int32Array(ADDR_COLS);
+  /** The peer answered from this address (RFC 9000 §8.1), or it is the server's, which a client need not validate. */
+  validated = false;
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Largest UDP payload to send here. */
+  maxDatagramBytes: number;
+
+  constructor(maxDatagramBytes: number) {
+    this.maxDatagramBytes = maxDatagramBytes;
+  }
+
+  /** Takes the address from row `row` of a table of addresses. */
+  setAddress(addrs: Int32Array, row: number): void {
+    const at = row * ADDR_COLS;
+    for (let i = 0; i < ADDR_COLS; i++) this.addr[i] = addrs[at + i];
+  }
+
+  /**
+   * Whether a datagram with this source belongs to the path: the same peer address, and the same local address where
+   * both are known. The interface may change under a path, as routes do.
+   */
+  matches(sources: Int32Array, row: number): boolean {
+    const { addr } = this;
+    const at = row * ADDR_COLS;
+    if (
+      addr[ADDR_IP3] !== sources[at + ADDR_IP3] ||
+      addr[ADDR_PORT] !== sources[at + ADDR_PORT] ||
+      addr[ADDR_IP0] !== sources[at + ADDR_IP0] ||
+      addr[ADDR_IP1] !== sources[at + ADDR_IP1] ||
+      addr[ADDR_IP2] !== sources[at + ADDR_IP2]
+    ) {
+      return false;
+    }
+    if (!hasLocal(addr, 0) || !hasLocal(sources, at)) return true;
+    return (
+      addr[ADDR_LOCAL_IP3] === sources[at + ADDR_LOCAL_IP3] &&
+      addr[ADDR_LOCAL_IP0] === sources[at + ADDR_LOCAL_IP0] &&
+      addr[ADDR_LOCAL_IP1] === sources[at + ADDR_LOCAL_IP1] &&
+      addr[ADDR_LOCAL_IP2] === sources[at + ADDR_LOCAL_IP2]
+    );
+  }
+
+  /** A client that let the kernel choose learns its local address from the first answer. */
+  learnLocal(sources: Int32Array, row: number): void {
+    if (hasLocal(this.addr, 0)) return;
+    const at = row * ADDR_COLS;
+    for (let i = ADDR_LOCAL_IP0; i <= ADDR_IFINDEX; i++) this.addr[i] = sources[at + i];
+  }
+
+  /** A datagram of `bytes` UDP payload came in on this path, whatever became of its packets. */
+  onDatagramReceived(bytes: number): void {
+    this.bytesReceived += bytes;
+  }
+
+  onDatagramSent(bytes: number): void {
+    this.bytesSent += bytes;
+  }
+
+  /** UDP payload bytes that may be sent now: `Infinity` once the address is validated. */
+  sendAllowance(): number {
+    if (this.validated) return Infinity;
+    return Math.max(0, AMPLIFICATION_FACTOR * this.bytesReceived - this.bytesSent);
+  }
+}
+
+function hasLocal(addrs: Int32Array, at: number): boolean {
+  const words = addrs[at + ADDR_LOCAL_IP0] | addrs[at + ADDR_LOCAL_IP1] | addrs[at + ADDR_LOCAL_IP2];
+  return (words | addrs[at + ADDR_LOCAL_IP3]) !== 0;
+}
