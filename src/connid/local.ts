@@ -1,0 +1,115 @@
+/**
+ * Connection ids that we issued to the peer (RFC 9000 §5.1.1): which are live, which NEW_CONNECTION_ID frames are still
+ * to be sent, which ids the peer retired.
+ *
+ * Invariants: sequence numbers grow by 1; never more live ids than the peer's limit or ACTIVE_CID_LIMIT; a peer that
+ * retires each new id at once gets CID_ISSUE_PER_SECOND of them, so retiring costs it more than us. An id of zero
+ * length stays alone.
+ */
+
+import { equalBytesAt } from "../base/bytes.js";
+import { ACTIVE_CID_LIMIT, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
+import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+
+/** One id that the peer may use. */
+export interface LocalId {
+  readonly seq: number;
+  readonly cid: Uint8Array;
+  /** Stateless reset token, 16 bytes; null for the first id of a client, which has none. */
+  readonly token: Uint8Array | null;
+  /** A NEW_CONNECTION_ID frame with it is to be sent. */
+  unsent: boolean;
+}
+
+/** A peer that sends no active_connection_id_limit means this (RFC 9000 §18.2). */
+const DEFAULT_PEER_LIMIT = 2;
+const MICROS_PER_SECOND = 1e6;
+
+export class LocalIds {
+  /** Live ids, oldest first. */
+  readonly live: LocalId[] = [];
+  /** The peer's active_connection_id_limit. */
+  peerLimit = DEFAULT_PEER_LIMIT;
+  private readonly isZeroLength: boolean;
+  private readonly retired: Uint8Array[] = [];
+  private nextSeq = 1;
+  private budget = CID_ISSUE_BURST;
+  private budgetAtMicros = 0;
+
+  /** `firstCid` is the Source Connection ID of our long headers; its sequence number is 0. */
+  constructor(firstCid: Uint8Array) {
+    this.isZeroLength = firstCid.length === 0;
+    this.live.push({ seq: 0, cid: firstCid, token: null, unsent: false });
+  }
+
+  /** How many more ids may be issued now. The owner makes them and calls `add` for each. */
+  toIssue(nowMicros: number): number {
+    if (this.isZeroLength) return 0;
+    const room = Math.min(this.peerLimit, ACTIVE_CID_LIMIT) - this.live.length;
+    if (room <= 0) return 0;
+    const earned = ((nowMicros - this.budgetAtMicros) / MICROS_PER_SECOND) * CID_ISSUE_PER_SECOND;
+    this.budget = Math.min(CID_ISSUE_BURST, this.budget + earned);
+    this.budgetAtMicros = nowMicros;
+    return Math.min(room, Math.floor(this.budget));
+  }
+
+  /** Adds a fresh id and returns its sequence number; its frame is to be sent. */
+  add(cid: Uint8Array, token: Uint8Array): number {
+    const seq = this.nextSeq++;
+    this.budget--;
+    this.live.push({ seq, cid, token, unsent: true });
+    return seq;
+  }
+
+  /** The id whose NEW_CONNECTION_ID frame is to be sent next, or null. */
+  nextUnsent(): LocalId | null {
+    for (const id of this.live) if (id.unsent) return id;
+    return null;
+  }
+
+  /** The frame for `seq` went into a packet. */
+  onFrameSent(seq: number): void {
+    const id = this.find(seq);
+    if (id !== null) id.unsent = false;
+  }
+
+  /** That packet was lost: the frame is sent again, unless the peer has retired the id meanwhile (RFC 9000 §13.3). */
+  onFrameLost(seq: number): void {
+    const id = this.find(seq);
+    if (id !== null) id.unsent = true;
+  }
+
+  /**
+   * RETIRE_CONNECTION_ID for `seq` arrived in a packet whose Destination Connection ID is buf[start, end). Returns 0 or
+   * the error of RFC 9000 §19.16.
+   */
+  onRetire(seq: number, buf: Uint8Array, start: number, end: number): number {
+    if (this.isZeroLength || seq >= this.nextSeq) return PROTOCOL_VIOLATION;
+    const index = this.live.findIndex((id) => id.seq === seq);
+    if (index < 0) return 0; // a repeat
+    const { cid } = this.live[index];
+    if (isAt(cid, buf, start, end)) return PROTOCOL_VIOLATION;
+    this.live.splice(index, 1);
+    this.retired.push(cid);
+    return 0;
+  }
+
+  /** An id that no longer belongs to this connection and must leave the routing table; null when there is none. */
+  takeRetired(): Uint8Array | null {
+    return this.retired.pop() ?? null;
+  }
+
+  /** Whether buf[start, end) is a live id. */
+  has(buf: Uint8Array, start = 0, end = buf.length): boolean {
+    for (const { cid } of this.live) if (isAt(cid, buf, start, end)) return true;
+    return false;
+  }
+
+  private find(seq: number): LocalId | null {
+    return this.live.find((id) => id.seq === seq) ?? null;
+  }
+}
+
+function isAt(cid: Uint8Array, buf: Uint8Array, start: number, end: number): boolean {
+  return cid.length === end - start && equalBytesAt(buf, start, cid);
+}

@@ -1,0 +1,178 @@
+/**
+ * Connection ids that the peer issued to us (RFC 9000 §5.1.2): the one that our packets carry, the spare ones, and
+ * those that we have to retire.
+ *
+ * Invariants: at most as many ids are held as we announced; at most MAX_RETIRE_PENDING RETIRE_CONNECTION_ID frames wait or are
+ * in flight (CVE-2024-22189); work per frame is bounded by these two numbers, whatever the sequence numbers are. Every
+ * sequence number below `floor` is retired, and so are those in `retiredAbove`.
+ */
+
+import { equalBytes, equalConstantTimeAt } from "../base/bytes.js";
+import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
+import { CONNECTION_ID_LIMIT_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+
+/** Length of a stateless reset token, in bytes (RFC 9000 §10.3). */
+export const RESET_TOKEN_BYTES = 16;
+
+interface PeerId {
+  readonly seq: number;
+  cid: Uint8Array;
+  /** Null while the peer gave none: a client's first id never has one. */
+  token: Uint8Array | null;
+}
+
+export class PeerIds {
+  /** Destination Connection ID of the packets we send. */
+  current: Uint8Array;
+  private currentId: PeerId;
+  private readonly active: PeerId[];
+  private readonly limit: number;
+  private floor = 0;
+  private readonly retiredAbove: number[] = [];
+  private readonly toRetire: number[] = [];
+  private readonly inFlight: number[] = [];
+
+  /**
+   * `firstCid` is what the first packet goes to: a client's random choice, or the Source Connection ID of a client.
+   * `limit` is the active_connection_id_limit that we announce, 2 or more.
+   */
+  constructor(firstCid: Uint8Array, limit: number = ACTIVE_CID_LIMIT) {
+    this.limit = limit;
+    this.currentId = { seq: 0, cid: firstCid, token: null };
+    this.current = firstCid;
+    this.active = [this.currentId];
+  }
+
+  /** Client: the server chose its id, in a Retry or in its first Initial (RFC 9000 §7.2). It takes the place of ours. */
+  replaceFirst(cid: Uint8Array): void {
+    this.currentId.cid = cid;
+    this.current = cid;
+  }
+
+  /** Client: stateless_reset_token of the server's transport parameters belongs to the first id. */
+  setResetToken(token: Uint8Array): void {
+    const first = this.active.find((id) => id.seq === 0);
+    if (first !== undefined) first.token = token;
+  }
+
+  /** Ids held, the current one included. */
+  get activeCount(): number {
+    return this.active.length;
+  }
+
+  /** Whether there is another id to move to. */
+  get hasSpare(): boolean {
+    return this.active.length > 1;
+  }
+
+  /**
+   * NEW_CONNECTION_ID arrived (the decoder has checked the lengths and retirePriorTo <= seq); `cid` and `token` are kept.
+   * The id of a preferred_address parameter is onNew(1, 0, ...). Returns 0 or the error of RFC 9000 §5.1.1, §19.15.
+   */
+  onNew(seq: number, retirePriorTo: number, cid: Uint8Array, token: Uint8Array): number {
+    if (this.current.length === 0) return PROTOCOL_VIOLATION;
+    let known = false;
+    for (const id of this.active) {
+      const sameSeq = id.seq === seq;
+      const sameCid = equalBytes(id.cid, cid);
+      const sameToken = id.token !== null && equalBytes(id.token, token);
+      if (sameSeq && sameCid && sameToken) known = true;
+      else if (sameSeq || sameCid || sameToken) return PROTOCOL_VIOLATION;
+    }
+    // Old ids go before the new one counts (RFC 9000 §5.1.2).
+    if (retirePriorTo > this.floor) this.raiseFloor(retirePriorTo);
+    if (!known) {
+      if (seq < this.floor) this.retire(seq);
+      else if (!this.retiredAbove.includes(seq)) this.insert({ seq, cid, token });
+    }
+    if (this.active.length > this.limit || this.retiredAbove.length > MAX_RETIRE_PENDING) {
+      return CONNECTION_ID_LIMIT_ERROR;
+    }
+    if (this.toRetire.length + this.inFlight.length > MAX_RETIRE_PENDING) return CONNECTION_ID_LIMIT_ERROR;
+    // All were demanded back and the new one we had given back before: nothing is left to send to.
+    if (this.active.length === 0) return PROTOCOL_VIOLATION;
+    if (!this.active.includes(this.currentId)) this.use(this.active[0]);
+    return 0;
+  }
+
+  /** Moves to another id and retires the current one (RFC 9000 §9.5). False when there is no spare. */
+  rotate(): boolean {
+    if (!this.hasSpare) return false;
+    const old = this.currentId;
+    this.active.splice(this.active.indexOf(old), 1);
+    this.use(this.active[0]);
+    this.retire(old.seq);
+    this.retiredAbove.push(old.seq);
+    this.compact();
+    return true;
+  }
+
+  /** Sequence number for the next RETIRE_CONNECTION_ID frame, or -1. Hand it back to `onRetireLost` if it did not fit. */
+  takeRetire(): number {
+    const seq = this.toRetire.shift();
+    if (seq === undefined) return -1;
+    this.inFlight.push(seq);
+    return seq;
+  }
+
+  get hasRetire(): boolean {
+    return this.toRetire.length > 0;
+  }
+
+  onRetireAcked(seq: number): void {
+    drop(this.inFlight, seq);
+    drop(this.toRetire, seq);
+  }
+
+  onRetireLost(seq: number): void {
+    if (drop(this.inFlight, seq)) this.toRetire.push(seq);
+  }
+
+  /**
+   * Whether the 16 bytes at `start` are the stateless reset token of the id in use; takes the same time either way
+   * (RFC 9000 §10.3.1). Tokens of unused and of retired ids do not count.
+   */
+  isResetToken(buf: Uint8Array, start: number): boolean {
+    const { token } = this.currentId;
+    return token !== null && equalConstantTimeAt(buf, start, token);
+  }
+
+  private use(id: PeerId): void {
+    this.currentId = id;
+    this.current = id.cid;
+  }
+
+  /** In order of sequence numbers, so that the oldest is used next. */
+  private insert(id: PeerId): void {
+    let at = this.active.length;
+    while (at > 0 && this.active[at - 1].seq > id.seq) at--;
+    this.active.splice(at, 0, id);
+  }
+
+  private raiseFloor(retirePriorTo: number): void {
+    this.floor = retirePriorTo;
+    while (this.active.length > 0 && this.active[0].seq < retirePriorTo) {
+      this.retire((this.active.shift() as PeerId).seq);
+    }
+    this.compact();
+  }
+
+  private retire(seq: number): void {
+    if (!this.toRetire.includes(seq) && !this.inFlight.includes(seq)) this.toRetire.push(seq);
+  }
+
+  /** Folds retired numbers into the floor where they touch it. */
+  private compact(): void {
+    this.retiredAbove.sort((a, b) => a - b);
+    while (this.retiredAbove.length > 0 && this.retiredAbove[0] <= this.floor) {
+      this.floor = Math.max(this.floor, (this.retiredAbove.shift() as number) + 1);
+    }
+  }
+}
+
+function drop(list: number[], value: number): boolean {
+  const index = list.indexOf(value);
+  if (index < 0) return false;
+  list.splice(index, 1);
+  return true;
+}
