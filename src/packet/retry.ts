@@ -1,0 +1,69 @@
+/** Retry packets (RFC 9000 §17.2.5) and their integrity tag (RFC 9001 §5.8). */
+
+import { equalConstantTimeAt, fromHex } from "../base/bytes.js";
+import { unreachable } from "../base/unreachable.js";
+import { AEAD_AES_128_GCM, type AeadPort, TAG_BYTES } from "../port/aead.js";
+import { VERSION_1 } from "../proto/version.js";
+import { FIXED_BIT, HEADER_FORM_BIT, PACKET_RETRY, type PacketHeader } from "./header.js";
+
+/** Fixed by RFC 9001 §5.8: the tag only shows that the sender saw the Initial, it keeps no secret. */
+const KEY_V1 = fromHex("be0c690b9f66575a1d766b54e368c84e");
+const NONCE_V1 = fromHex("461599d35d632bf2239825bb");
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * Writes a Retry packet and returns the position after it.
+ *
+ * @param dcid the client's source connection id
+ * @param scid the id that we chose; must differ from `origDcid` (RFC 9000 §17.2.5.1)
+ * @param token at least one byte
+ * @param origDcid destination connection id of the client's Initial
+ * @param unusedBits any value: its low four bits go into the first byte
+ */
+export function writeRetry(
+  buf: Uint8Array,
+  pos: number,
+  version: number,
+  dcid: Uint8Array,
+  scid: Uint8Array,
+  token: Uint8Array,
+  origDcid: Uint8Array,
+  aead: AeadPort,
+  unusedBits = 0,
+): number {
+  if (version !== VERSION_1 || token.length === 0) unreachable("Retry that nobody could take");
+  let at = pos;
+  buf[at++] = HEADER_FORM_BIT | FIXED_BIT | (PACKET_RETRY << 4) | (unusedBits & 0x0f);
+  buf[at++] = version >>> 24;
+  buf[at++] = version >>> 16;
+  buf[at++] = version >>> 8;
+  buf[at++] = version;
+  for (const cid of [dcid, scid]) {
+    buf[at++] = cid.length;
+    buf.set(cid, at);
+    at += cid.length;
+  }
+  buf.set(token, at);
+  at += token.length;
+  buf.set(integrityTag(buf, pos, at, origDcid, aead), at);
+  return at + TAG_BYTES;
+}
+
+/**
+ * Whether a parsed Retry packet has a token and the right tag for the Initial that was sent to `origDcid`. Whether a
+ * Retry is welcome now, and its ids are right, is the connection's to say (RFC 9000 §17.2.5.2).
+ */
+export function verifyRetry(buf: Uint8Array, header: PacketHeader, origDcid: Uint8Array, aead: AeadPort): boolean {
+  if (header.type !== PACKET_RETRY || header.tokenEnd <= header.tokenStart) return false;
+  const tag = integrityTag(buf, header.start, header.tokenEnd, origDcid, aead);
+  return equalConstantTimeAt(buf, header.tokenEnd, tag);
+}
+
+/** The tag over [start, end) of a Retry packet, preceded by the original id (the Retry Pseudo-Packet). */
+function integrityTag(buf: Uint8Array, start: number, end: number, origDcid: Uint8Array, aead: AeadPort): Uint8Array {
+  const pseudo = new Uint8Array(1 + origDcid.length + end - start);
+  pseudo[0] = origDcid.length;
+  pseudo.set(origDcid, 1);
+  pseudo.set(buf.subarray(start, end), 1 + origDcid.length);
+  return aead.sealOnce(AEAD_AES_128_GCM, KEY_V1, NONCE_V1, pseudo, NO_BYTES);
+}
