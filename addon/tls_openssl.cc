@@ -336,7 +336,11 @@ int OpensslSession::on_alpn(const uint8_t** out, uint8_t* out_len, const uint8_t
 
 int OpensslSession::on_verify(int ok, X509StoreCtx* store) {
   if (ok) return 1;
-  int error = api().X509_STORE_CTX_get_error(store);
+  const Api& a = api();
+  int error = a.X509_STORE_CTX_get_error(store);
+  // Without partial chains OpenSSL would go on to say this of a lone leaf, and Node's users know it by that name.
+  if (error == V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY && a.X509_STORE_CTX_get_error_depth(store) == 0)
+    error = V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
   bool is_name = error == V_ERR_HOSTNAME_MISMATCH || error == V_ERR_IP_ADDRESS_MISMATCH;
   // As in Node, a bad chain outranks a wrong name, and of several faults in the chain the last counts.
   if (!is_name || verify_error_ == tls::VERIFY_OK) verify_error_ = error;

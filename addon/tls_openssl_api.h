@@ -97,6 +97,7 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(int, X509_STORE_add_cert, (X509Store*, X509*))                                                                   \
   X(void*, X509_STORE_CTX_get_ex_data, (const X509StoreCtx*, int))                                                   \
   X(int, X509_STORE_CTX_get_error, (const X509StoreCtx*))                                                            \
+  X(int, X509_STORE_CTX_get_error_depth, (const X509StoreCtx*))                                                      \
   X(void, X509_free, (X509*))                                                                                        \
   X(int, i2d_X509, (const X509*, uint8_t**))                                                                         \
   X(int, X509_check_private_key, (const X509*, const EvpPkey*))                                                      \
@@ -148,6 +149,7 @@ std::string last_error();
 constexpr int CTRL_SET_GROUPS_LIST = 92;
 constexpr int CTRL_SET_MIN_PROTO_VERSION = 123;
 constexpr int CTRL_SET_MAX_PROTO_VERSION = 124;
+constexpr int CTRL_MODE = 33;
 constexpr int CTRL_SET_SESS_CACHE_MODE = 44;
 constexpr int CTRL_SET_SERVERNAME_CB = 53;
 constexpr int CTRL_SET_SERVERNAME_ARG = 54;
@@ -156,6 +158,7 @@ constexpr int CTRL_SET_TICKET_KEYS = 59;
 constexpr long TLS1_3_VERSION = 0x304;
 constexpr long SESS_CACHE_OFF = 0;
 constexpr long SESS_CACHE_CLIENT_NO_INTERNAL = 1 | 0x300;
+constexpr long MODE_NO_AUTO_CHAIN = 8;
 constexpr uint64_t OP_ENABLE_MIDDLEBOX_COMPAT = 1u << 20;
 constexpr uint64_t OP_NO_ANTI_REPLAY = 1u << 24;
 constexpr int VERIFY_NONE = 0;
@@ -164,6 +167,8 @@ constexpr int VERIFY_FAIL_IF_NO_PEER_CERT = 2;
 constexpr unsigned long V_FLAG_PARTIAL_CHAIN = 0x80000;
 constexpr unsigned CHECK_FLAG_NO_PARTIAL_WILDCARDS = 0x4;
 constexpr unsigned CHECK_FLAG_NEVER_CHECK_SUBJECT = 0x20;
+constexpr int V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY = 20;
+constexpr int V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE = 21;
 constexpr int V_ERR_HOSTNAME_MISMATCH = 62;
 constexpr int V_ERR_IP_ADDRESS_MISMATCH = 64;
 constexpr int ERROR_WANT_READ = 2;
