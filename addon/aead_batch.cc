@@ -5,6 +5,7 @@
 
 #include "addon.h"
 #include "aead_keys.h"
+#include "slot_table.h"
 #include "span.h"
 
 namespace netquic {

@@ -3,8 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <vector>
-
 #include "evp.h"
 
 namespace netquic {
@@ -52,33 +50,5 @@ PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv);
 void packet_key_free(PacketKey* key);
 HeaderKey* header_key_new(int aead, const uint8_t* key);
 void header_key_free(HeaderKey* key);
-
-// Small integers for pointers; the lowest free one is taken first.
-template <typename T>
-class SlotTable {
- public:
-  T* at(int64_t slot) const { return slot >= 0 && slot < int64_t(slots_.size()) ? slots_[size_t(slot)] : nullptr; }
-
-  int32_t put(T* value) {
-    while (first_free_ < slots_.size() && slots_[first_free_] != nullptr) first_free_++;
-    if (first_free_ == slots_.size()) slots_.push_back(nullptr);
-    slots_[first_free_] = value;
-    return int32_t(first_free_++);
-  }
-
-  T* take(int64_t slot) {
-    T* value = at(slot);
-    if (value == nullptr) return nullptr;
-    slots_[size_t(slot)] = nullptr;
-    if (size_t(slot) < first_free_) first_free_ = size_t(slot);
-    return value;
-  }
-
-  size_t size() const { return slots_.size(); }
-
- private:
-  std::vector<T*> slots_;
-  size_t first_free_ = 0;  // nothing below it is free
-};
 
 }  // namespace netquic

@@ -1,7 +1,291 @@
+// The udp port in native code (src/port/udp.ts): sockets behind handle numbers, a batch a call, and uv_poll for what
+// happens meanwhile. The tables belong to JavaScript and are checked row by row.
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <new>
+
 #include "addon.h"
+#include "slot_table.h"
+#include "span.h"
+#include "udp_socket.h"
 
 namespace netquic {
 
-void init_udp(napi_env, napi_value) {}
+namespace {
+
+// What the callback of a socket is told; a negative number is the errno of a socket that broke.
+constexpr int32_t EVENT_READABLE = 1;
+constexpr int32_t EVENT_WRITABLE = 2;
+
+constexpr int32_t FLAG_IPV6 = 1;
+constexpr int32_t FLAG_IPV6_ONLY = 2;
+constexpr int32_t FLAG_REUSE_PORT = 4;
+
+struct UdpHandle;
+
+// One per JavaScript environment (main thread or worker).
+struct UdpState {
+  SlotTable<UdpHandle> handles;
+  size_t open = 0;  // uv handles that libuv still knows, closing ones included
+  napi_async_cleanup_hook_handle cleanup = nullptr;
+  bool ending = false;
+};
+
+struct UdpHandle {
+  UdpSock sock;
+  uv_poll_t poll;
+  napi_env env;
+  UdpState* state;
+  napi_ref callback = nullptr;
+  napi_ref stats = nullptr;
+  napi_async_context context = nullptr;
+  bool closing = false;
+};
+
+void finish_if_done(UdpState* state) {
+  if (!state->ending || state->open != 0) return;
+  napi_remove_async_cleanup_hook(state->cleanup);
+  delete state;
+}
+
+void on_closed(uv_handle_t* poll) {
+  UdpHandle* handle = static_cast<UdpHandle*>(poll->data);
+  UdpState* state = handle->state;
+  napi_handle_scope scope;
+  if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
+    if (handle->context != nullptr) napi_async_destroy(handle->env, handle->context);
+    if (handle->callback != nullptr) napi_delete_reference(handle->env, handle->callback);
+    if (handle->stats != nullptr) napi_delete_reference(handle->env, handle->stats);
+    napi_close_handle_scope(handle->env, scope);
+  }
+  delete handle;
+  state->open--;
+  finish_if_done(state);
+}
+
+// The descriptor closes now, the memory when libuv has forgotten the handle.
+void close_handle(UdpHandle* handle) {
+  handle->closing = true;
+  uv_poll_stop(&handle->poll);
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), on_closed);
+  close(handle->sock.fd);
+  handle->sock.fd = -1;
+}
+
+void on_environment_end(napi_async_cleanup_hook_handle, void* data) {
+  UdpState* state = static_cast<UdpState*>(data);
+  state->ending = true;
+  for (size_t i = 0; i < state->handles.size(); i++)
+    if (UdpHandle* handle = state->handles.take(int64_t(i))) close_handle(handle);
+  finish_if_done(state);
+}
+
+void tell(UdpHandle* handle, int32_t event) {
+  napi_env env = handle->env;
+  napi_handle_scope scope;
+  if (handle->state->ending || napi_open_handle_scope(env, &scope) != napi_ok) return;
+  napi_value callback, receiver, argument;
+  if (napi_get_reference_value(env, handle->callback, &callback) == napi_ok &&
+      napi_get_global(env, &receiver) == napi_ok && napi_create_int32(env, event, &argument) == napi_ok &&
+      napi_make_callback(env, handle->context, receiver, callback, 1, &argument, nullptr) == napi_pending_exception) {
+    napi_value error;
+    if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  }
+  napi_close_handle_scope(env, scope);
+}
+
+void on_poll(uv_poll_t* poll, int status, int events);
+
+// Readability always, writability while something is kept.
+int arm(UdpHandle* handle) {
+  const int events = handle->sock.kept.rows.empty() ? UV_READABLE : UV_READABLE | UV_WRITABLE;
+  return uv_poll_start(&handle->poll, events, on_poll);
+}
+
+void on_poll(uv_poll_t* poll, int status, int events) {
+  UdpHandle* handle = static_cast<UdpHandle*>(poll->data);
+  if (status < 0) {
+    // libuv stops a poll that reports an error. Reading SO_ERROR takes it off the socket: an ICMP answer, mostly.
+    int error = 0;
+    socklen_t size = sizeof error;
+    const bool broken = getsockopt(handle->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || arm(handle) != 0;
+    if (broken) tell(handle, -(errno != 0 ? errno : EBADF));
+    if (broken || handle->closing) return;
+    events = UV_READABLE;
+  }
+  if ((events & UV_WRITABLE) != 0 && !handle->sock.kept.rows.empty() && udp_flush(&handle->sock)) {
+    arm(handle);
+    tell(handle, EVENT_WRITABLE);
+  }
+  if (!handle->closing && (events & UV_READABLE) != 0) tell(handle, EVENT_READABLE);
+}
+
+template <size_t N>
+bool get_args(napi_env env, napi_callback_info info, napi_value (&args)[N], UdpState** state) {
+  size_t argc = N;
+  void* data = nullptr;
+  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok || argc < N) return false;
+  *state = static_cast<UdpState*>(data);
+  return true;
+}
+
+UdpHandle* get_handle(napi_env env, napi_value value, const UdpState* state) {
+  int32_t slot;
+  return get_int(env, value, &slot) ? state->handles.at(slot) : nullptr;
+}
+
+// Reads the stats box, whose memory the socket then counts in.
+bool get_stats(napi_env env, napi_value value, double** out) {
+  napi_typedarray_type type;
+  size_t size;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok) return false;
+  *out = static_cast<double*>(data);
+  return type == napi_float64_array && size >= STAT_COUNT;
+}
+
+int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback) {
+  uv_loop_t* loop;
+  napi_value name;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_poll_init(loop, &handle->poll, handle->sock.fd) != 0)
+    return -ENOMEM;
+  handle->poll.data = handle;
+  handle->state->open++;
+  if (napi_create_reference(env, stats, 1, &handle->stats) == napi_ok &&
+      napi_create_reference(env, callback, 1, &handle->callback) == napi_ok &&
+      napi_create_string_utf8(env, "NETQUIC_UDP", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+      napi_async_init(env, nullptr, name, &handle->context) == napi_ok && arm(handle) == 0)
+    return handle->state->handles.put(handle);
+  close_handle(handle);
+  return -ENOMEM;
+}
+
+// udpOpen(address, bound, flags, receiveBytes, sendBytes, stats, callback): a handle or a negative errno.
+napi_value open(napi_env env, napi_callback_info info) {
+  napi_value args[7];
+  UdpState* state;
+  Ints address, bound;
+  int32_t flags, receive_bytes, send_bytes;
+  double* stats;
+  if (!get_args(env, info, args, &state) || !get_ints(env, args[0], &address) || address.size < ADDR_COLS ||
+      !get_ints(env, args[1], &bound) || bound.size < ADDR_COLS || !get_int(env, args[2], &flags) ||
+      !get_int(env, args[3], &receive_bytes) || !get_int(env, args[4], &send_bytes) ||
+      !get_stats(env, args[5], &stats))
+    return make_int(env, -EINVAL);
+  UdpHandle* handle = new (std::nothrow) UdpHandle();
+  if (handle == nullptr) return make_int(env, -ENOMEM);
+  handle->env = env;
+  handle->state = state;
+  handle->sock.stats = stats;
+  UdpOpen options = {{}, (flags & FLAG_IPV6) != 0, (flags & FLAG_IPV6_ONLY) != 0, (flags & FLAG_REUSE_PORT) != 0,
+                     receive_bytes, send_bytes};
+  memcpy(options.address, address.data, sizeof options.address);
+  const int error = udp_open(&handle->sock, options, bound.data);
+  if (error < 0) {
+    delete handle;
+    return make_int(env, error);
+  }
+  stats[STAT_GSO] = handle->sock.gso ? 1 : 0;
+  stats[STAT_GRO] = handle->sock.gro ? 1 : 0;
+  const int result = start(env, handle, args[5], args[6]);
+  return make_int(env, result);
+}
+
+// udpRecv(handle, buf, rows, sources): datagrams, or a negative errno; the number of sources is in the stats box.
+napi_value recv(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  UdpState* state;
+  Bytes buf;
+  Ints rows, sources;
+  if (!get_args(env, info, args, &state) || !get_bytes(env, args[1], &buf) || !get_ints(env, args[2], &rows) ||
+      !get_ints(env, args[3], &sources))
+    return make_int(env, -EINVAL);
+  UdpHandle* handle = get_handle(env, args[0], state);
+  if (handle == nullptr) return make_int(env, -EBADF);
+  const RxTable rx = {{buf.data, buf.size}, rows.data, rows.size / RX_COLS, sources.data, sources.size / ADDR_COLS};
+  return make_int(env, udp_recv(&handle->sock, rx));
+}
+
+// udpSend(handle, buf, rows, count, dests, destCount): true when the kernel took all, false when the rest was kept.
+napi_value send(napi_env env, napi_callback_info info) {
+  napi_value args[6];
+  UdpState* state;
+  Bytes buf;
+  Ints rows, dests;
+  int32_t count, dest_count;
+  if (!get_args(env, info, args, &state) || !get_bytes(env, args[1], &buf) || !get_ints(env, args[2], &rows) ||
+      !get_int(env, args[3], &count) || !get_ints(env, args[4], &dests) || !get_int(env, args[5], &dest_count))
+    return fail(env, "ERR_INVALID_ARG_TYPE", "udpSend(handle, buf, rows, count, dests, destCount)");
+  UdpHandle* handle = get_handle(env, args[0], state);
+  if (handle == nullptr || !handle->sock.kept.rows.empty())
+    return fail(env, "ERR_INVALID_STATE", "udpSend on a closed or blocked socket");
+  TxTable tx = {{buf.data, buf.size}, rows.data, rows.size / TX_COLS, dests.data, dests.size / ADDR_COLS};
+  if (count < 0 || dest_count < 0) return make_bool(env, true);
+  if (size_t(count) < tx.count) tx.count = size_t(count);
+  if (size_t(dest_count) < tx.dest_count) tx.dest_count = size_t(dest_count);
+  const size_t sent = udp_send_rows(&handle->sock, tx, 0);
+  if (sent == tx.count) return make_bool(env, true);
+  udp_keep(&handle->sock, tx, sent);
+  handle->sock.stats[STAT_SEND_BLOCKED]++;
+  arm(handle);
+  return make_bool(env, false);
+}
+
+napi_value close_socket(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  UdpState* state;
+  int32_t slot;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[0], &slot)) return nullptr;
+  UdpHandle* handle = state->handles.take(slot);
+  if (handle != nullptr) close_handle(handle);
+  return nullptr;
+}
+
+// udpKeepAlive(handle, keep): whether the socket keeps the event loop alive.
+napi_value keep_alive(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  UdpState* state;
+  bool keep;
+  if (!get_args(env, info, args, &state) || napi_get_value_bool(env, args[1], &keep) != napi_ok) return nullptr;
+  UdpHandle* handle = get_handle(env, args[0], state);
+  if (handle == nullptr) return nullptr;
+  uv_handle_t* poll = reinterpret_cast<uv_handle_t*>(&handle->poll);
+  keep ? uv_ref(poll) : uv_unref(poll);
+  return nullptr;
+}
+
+// udpFault(handle, errno, count): for tests, which cannot fill a loopback socket: the next `count` sends fail so.
+napi_value fault(napi_env env, napi_callback_info info) {
+  napi_value args[3];
+  UdpState* state;
+  int32_t error, count;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[1], &error) || !get_int(env, args[2], &count))
+    return nullptr;
+  UdpHandle* handle = get_handle(env, args[0], state);
+  if (handle == nullptr || error <= 0) return nullptr;
+  handle->sock.fault_errno = error;
+  handle->sock.fault_count = count;
+  return nullptr;
+}
+
+}  // namespace
+
+void init_udp(napi_env env, napi_value exports) {
+  UdpState* state = new (std::nothrow) UdpState();
+  if (state == nullptr) return;
+  if (napi_add_async_cleanup_hook(env, on_environment_end, state, &state->cleanup) != napi_ok) {
+    delete state;
+    return;
+  }
+  export_function(env, exports, "udpOpen", open, state);
+  export_function(env, exports, "udpRecv", recv, state);
+  export_function(env, exports, "udpSend", send, state);
+  export_function(env, exports, "udpClose", close_socket, state);
+  export_function(env, exports, "udpKeepAlive", keep_alive, state);
+  export_function(env, exports, "udpFault", fault, state);
+}
 
 }  // namespace netquic

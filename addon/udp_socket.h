@@ -1,0 +1,103 @@
+// A UDP socket of the addon: its descriptor, what it can do, what it counts, and datagrams that the kernel would not
+// take yet. Sending and receiving know nothing of JavaScript; udp_batch.cc does.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
+
+namespace netquic {
+
+// As in src/port/udp.ts.
+enum { ADDR_IP0, ADDR_PORT = 4, ADDR_LOCAL_IP0 = 5, ADDR_IFINDEX = 9, ADDR_COLS = 10 };
+enum { RX_OFF, RX_LEN, RX_SOURCE, RX_ECN, RX_COLS };
+enum { TX_OFF, TX_LEN, TX_DEST, TX_ECN, TX_FLAGS, TX_COLS };
+constexpr int32_t TX_FLAG_PROBE = 1;
+
+// Counters, shared with JavaScript as doubles (src/runtime/native/udp.ts has the same order).
+enum {
+  STAT_DATAGRAMS_RECEIVED,
+  STAT_BYTES_RECEIVED,
+  STAT_DATAGRAMS_SENT,
+  STAT_BYTES_SENT,
+  STAT_SEND_ERRORS,
+  STAT_SEND_BLOCKED,
+  STAT_RECEIVE_OVERFLOWS,
+  STAT_SOURCES,    // sources of the last recv
+  STAT_GSO,        // 1 while trains are sent with UDP_SEGMENT
+  STAT_GRO,        // 1 when the kernel joins datagrams
+  STAT_GSO_ERRNO,  // why GSO was given up, 0 while it was not
+  STAT_COUNT = 16  // more than 64 bytes: V8 moves smaller typed arrays about
+};
+
+struct Slice {
+  uint8_t* data;
+  size_t size;
+};
+
+// Datagrams to send: tables as in TxBatch, with their sizes in elements.
+struct TxTable {
+  Slice buf;
+  const int32_t* rows;
+  size_t count;
+  const int32_t* dests;
+  size_t dest_count;
+};
+
+// Room for datagrams: tables as in RxBatch, with their sizes in rows.
+struct RxTable {
+  Slice buf;
+  int32_t* rows;
+  size_t row_capacity;
+  int32_t* sources;
+  size_t source_capacity;
+};
+
+// What a send had to leave, copied aside.
+struct Kept {
+  std::vector<uint8_t> bytes;
+  std::vector<int32_t> rows;
+  std::vector<int32_t> dests;
+  size_t next = 0;  // first row that is not out yet
+};
+
+struct UdpSock {
+  int fd = -1;
+  bool is_ipv6 = false;
+  bool gso = false;
+  bool gro = false;
+  // 4 while super-datagrams come (a read fills a cache-sized slab), all slots while single datagrams do.
+  size_t slots = 4;
+  uint32_t kernel_drops = 0;  // SO_RXQ_OVFL, as last seen
+  uint32_t no_buffer_streak = 0;
+  double* stats = nullptr;
+  Kept kept;
+  // Tests only: the next `fault_count` calls of sendmmsg fail with this error instead of reaching the kernel.
+  int fault_errno = 0;
+  int fault_count = 0;
+};
+
+struct UdpOpen {
+  int32_t address[ADDR_COLS];
+  bool is_ipv6;
+  bool ipv6_only;
+  bool reuse_port;
+  int32_t receive_bytes;
+  int32_t send_bytes;
+};
+
+// Opens and binds; 0 or a negative errno. `bound` gets the address row that the kernel chose.
+int udp_open(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]);
+
+// Sends rows [first, count). Returns the index of the first row that the kernel had no room for, `count` when it took
+// (or refused for good) all. Counts what it sends.
+size_t udp_send_rows(UdpSock* sock, const TxTable& tx, size_t first);
+// Copies rows [first, count) aside.
+void udp_keep(UdpSock* sock, const TxTable& tx, size_t first);
+// Sends what was kept; true when none of it is left.
+bool udp_flush(UdpSock* sock);
+
+// Fills the table; the number of datagrams, or a negative errno when the socket is broken.
+int udp_recv(UdpSock* sock, const RxTable& rx);
+
+}  // namespace netquic

@@ -1,0 +1,196 @@
+/**
+ * The udp port on the addon (addon/udp_batch.cc): one call a batch, GSO and GRO where the kernel has them, ECN marks
+ * and local addresses both ways. The kernel owns order; what it has no room for is kept in the addon and goes first.
+ */
+
+import { isIP } from "node:net";
+import { getSystemErrorMap } from "node:util";
+import { ADDR_COLS } from "../../port/udp.js";
+import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../../port/udp.js";
+import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
+import { isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
+import { loadAddon } from "./addon.js";
+
+/** What addon/udp_batch.cc exports. */
+interface UdpAddon {
+  udpOpen(
+    address: Int32Array,
+    bound: Int32Array,
+    flags: number,
+    receiveBytes: number,
+    sendBytes: number,
+    stats: Float64Array,
+    onEvent: (event: number) => void,
+  ): number;
+  udpRecv(handle: number, buf: Uint8Array, rows: Int32Array, sources: Int32Array): number;
+  udpSend(
+    handle: number,
+    buf: Uint8Array,
+    rows: Int32Array,
+    count: number,
+    dests: Int32Array,
+    destCount: number,
+  ): boolean;
+  udpClose(handle: number): void;
+  udpKeepAlive(handle: number, keep: boolean): void;
+  udpFault(handle: number, errno: number, count: number): void;
+}
+
+const FLAG_IPV6 = 1;
+const FLAG_IPV6_ONLY = 2;
+const FLAG_REUSE_PORT = 4;
+
+const EVENT_READABLE = 1;
+const EVENT_WRITABLE = 2;
+
+/** Cells of the stats box (addon/udp_socket.h). */
+const STAT_DATAGRAMS_RECEIVED = 0;
+const STAT_BYTES_RECEIVED = 1;
+const STAT_DATAGRAMS_SENT = 2;
+const STAT_BYTES_SENT = 3;
+const STAT_SEND_ERRORS = 4;
+const STAT_SEND_BLOCKED = 5;
+const STAT_RECEIVE_OVERFLOWS = 6;
+const STAT_SOURCES = 7;
+const STAT_GSO = 8;
+const STAT_GRO = 9;
+const STAT_COUNT = 16;
+
+const EINVAL = 22;
+
+/** Opens sockets in the addon; `open` rejects with ERR_NETQUIC_NO_ADDON where it is not built. */
+export const nativeUdp: UdpProvider = {
+  name: "native",
+  async open(options: UdpOptions, handler: UdpHandler): Promise<UdpSocket> {
+    return new NativeSocket(loadAddon<UdpAddon>(), options, handler);
+  },
+};
+
+/** For tests: the next `count` sends of this socket fail with `errno` (positive) instead of reaching the kernel. */
+export function failNextSends(socket: UdpSocket, errno: number, count: number): void {
+  (socket as NativeSocket).failNextSends(errno, count);
+}
+
+class NativeSocket implements UdpSocket {
+  readonly address: string;
+  readonly port: number;
+  readonly family: "IPv4" | "IPv6";
+  readonly ecn = true;
+  private readonly addon: UdpAddon;
+  private readonly handler: UdpHandler;
+  private readonly box = new Float64Array(STAT_COUNT);
+  /** -1 once closed. */
+  private handle: number;
+  /** `send` returned false and `onWritable` is due. */
+  private blocked = false;
+
+  constructor(addon: UdpAddon, options: UdpOptions, handler: UdpHandler) {
+    this.addon = addon;
+    this.handler = handler;
+    const row = new Int32Array(ADDR_COLS);
+    if (!setAddressRow(row, 0, options.address, options.port)) throw bindError(EINVAL, options);
+    const isIpv6 = isIP(options.address) === 6;
+    const bound = new Int32Array(ADDR_COLS);
+    const flags =
+      (isIpv6 ? FLAG_IPV6 : 0) |
+      (options.ipv6Only === true ? FLAG_IPV6_ONLY : 0) |
+      (options.reusePort === true ? FLAG_REUSE_PORT : 0);
+    const receiveBytes = options.receiveBufferBytes ?? SOCKET_BUFFER_BYTES;
+    const sendBytes = options.sendBufferBytes ?? SOCKET_BUFFER_BYTES;
+    const onEvent = (event: number): void => this.onEvent(event);
+    this.handle = addon.udpOpen(row, bound, flags, receiveBytes, sendBytes, this.box, onEvent);
+    if (this.handle < 0) throw bindError(-this.handle, options);
+    this.family = isIpv6 ? "IPv6" : "IPv4";
+    this.port = bound[4];
+    const text = wordsToAddress(bound, 0);
+    this.address = isIpv6 && isMappedIpv4(bound, 0) ? `::ffff:${text}` : text;
+  }
+
+  get rung(): string {
+    return `${this.box[STAT_GSO] === 1 ? "gso" : "sendmmsg"}+${this.box[STAT_GRO] === 1 ? "gro" : "recvmmsg"}`;
+  }
+
+  get stats(): UdpStats {
+    const { box } = this;
+    return {
+      datagramsReceived: box[STAT_DATAGRAMS_RECEIVED],
+      bytesReceived: box[STAT_BYTES_RECEIVED],
+      datagramsSent: box[STAT_DATAGRAMS_SENT],
+      bytesSent: box[STAT_BYTES_SENT],
+      sendErrors: box[STAT_SEND_ERRORS],
+      sendBlocked: box[STAT_SEND_BLOCKED],
+      receiveOverflows: box[STAT_RECEIVE_OVERFLOWS],
+    };
+  }
+
+  recv(rx: RxBatch): number {
+    rx.count = 0;
+    rx.sourceCount = 0;
+    if (this.handle < 0) return 0;
+    const count = this.addon.udpRecv(this.handle, rx.buf, rx.rows, rx.sources);
+    if (count < 0) {
+      queueMicrotask(() => this.fail(-count, "recvmmsg"));
+      return 0;
+    }
+    rx.sourceCount = this.box[STAT_SOURCES];
+    rx.count = count;
+    return count;
+  }
+
+  send(tx: TxBatch): boolean {
+    if (this.blocked) throw new Error("send before onWritable");
+    if (this.handle < 0) {
+      this.box[STAT_SEND_ERRORS] += tx.count;
+      return true;
+    }
+    const done = this.addon.udpSend(this.handle, tx.buf, tx.rows, tx.count, tx.dests, tx.destCount);
+    this.blocked = !done;
+    return done;
+  }
+
+  ref(): void {
+    if (this.handle >= 0) this.addon.udpKeepAlive(this.handle, true);
+  }
+
+  unref(): void {
+    if (this.handle >= 0) this.addon.udpKeepAlive(this.handle, false);
+  }
+
+  close(): void {
+    if (this.handle < 0) return;
+    this.addon.udpClose(this.handle);
+    this.handle = -1;
+    this.blocked = false;
+  }
+
+  failNextSends(errno: number, count: number): void {
+    this.addon.udpFault(this.handle, errno, count);
+  }
+
+  private onEvent(event: number): void {
+    if (this.handle < 0) return;
+    if (event === EVENT_READABLE) this.handler.onReadable();
+    else if (event === EVENT_WRITABLE) {
+      this.blocked = false;
+      this.handler.onWritable();
+    } else this.fail(-event, "poll");
+  }
+
+  private fail(errno: number, syscall: string): void {
+    if (this.handle < 0) return;
+    this.close();
+    this.handler.onError(systemError(errno, syscall, ""));
+  }
+}
+
+function bindError(errno: number, options: UdpOptions): Error {
+  const { address, port } = options;
+  const where = ` ${address.includes(":") ? `[${address}]` : address}:${port}`;
+  return Object.assign(systemError(errno, "bind", where), { address, port });
+}
+
+/** An error in the shape of Node's own. */
+function systemError(errno: number, syscall: string, where: string): Error {
+  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, "unknown error"];
+  return Object.assign(new Error(`${syscall} ${code}${where}: ${text}`), { errno: -errno, code, syscall });
+}
