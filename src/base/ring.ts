@@ -1,0 +1,107 @@
+/**
+ * Bytes of a stream between two absolute offsets, in a ring: the byte at offset `o` lives at `o % capacity`. The owner
+ * knows which offsets are live and never lets them span more than `capacity`; the ring only moves bytes.
+ * Memory comes from and returns to one pool of the process, bounded, so that an idle stream owns none and a busy one
+ * does not pay for fresh pages (a new 64 KiB array costs 2-6 us, a pooled one 20 ns).
+ */
+
+import { RING_POOL_BYTES, RING_POOL_MAX_BYTES } from "../proto/stream-limits.js";
+
+const NONE = new Uint8Array(0);
+/** Below this a loop over bytes beats `subarray` and `set` (17 ns against 50 for 8 bytes, even at 24). */
+const LOOP_BYTES = 24;
+
+/** Copies `src[start, end)` to `dst` at `pos`. For a packet's worth this is one `subarray` and one `set`: 60 ns, the
+ *  fastest of what JavaScript has between two buffers (1,200 single stores take 1,600 ns, DataView words 300). */
+export function copyBytes(dst: Uint8Array, pos: number, src: Uint8Array, start: number, end: number): void {
+  if (end - start > LOOP_BYTES) {
+    dst.set(start === 0 && end === src.length ? src : src.subarray(start, end), pos);
+    return;
+  }
+  for (let at = start; at < end; at++) dst[pos++] = src[at];
+}
+
+/** The smallest power of two that is at least `value`; 1 for 0. */
+export function powerOfTwoAtLeast(value: number): number {
+  return value <= 1 ? 1 : 2 ** (32 - Math.clz32(value - 1));
+}
+
+export class ByteRing {
+  private bytes: Uint8Array = NONE;
+
+  /** Bytes of memory held. */
+  get capacity(): number {
+    return this.bytes.length;
+  }
+
+  /** Changes the capacity, keeping the bytes of offsets `[from, to)`, which must fit in both. */
+  resize(capacity: number, from: number, to: number): void {
+    const old = this.bytes;
+    const fresh = takeBytes(capacity);
+    for (let at = from; at < to; ) {
+      const oldPos = at % old.length;
+      const freshPos = at % capacity;
+      const length = Math.min(to - at, old.length - oldPos, capacity - freshPos);
+      copyBytes(fresh, freshPos, old, oldPos, oldPos + length);
+      at += length;
+    }
+    this.bytes = fresh;
+    giveBytes(old);
+  }
+
+  /** Stores `buf[start, end)` at `offset`. */
+  put(offset: number, buf: Uint8Array, start: number, end: number): void {
+    const { bytes } = this;
+    const pos = offset % bytes.length;
+    const first = bytes.length - pos;
+    if (end - start <= first) {
+      copyBytes(bytes, pos, buf, start, end);
+      return;
+    }
+    copyBytes(bytes, pos, buf, start, start + first);
+    copyBytes(bytes, 0, buf, start + first, end);
+  }
+
+  /** Copies `length` bytes from `offset` on to `dst` at `pos`. */
+  copyOut(offset: number, length: number, dst: Uint8Array, pos: number): void {
+    const { bytes } = this;
+    const from = offset % bytes.length;
+    const first = bytes.length - from;
+    if (length <= first) {
+      copyBytes(dst, pos, bytes, from, from + length);
+      return;
+    }
+    copyBytes(dst, pos, bytes, from, bytes.length);
+    copyBytes(dst, pos + first, bytes, 0, length - first);
+  }
+
+  /** Gives all memory back. */
+  release(): void {
+    const old = this.bytes;
+    this.bytes = NONE;
+    giveBytes(old);
+  }
+}
+
+/** Free rings by the binary logarithm of their length; only powers of two are kept. */
+const pool: Uint8Array[][] = Array.from({ length: 32 }, () => []);
+let pooledBytes = 0;
+
+function takeBytes(capacity: number): Uint8Array {
+  if ((capacity & (capacity - 1)) === 0) {
+    const found = pool[31 - Math.clz32(capacity)].pop();
+    if (found !== undefined) {
+      pooledBytes -= capacity;
+      return found;
+    }
+  }
+  return new Uint8Array(capacity);
+}
+
+function giveBytes(bytes: Uint8Array): void {
+  const capacity = bytes.length;
+  if (capacity === 0 || capacity > RING_POOL_MAX_BYTES || (capacity & (capacity - 1)) !== 0) return;
+  if (pooledBytes + capacity > RING_POOL_BYTES) return;
+  pooledBytes += capacity;
+  pool[31 - Math.clz32(capacity)].push(bytes);
+}

@@ -1,0 +1,182 @@
+/**
+ * What happened on one connection and the application was not told yet. Stream events are coalesced: bits on the stream
+ * and one place in a list, so the memory is bounded by the number of streams and none is ever lost. The engine only
+ * notes; `drain` tells, and what the application does meanwhile may note more, which is told in the same drain.
+ */
+
+import {
+  type CloseInfo,
+  type HandshakeInfo,
+  STREAM_BIDI,
+  STREAM_UNI,
+  type StreamKind,
+  type TransportHandler,
+} from "../port/transport.js";
+import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/stream-limits.js";
+import {
+  EVENT_CLOSED,
+  EVENT_OPENED,
+  EVENT_READABLE,
+  EVENT_RESET,
+  EVENT_SEND_DONE,
+  EVENT_STOP_SENDING,
+  EVENT_WRITABLE,
+  type Stream,
+  type StreamEvents,
+  type StreamEventSink,
+} from "../stream/stream.js";
+
+export class Events implements StreamEvents {
+  sink: StreamEventSink | null = null;
+  /** Something is to be told. */
+  pending = false;
+  private handshake: HandshakeInfo | null = null;
+  private confirmed = false;
+  /** Streams with event bits, in order of their first event; those before `told` are done. */
+  private streams: Stream[] = [];
+  private told = 0;
+  /** 1 << stream kind. */
+  private availableBits = 0;
+  private tickets: Uint8Array[] = [];
+  private newTokens: Uint8Array[] = [];
+  private keylog: string[] = [];
+  private closed: CloseInfo | null = null;
+  /** onClosed was called: nothing follows. */
+  private ended = false;
+  private draining = false;
+
+  note(stream: Stream, bits: number): void {
+    if (stream.eventBits === 0) {
+      this.streams.push(stream);
+      this.wake();
+    }
+    stream.eventBits |= bits;
+  }
+
+  noteStreamsAvailable(kind: StreamKind): void {
+    this.availableBits |= 1 << kind;
+    this.wake();
+  }
+
+  noteHandshake(info: HandshakeInfo): void {
+    this.handshake = info;
+    this.wake();
+  }
+
+  noteConfirmed(): void {
+    this.confirmed = true;
+    this.wake();
+  }
+
+  /** Of more than MAX_HELD_TICKETS in one drain the oldest is forgotten. */
+  noteTicket(bytes: Uint8Array): void {
+    if (this.tickets.length === MAX_HELD_TICKETS) this.tickets.shift();
+    this.tickets.push(bytes);
+    this.wake();
+  }
+
+  noteNewToken(bytes: Uint8Array): void {
+    if (this.newTokens.length === MAX_HELD_TICKETS) this.newTokens.shift();
+    this.newTokens.push(bytes);
+    this.wake();
+  }
+
+  noteKeylog(line: string): void {
+    if (this.keylog.length === MAX_HELD_KEYLOG_LINES) return;
+    this.keylog.push(line);
+    this.wake();
+  }
+
+  /** The first reason stays. */
+  noteClosed(info: CloseInfo): void {
+    this.closed ??= info;
+    this.wake();
+  }
+
+  /** Tells everything, in the order that `port/transport` promises. A call from inside a handler does nothing. */
+  drain(handler: TransportHandler): void {
+    if (this.draining || !this.pending) return;
+    this.draining = true;
+    try {
+      while (this.pending && !this.ended) {
+        this.pending = false;
+        this.tellEstablishment(handler);
+        this.tellStreams(handler);
+        this.tellTickets(handler);
+        this.tellClosed(handler);
+      }
+    } finally {
+      // A handler that throws ends the drain; what it was not told stays for the next one.
+      this.draining = false;
+      this.pending = !this.ended && this.hasMore();
+    }
+  }
+
+  private wake(): void {
+    this.pending = !this.ended;
+  }
+
+  private hasMore(): boolean {
+    const lists = this.streams.length + this.tickets.length + this.newTokens.length + this.keylog.length;
+    return this.handshake !== null || this.confirmed || this.availableBits !== 0 || lists > 0 || this.closed !== null;
+  }
+
+  private tellEstablishment(handler: TransportHandler): void {
+    while (this.keylog.length > 0) handler.onKeylog(this.keylog.shift()!);
+    const info = this.handshake;
+    this.handshake = null;
+    if (info !== null) handler.onHandshake(info);
+    if (!this.confirmed) return;
+    this.confirmed = false;
+    handler.onHandshakeConfirmed();
+  }
+
+  private tellStreams(handler: TransportHandler): void {
+    try {
+      while (this.told < this.streams.length) {
+        const stream = this.streams[this.told++];
+        const bits = stream.eventBits;
+        stream.eventBits = 0;
+        this.tellStream(stream, bits, handler);
+      }
+    } finally {
+      this.streams = this.told === this.streams.length ? [] : this.streams.slice(this.told);
+      this.told = 0;
+    }
+    for (const kind of [STREAM_BIDI, STREAM_UNI] as const) {
+      if ((this.availableBits & (1 << kind)) === 0) continue;
+      this.availableBits &= ~(1 << kind);
+      handler.onStreamsAvailable(kind);
+    }
+  }
+
+  private tellTickets(handler: TransportHandler): void {
+    while (this.tickets.length > 0) handler.onTicket(this.tickets.shift()!);
+    while (this.newTokens.length > 0) handler.onNewToken(this.newTokens.shift()!);
+  }
+
+  /** Last of all: not while anything else is left to tell. */
+  private tellClosed(handler: TransportHandler): void {
+    if (this.closed === null || this.pending) return;
+    const info = this.closed;
+    this.closed = null;
+    this.ended = true;
+    handler.onClosed(info);
+  }
+
+  private tellStream(stream: Stream, bits: number, handler: TransportHandler): void {
+    const { id } = stream;
+    if ((bits & EVENT_OPENED) !== 0) handler.onStream(id);
+    if ((bits & EVENT_READABLE) !== 0 && !stream.recv!.isTerminal) handler.onReadable(id);
+    if ((bits & EVENT_WRITABLE) !== 0) handler.onWritable(id);
+    if ((bits & EVENT_RESET) !== 0) {
+      this.sink?.onResetTold(stream);
+      handler.onReset(id, stream.recv!.resetCode);
+    }
+    if ((bits & EVENT_STOP_SENDING) !== 0) handler.onStopSending(id, stream.send!.stopCode);
+    if ((bits & EVENT_SEND_DONE) !== 0) handler.onSendDone(id);
+    if ((bits & EVENT_CLOSED) === 0) return;
+    this.sink?.forget(stream);
+    handler.onStreamClosed(id);
+  }
+}
