@@ -1,0 +1,163 @@
+/** The interop harness without foreign programs: its protocol, its HTTP/3 shim, its Retry witness, its matrix. */
+
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { PassThrough } from "node:stream";
+import { describe, test } from "node:test";
+import { hasToken, longType, openForwarder } from "./forwarder.js";
+import { answer, controlStreamStart, parseMessage, request } from "./h3-shim/h3.js";
+import { formatMatrix } from "./matrix.js";
+import { exchange, type InteropStream, pattern, type ProgramOptions, serveStream, sha256 } from "./protocol.js";
+
+/** Two ends of one stream in memory. */
+function streamPair(): [InteropStream, InteropStream] {
+  const [up, down] = [new PassThrough(), new PassThrough()];
+  const side = (read: PassThrough, write: PassThrough): InteropStream => ({
+    read,
+    write: async (bytes) => {
+      if (!write.write(bytes)) await once(write, "drain");
+    },
+    end: async () => void write.end(),
+  });
+  return [side(down, up), side(up, down)];
+}
+
+function served(): Promise<InteropStream> {
+  const [client, server] = streamPair();
+  serveStream(server).catch(() => server.end());
+  return Promise.resolve(client);
+}
+
+const options = (fields: Partial<ProgramOptions>) =>
+  ({ case: "transfer", bytes: 200_000, ...fields }) as ProgramOptions;
+
+describe("the interop protocol", () => {
+  test("a transfer moves the bytes both ways and compares checksums", async () => {
+    assert.match(await exchange(served, options({})), /^200000 down and 200000 up bytes, SHA-256 equal/);
+  });
+
+  test("other cases fetch once", async () => {
+    assert.equal(await exchange(served, options({ case: "handshake", bytes: 1000 })), "1000 bytes");
+  });
+
+  test("a wrong byte on the way is found", async () => {
+    const open = async () => {
+      const stream = await served();
+      const read = async function* () {
+        for await (const chunk of stream.read) yield chunk.map((byte) => byte ^ 1);
+      };
+      return { ...stream, read: read() };
+    };
+    await assert.rejects(exchange(open, options({ case: "handshake", bytes: 1000 })), /wrong checksum/);
+  });
+
+  test("what is not a request is refused", async () => {
+    for (const line of ["HELLO\n", "GET 99999999999\n", "x".repeat(100)]) {
+      const [client, server] = streamPair();
+      await client.write(new TextEncoder().encode(line));
+      await client.end();
+      await assert.rejects(serveStream(server), /request/, line);
+    }
+  });
+
+  test("sizes have patterns of their own", () => {
+    assert.notEqual(sha256(pattern(1000)), sha256(pattern(1001).subarray(0, 1000)));
+    assert.equal(pattern(5).length, 5);
+  });
+});
+
+describe("the HTTP/3 shim", () => {
+  test("a request with a body reaches the server and its answer comes back", async () => {
+    const [client, server] = streamPair();
+    const body = pattern(150_000);
+    const served = answer(server, (message) => {
+      assert.equal(message.fields.get(":method"), "POST");
+      assert.equal(message.fields.get(":path"), "/upload");
+      return new TextEncoder().encode(sha256(message.body));
+    });
+    const message = await request(client, "POST", "/upload", body);
+    await served;
+    assert.equal(message.fields.get(":status"), "200");
+    assert.equal(new TextDecoder().decode(message.body), sha256(body));
+  });
+
+  test("RFC 9114 §6.2.1 a control stream starts with its type and SETTINGS", () => {
+    assert.deepEqual([...controlStreamStart()], [0x00, 0x04, 0x00]);
+  });
+
+  test("RFC 9204 §4.5 reads indexed, named and literal lines and passes over Huffman-coded strings", () => {
+    const lines = [
+      [0xd1], // indexed, static 17: :method GET
+      [0x51, 0x02, 0x2f, 0x61], // name of static 1, ":path", value "/a"
+      [0x50, 0x82, 0x12, 0x34], // name of static 0, value Huffman-coded
+      [0x21, 0x78, 0x01, 0x79], // literal name "x", value "y"
+      [0xff, 0x24], // indexed, static 99: not in the shim's table
+    ].flat();
+    const { fields } = parseMessage(Uint8Array.of(0x01, 2 + lines.length, 0, 0, ...lines));
+    assert.deepEqual(
+      [...fields],
+      [
+        [":method", "GET"],
+        [":path", "/a"],
+        ["x", "y"],
+      ],
+    );
+  });
+
+  test("RFC 9204 §4.5.2 an index into the dynamic table is refused, as are cut frames", () => {
+    assert.throws(() => parseMessage(Uint8Array.of(0x01, 3, 0, 0, 0x80)), /dynamic table/);
+    assert.throws(() => parseMessage(Uint8Array.of(0x00, 5, 1)), /cut/);
+  });
+
+  test("frames of unknown types are passed over", () => {
+    assert.deepEqual(parseMessage(Uint8Array.of(0x21, 1, 9, 0x00, 2, 7, 8)).body, Buffer.of(7, 8));
+  });
+});
+
+describe("the Retry witness", () => {
+  const cids = [4, 1, 2, 3, 4, 2, 9, 9];
+  const long = (type: number, ...rest: number[]) => Uint8Array.of(0xc0 | (type << 4), 0, 0, 0, 1, ...cids, ...rest);
+
+  test("knows the long packet types of version 1 only", () => {
+    assert.equal(longType(long(3)), 3);
+    assert.equal(longType(long(0)), 0);
+    assert.equal(longType(Uint8Array.of(0xc0, 0, 0, 0, 0, 0, 0)), -1, "version negotiation");
+    assert.equal(longType(Uint8Array.of(0x40, 1, 2, 3, 4, 5, 6, 7)), -1, "short header");
+    assert.equal(longType(Uint8Array.of(0xc0)), -1);
+  });
+
+  test("tells an Initial with a token from one without", () => {
+    assert.equal(hasToken(long(0, 0, 0x41)), false);
+    assert.equal(hasToken(long(0, 2, 5, 5)), true);
+  });
+
+  test("forwards both ways and counts", async () => {
+    const server = createSocket("udp4");
+    server.on("message", (datagram, from) => server.send(long(3, datagram.length), from.port, from.address));
+    server.bind(0, "127.0.0.1");
+    await once(server, "listening");
+    const forwarder = await openForwarder("127.0.0.1", (server.address() as AddressInfo).port);
+    const client = createSocket("udp4");
+    client.send(long(0, 2, 5, 5), forwarder.port, "127.0.0.1");
+    const [reply] = (await once(client, "message")) as [Buffer];
+    assert.equal(longType(reply), 3);
+    assert.deepEqual(forwarder.counts, { retries: 1, initialsWithToken: 1 });
+    client.close();
+    server.close();
+    forwarder.close();
+  });
+});
+
+test("the matrix has a row for each peer and role and a column for each case", () => {
+  const cells = [
+    { peer: "a", role: "server", case: "handshake", result: "pass" },
+    { peer: "a", role: "server", case: "retry", result: "unsupported" },
+    { peer: "b", role: "client", case: "handshake", result: "fail" },
+  ] as const;
+  assert.equal(
+    formatMatrix(cells),
+    ["             handshake  retry", "a as server  pass       unsupported", "b as client  fail       -"].join("\n"),
+  );
+});

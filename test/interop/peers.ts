@@ -1,0 +1,162 @@
+/**
+ * The foreign stacks: where each comes from, at which pinned version, how it is started, and what it lacks. They are installed
+ * into a cache folder of the user when first needed and are never a dependency of the package.
+ */
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ALPN, type InteropCase, type ProgramOptions } from "./protocol.js";
+
+const INSTALL_TIMEOUT_MILLIS = 240_000;
+/** Peer programs stand beside the sources: they are run by other runtimes and not compiled. */
+const PROGRAMS = fileURLToPath(new URL("../../test/interop/peers/", import.meta.url));
+const OWN_PROGRAM = fileURLToPath(new URL("./netquic.js", import.meta.url));
+
+export interface Peer {
+  name: string;
+  stack: string;
+  alpn: string;
+  /** Makes it runnable; "" when it is, else the reason why it is absent. */
+  install(): string;
+  command(options: ProgramOptions): { program: string; args: string[] };
+  /** What this peer cannot do in this role, "" when it can: a gap of the peer, never one of ours. */
+  lacks(role: "client" | "server", interopCase: InteropCase): string;
+}
+
+function cacheFolder(): string {
+  const base = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
+  return join(base, "netquic-interop");
+}
+
+/** Installs one npm package in a folder of its own, once. */
+function installNpm(name: string, version: string): { folder: string; error: string } {
+  const folder = join(cacheFolder(), `${name.replaceAll(/[^\w.-]/g, "_")}-${version}`);
+  const done = join(folder, "installed");
+  if (existsSync(done)) return { folder, error: "" };
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "package.json"), '{"private":true}\n');
+    const npm = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--prefix", folder, `${name}@${version}`], {
+      encoding: "utf8",
+      timeout: INSTALL_TIMEOUT_MILLIS,
+      // The scripts of this package and what npm run sets for it are none of the peer's.
+      env: Object.fromEntries(
+        Object.entries(process.env).filter(([key]) => !/^npm_(?:package|lifecycle|command)/.test(key)),
+      ),
+    });
+    if (npm.status !== 0) return { folder, error: `npm install ${name}@${version}: ${lastLine(npm.stderr)}` };
+    writeFileSync(done, `${version}\n`);
+  } catch (error) {
+    return { folder, error: `npm install ${name}@${version}: ${String(error)}` };
+  }
+  return { folder, error: "" };
+}
+
+/** Installs Debian packages when a program is missing and this user may. */
+function installDebian(programs: string[], packages: string[]): string {
+  const isThere = (program: string) =>
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].some((folder) => existsSync(join(folder, program)));
+  if (programs.every(isThere)) return "";
+  const hint = `apt-get install ${packages.join(" ")}`;
+  if (process.getuid?.() !== 0) return `not installed; as root: ${hint}`;
+  const run = (args: string[]) =>
+    spawnSync("apt-get", args, {
+      encoding: "utf8",
+      timeout: INSTALL_TIMEOUT_MILLIS,
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    });
+  run(["update", "-q"]);
+  const done = run(["install", "-q", "-y", "--no-install-recommends", ...packages]);
+  return programs.every(isThere) ? "" : `${hint}: ${lastLine(done.stderr ?? "") || "failed"}`;
+}
+
+function lastLine(text: string | null): string {
+  return (text ?? "").trim().split("\n").at(-1) ?? "";
+}
+
+/** A peer whose program is a script in `peers/`, run by something that npm installs. */
+function scriptPeer(
+  own: Pick<Peer, "name" | "stack" | "lacks">,
+  pkg: { name: string; version: string },
+  command: (folder: string) => string[],
+): Peer {
+  let folder = "";
+  return {
+    ...own,
+    alpn: ALPN,
+    install() {
+      const installed = installNpm(pkg.name, pkg.version);
+      folder = installed.folder;
+      return installed.error;
+    },
+    command(options) {
+      const [program = "", ...args] = command(folder);
+      return { program, args: [...args, JSON.stringify(options)] };
+    },
+  };
+}
+
+const bin = (folder: string, name: string) => join(folder, "node_modules", ".bin", name);
+const NO_RETRY = "cannot be told to send Retry";
+
+export const PEERS: Peer[] = [
+  scriptPeer(
+    { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: () => "" },
+    { name: "@matrixai/quic", version: "2.0.9" },
+    (folder) => [
+      process.execPath,
+      join(PROGRAMS, "quiche.mjs"),
+      join(folder, "node_modules", "@matrixai", "quic", "dist", "index.js"),
+    ],
+  ),
+  scriptPeer(
+    {
+      name: "quinn",
+      stack: "quinn 0.11 and rustls through deno 2.9.6",
+      lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `deno ${NO_RETRY}` : ""),
+    },
+    { name: "deno", version: "2.9.6" },
+    (folder) => [bin(folder, "deno"), "run", "-A", "--no-config", "--unstable-net", join(PROGRAMS, "deno.mjs")],
+  ),
+  scriptPeer(
+    {
+      name: "lsquic",
+      stack: "lsquic and BoringSSL through bun 1.4.5",
+      lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : ""),
+    },
+    { name: "bun", version: "1.4.5" },
+    (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],
+  ),
+  {
+    name: "ngtcp2",
+    stack: "ngtcp2 0.12.1, nghttp3 and GnuTLS of Debian 12",
+    alpn: "h3",
+    lacks: () => "",
+    install: () => installDebian(["gtlsclient", "gtlsserver"], ["ngtcp2-client", "ngtcp2-server"]),
+    command: (options) => ({
+      program: process.execPath,
+      args: [join(PROGRAMS, "ngtcp2.mjs"), JSON.stringify(options)],
+    }),
+  },
+];
+
+/** Our own program as the peer, run by the Node that NETQUIC_PEER_NODE names: one version of Node against another. */
+export const OWN: Peer = {
+  name: "netquic",
+  stack: "netquic",
+  alpn: ALPN,
+  lacks: () => "",
+  install: () => "",
+  command: (options) => ({
+    program: process.env.NETQUIC_PEER_NODE ?? process.execPath,
+    args: [OWN_PROGRAM, JSON.stringify(options)],
+  }),
+};
+
+/** Our side of every cell, run by the Node that runs the harness. */
+export function ownCommand(options: ProgramOptions): { program: string; args: string[] } {
+  return { program: process.execPath, args: [OWN_PROGRAM, JSON.stringify(options)] };
+}

@@ -1,0 +1,83 @@
+/** lsquic through bun's own node:quic: `bun bun.mjs OPTIONS`. */
+
+import { createPrivateKey } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect, listen } from "node:quic";
+import {
+  describe,
+  endWithHarness,
+  exchange,
+  readOptions,
+  runClient,
+  serveStream,
+  tell,
+} from "../../../dist-test/interop/protocol.js";
+
+const options = readOptions();
+
+/** The writer takes bytes while it has room; then it is asked again, as bun has no event for it. */
+function fromQuicStream(stream) {
+  const { writer } = stream;
+  return {
+    read: flatten(stream),
+    async write(bytes) {
+      while (!writer.writeSync(bytes)) await new Promise((resolve) => setTimeout(resolve, 1));
+    },
+    async end() {
+      writer.endSync();
+    },
+  };
+}
+
+async function* flatten(stream) {
+  for await (const batch of stream) {
+    if (batch instanceof Uint8Array) yield batch;
+    else yield* batch;
+  }
+}
+
+async function serve() {
+  endWithHarness();
+  const endpoint = await listen(
+    (session) => {
+      session.opened.then(
+        (info) => tell({ accepted: { alpn: info.protocol } }),
+        (error) => tell({ failed: describe(error) }),
+      );
+      session.closed.catch((error) => tell({ closed: describe(error) }));
+      session.onstream = (stream) => {
+        stream.closed.catch(() => {});
+        serveStream(fromQuicStream(stream)).catch((error) => tell({ failed: describe(error) }));
+      };
+    },
+    {
+      sni: { "*": { keys: [createPrivateKey(readFileSync(options.key))], certs: [readFileSync(options.cert)] } },
+      alpn: [options.alpn],
+      endpoint: { address: `${options.host}:${options.port}`, validateAddress: options.retry },
+    },
+  );
+  tell({ listening: endpoint.address.port });
+}
+
+async function request() {
+  const session = await connect(`${options.host}:${options.port}`, {
+    servername: "localhost",
+    alpn: options.alpn,
+    ca: [readFileSync(options.ca)],
+  });
+  session.closed.catch(() => {});
+  const info = await session.opened;
+  const seen = await exchange(async () => {
+    const stream = await session.createBidirectionalStream();
+    stream.closed.catch(() => {});
+    return fromQuicStream(stream);
+  }, options);
+  await session.close();
+  return `ALPN ${info.protocol}, ${info.cipher}, ${seen}`;
+}
+
+if (options.role === "server") await serve();
+else {
+  await runClient(request);
+  process.exit(0);
+}

@@ -1,0 +1,63 @@
+/** quinn through Deno: `deno run -A --unstable-net deno.mjs OPTIONS`. Deno 2.9 cannot ask for Retry. */
+
+import { readFileSync } from "node:fs";
+import {
+  describe,
+  endWithHarness,
+  exchange,
+  fromWebStreams,
+  readOptions,
+  runClient,
+  serveStream,
+  tell,
+} from "../../../dist-test/interop/protocol.js";
+
+const options = readOptions();
+
+async function serve() {
+  endWithHarness();
+  const endpoint = new Deno.QuicEndpoint({ hostname: options.host, port: options.port });
+  const listener = endpoint.listen({
+    cert: readFileSync(options.cert, "utf8"),
+    key: readFileSync(options.key, "utf8"),
+    alpnProtocols: [options.alpn],
+  });
+  tell({ listening: endpoint.addr.port });
+  for await (const incoming of listener) {
+    accept(incoming).catch((error) => tell({ failed: describe(error) }));
+  }
+}
+
+async function accept(incoming) {
+  const conn = await incoming.accept();
+  await conn.handshake;
+  tell({ accepted: { alpn: conn.protocol } });
+  try {
+    for await (const stream of conn.incomingBidirectionalStreams) {
+      serveStream(fromWebStreams(stream)).catch((error) => tell({ failed: describe(error) }));
+    }
+  } catch (error) {
+    tell({ closed: describe(error) });
+  }
+}
+
+async function connect() {
+  const conn = await Deno.connectQuic({
+    hostname: options.host,
+    port: options.port,
+    serverName: "localhost",
+    caCerts: [readFileSync(options.ca, "utf8")],
+    alpnProtocols: [options.alpn],
+  });
+  const seen = await exchange(async () => fromWebStreams(await conn.createBidirectionalStream()), options);
+  const detail = `ALPN ${conn.protocol}, ${seen}`;
+  conn.close({ closeCode: 0, reason: "" });
+  await conn.closed.catch(() => {});
+  return detail;
+}
+
+if (options.role === "server") await serve();
+else {
+  await runClient(connect);
+  Deno.exit(0);
+}

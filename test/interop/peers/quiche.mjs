@@ -1,0 +1,82 @@
+/**
+ * quiche through `@matrixai/quic`: `node quiche.mjs MODULE OPTIONS`, where MODULE is the installed package's entry file. Its
+ * server answers every first Initial with a Retry.
+ */
+
+import { createHmac, randomFillSync, timingSafeEqual } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import {
+  describe,
+  endWithHarness,
+  exchange,
+  fromWebStreams,
+  readOptions,
+  runClient,
+  serveStream,
+  tell,
+} from "../../../dist-test/interop/protocol.js";
+
+const options = readOptions();
+const { events, QUICClient, QUICServer } = await import(pathToFileURL(process.argv[2]).href);
+
+const toArrayBuffer = (buffer) => buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
+const sign = (key, data) => createHmac("sha256", Buffer.from(key)).update(Buffer.from(data)).digest();
+
+async function serve() {
+  endWithHarness();
+  const key = toArrayBuffer(randomFillSync(Buffer.alloc(32)));
+  const server = new QUICServer({
+    crypto: {
+      key,
+      ops: {
+        sign: async (secret, data) => toArrayBuffer(sign(secret, data)),
+        verify: async (secret, data, signature) => timingSafeEqual(sign(secret, data), Buffer.from(signature)),
+      },
+    },
+    config: {
+      key: readFileSync(options.key, "utf8"),
+      cert: readFileSync(options.cert, "utf8"),
+      verifyPeer: false,
+      applicationProtos: [options.alpn],
+      maxIdleTimeout: 30_000,
+    },
+  });
+  server.addEventListener(events.EventQUICServerConnection.name, ({ detail: conn }) => {
+    tell({ accepted: { alpn: options.alpn } });
+    conn.addEventListener(events.EventQUICConnectionStream.name, ({ detail: stream }) => {
+      serveStream(fromWebStreams(stream)).catch((error) => tell({ failed: describe(error) }));
+    });
+  });
+  server.addEventListener(events.EventQUICServerError.name, ({ detail }) => tell({ closed: describe(detail) }));
+  await server.start({ host: options.host, port: options.port });
+  tell({ listening: server.port });
+}
+
+async function connect() {
+  const client = await QUICClient.createQUICClient(
+    {
+      host: options.host,
+      port: options.port,
+      serverName: "localhost",
+      localHost: options.host,
+      crypto: { ops: { randomBytes: async (data) => void randomFillSync(Buffer.from(data)) } },
+      config: {
+        ca: readFileSync(options.ca, "utf8"),
+        verifyPeer: true,
+        applicationProtos: [options.alpn],
+        maxIdleTimeout: 30_000,
+      },
+    },
+    { timer: 15_000 },
+  );
+  const seen = await exchange(async () => fromWebStreams(client.connection.newStream("bidi")), options);
+  await client.destroy({ isApp: true, errorCode: 0, force: true });
+  return `ALPN ${options.alpn}, ${seen}`;
+}
+
+if (options.role === "server") await serve();
+else {
+  await runClient(connect);
+  process.exit(0);
+}

@@ -1,0 +1,117 @@
+/**
+ * `npm run interop`: foreign QUIC stacks against ours, in both roles and every case, and a matrix of the results.
+ *
+ *   --peer NAME --role client|server --case NAME   only these (each may be given several times); role is the peer's
+ *   --bytes N    size of each direction of a transfer, default 5,000,000
+ *   --json       the last line of stdout is one JSON object
+ *
+ * The exit code is 1 when a cell failed, or when every peer is absent and so nothing was shown.
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { makeCertificate } from "#src/runtime/native/x509.js";
+import { type Cell, type CellFiles, runCell } from "./cell.js";
+import { formatMatrix } from "./matrix.js";
+import { OWN, PEERS, type Peer } from "./peers.js";
+import type { InteropCase } from "./protocol.js";
+
+const ROLES = ["server", "client"] as const;
+const CASES: readonly InteropCase[] = ["handshake", "transfer", "retry"];
+const DEFAULT_BYTES = 5_000_000;
+
+interface Selection {
+  peers: Peer[];
+  roles: readonly (typeof ROLES)[number][];
+  cases: readonly InteropCase[];
+  bytes: number;
+  json: boolean;
+}
+
+function select(args: string[]): Selection {
+  const { values } = parseArgs({
+    args,
+    options: {
+      peer: { type: "string", multiple: true },
+      role: { type: "string", multiple: true },
+      case: { type: "string", multiple: true },
+      bytes: { type: "string" },
+      json: { type: "boolean" },
+    },
+  });
+  const names = [...PEERS, OWN].map(({ name }) => name);
+  const bytes = Number(values.bytes ?? DEFAULT_BYTES);
+  if (!Number.isInteger(bytes) || bytes < 1) throw new Error(`--bytes: a whole number above 0, not "${values.bytes}"`);
+  const chosen = pick("--peer", values.peer, names) ?? PEERS.map(({ name }) => name);
+  return {
+    peers: [...PEERS, OWN].filter(({ name }) => chosen.includes(name)),
+    roles: pick("--role", values.role, ROLES) ?? ROLES,
+    cases: pick("--case", values.case, CASES) ?? CASES,
+    bytes,
+    json: values.json === true,
+  };
+}
+
+function pick<T extends string>(option: string, given: string[] | undefined, known: readonly T[]): T[] | undefined {
+  for (const name of given ?? []) {
+    if (!known.includes(name as T)) throw new Error(`${option}: one of ${known.join(", ")}, not "${name}"`);
+  }
+  return given as T[] | undefined;
+}
+
+/** An authority and a certificate for localhost, as files that every peer can read. */
+function writeCertificates(folder: string): CellFiles {
+  const ca = makeCertificate({ subject: "netquic interop authority", ca: true });
+  const leaf = makeCertificate({
+    subject: "localhost",
+    hosts: ["localhost", "127.0.0.1", "::1"],
+    issuerCertPem: ca.cert,
+    issuerKeyPem: ca.key,
+  });
+  const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem"), ca: join(folder, "ca.pem") };
+  writeFileSync(files.cert, leaf.cert);
+  writeFileSync(files.key, leaf.key, { mode: 0o600 });
+  writeFileSync(files.ca, ca.cert);
+  return files;
+}
+
+async function main(selection: Selection): Promise<number> {
+  const { peers, roles, cases, bytes, json } = selection;
+  console.log(`node ${process.version}, ${peers.length} peers, ${roles.length} roles, ${cases.length} cases`);
+  const folder = mkdtempSync(join(tmpdir(), "netquic-interop-run-"));
+  const cells: Cell[] = [];
+  try {
+    const files = writeCertificates(folder);
+    for (const peer of peers) {
+      console.log(`${peer.name}: ${peer.stack}`);
+      const missing = peer.install();
+      for (const role of roles) {
+        for (const interopCase of cases) {
+          const cell: Cell =
+            missing === ""
+              ? await runCell(peer, role, interopCase, bytes, files)
+              : { peer: peer.name, role, case: interopCase, result: "absent", detail: missing, millis: 0 };
+          cells.push(cell);
+          console.log(`  ${cell.result.padEnd(11)} as ${role}, ${interopCase}, ${cell.millis} ms: ${cell.detail}`);
+        }
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const passed = cells.filter(({ result }) => result === "pass").length;
+  const failed = cells.filter(({ result }) => result === "fail").length;
+  console.log(`\n${formatMatrix(cells)}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  if (json) console.log(JSON.stringify({ cells }));
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(select(process.argv.slice(2)));
+} catch (error) {
+  console.error(`interop: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 2;
+}
