@@ -7,7 +7,9 @@ const cid = fc.uint8Array({ minLength: 0, maxLength: 20 });
 
 test("a table of ids behaves like a Map by hex, through growth and deletions", () => {
   // few distinct ids, so that adds and removes of the same id meet; one in three ids differs only in length
-  const small = fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 9 })).map(([n, length]) => new Uint8Array(length).fill(n));
+  const small = fc
+    .tuple(fc.nat(40), fc.integer({ min: 1, max: 9 }))
+    .map(([n, length]) => new Uint8Array(length).fill(n));
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.oneof(small, cid), fc.nat(3)), { maxLength: 300 }), (steps) => {
       const table = new CidTable<number>(0x1234, 0x5678);

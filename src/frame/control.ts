@@ -29,12 +29,12 @@ export function writePing(buf: Uint8Array, pos: number, limit: number): number {
   return writeType(buf, pos, limit, FRAME_PING);
 }
 
-/** §19.20; a server sends it. */
+/** RFC 9000 §19.20; a server sends it. */
 export function writeHandshakeDone(buf: Uint8Array, pos: number, limit: number): number {
   return writeType(buf, pos, limit, FRAME_HANDSHAKE_DONE);
 }
 
-/** §19.4. `code` is an application error code, 0..2^62-1. */
+/** RFC 9000 §19.4. `code` is an application error code, 0..2^62-1. */
 export function writeResetStream(
   buf: Uint8Array,
   pos: number,
@@ -49,46 +49,46 @@ export function writeResetStream(
   return writeVarint(buf, at, finalSize);
 }
 
-/** §19.5. `code` as in RESET_STREAM. */
+/** RFC 9000 §19.5. `code` as in RESET_STREAM. */
 export function writeStopSending(buf: Uint8Array, pos: number, limit: number, id: number, code: bigint): number {
   if (pos + 1 + varintLength(id) + varintLengthBig(code) > limit) return -1;
   buf[pos] = FRAME_STOP_SENDING;
   return writeVarintBig(buf, writeVarint(buf, pos + 1, id), code);
 }
 
-/** §19.7; a server sends it. */
+/** RFC 9000 §19.7; a server sends it. */
 export function writeNewToken(buf: Uint8Array, pos: number, limit: number, token: Uint8Array): number {
   if (pos + 1 + varintLength(token.length) + token.length > limit) return -1;
   buf[pos] = FRAME_NEW_TOKEN;
   return writeBytes(buf, writeVarint(buf, pos + 1, token.length), token);
 }
 
-/** §19.9, bytes. */
+/** RFC 9000 §19.9, bytes. */
 export function writeMaxData(buf: Uint8Array, pos: number, limit: number, max: number): number {
   return writeOne(buf, pos, limit, FRAME_MAX_DATA, max);
 }
 
-/** §19.10, bytes. */
+/** RFC 9000 §19.10, bytes. */
 export function writeMaxStreamData(buf: Uint8Array, pos: number, limit: number, id: number, max: number): number {
   return writeTwo(buf, pos, limit, FRAME_MAX_STREAM_DATA, id, max);
 }
 
-/** §19.11. `max` counts all streams of that kind over the connection's life, up to 2^60. */
+/** RFC 9000 §19.11. `max` counts all streams of that kind over the connection's life, up to 2^60. */
 export function writeMaxStreams(buf: Uint8Array, pos: number, limit: number, kind: StreamKind, max: number): number {
   return writeOne(buf, pos, limit, kind === STREAM_BIDI ? FRAME_MAX_STREAMS_BIDI : FRAME_MAX_STREAMS_UNI, max);
 }
 
-/** §19.12. `max` is the limit at which sending stopped, bytes. */
+/** RFC 9000 §19.12. `max` is the limit at which sending stopped, bytes. */
 export function writeDataBlocked(buf: Uint8Array, pos: number, limit: number, max: number): number {
   return writeOne(buf, pos, limit, FRAME_DATA_BLOCKED, max);
 }
 
-/** §19.13, bytes. */
+/** RFC 9000 §19.13, bytes. */
 export function writeStreamDataBlocked(buf: Uint8Array, pos: number, limit: number, id: number, max: number): number {
   return writeTwo(buf, pos, limit, FRAME_STREAM_DATA_BLOCKED, id, max);
 }
 
-/** §19.14, a number of streams. */
+/** RFC 9000 §19.14, a number of streams. */
 export function writeStreamsBlocked(
   buf: Uint8Array,
   pos: number,
@@ -99,7 +99,7 @@ export function writeStreamsBlocked(
   return writeOne(buf, pos, limit, kind === STREAM_BIDI ? FRAME_STREAMS_BLOCKED_BIDI : FRAME_STREAMS_BLOCKED_UNI, max);
 }
 
-/** §19.15. `cid` has 1 to 20 bytes, `token` 16. */
+/** RFC 9000 §19.15. `cid` has 1 to 20 bytes, `token` 16. */
 export function writeNewConnectionId(
   buf: Uint8Array,
   pos: number,
@@ -118,17 +118,17 @@ export function writeNewConnectionId(
   return writeBytes(buf, at, token);
 }
 
-/** §19.16. */
+/** RFC 9000 §19.16. */
 export function writeRetireConnectionId(buf: Uint8Array, pos: number, limit: number, seq: number): number {
   return writeOne(buf, pos, limit, FRAME_RETIRE_CONNECTION_ID, seq);
 }
 
-/** §19.17. `data` has 8 bytes. */
+/** RFC 9000 §19.17. `data` has 8 bytes. */
 export function writePathChallenge(buf: Uint8Array, pos: number, limit: number, data: Uint8Array): number {
   return writeData(buf, pos, limit, FRAME_PATH_CHALLENGE, data);
 }
 
-/** §19.18. `data` has 8 bytes. */
+/** RFC 9000 §19.18. `data` has 8 bytes. */
 export function writePathResponse(buf: Uint8Array, pos: number, limit: number, data: Uint8Array): number {
   return writeData(buf, pos, limit, FRAME_PATH_RESPONSE, data);
 }

@@ -81,7 +81,7 @@ export const FRAME_ROWS: Uint8Array = Uint8Array.of(
   E | A | ACK_ELICITING, // STREAMS_BLOCKED, bidirectional
   E | A | ACK_ELICITING, // and unidirectional
   E | A | ACK_ELICITING | PROBING, // NEW_CONNECTION_ID
-  A | ACK_ELICITING, // RETIRE_CONNECTION_ID: table 3 allows 0-RTT, §12.5 takes it back
+  A | ACK_ELICITING, // RETIRE_CONNECTION_ID: table 3 allows 0-RTT, RFC 9000 §12.5 takes it back
   E | A | ACK_ELICITING | PROBING, // PATH_CHALLENGE
   A | ACK_ELICITING | PROBING, // PATH_RESPONSE
   I | E | H | A, // CONNECTION_CLOSE

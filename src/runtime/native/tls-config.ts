@@ -51,7 +51,7 @@ const GNUTLS_GROUPS: Readonly<Record<string, string>> = {
   x25519: "X25519",
   x448: "X448",
   "p-256": "SECP256R1",
-  "prime256v1": "SECP256R1",
+  prime256v1: "SECP256R1",
   secp256r1: "SECP256R1",
   "p-384": "SECP384R1",
   secp384r1: "SECP384R1",

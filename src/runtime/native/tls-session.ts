@@ -44,10 +44,7 @@ interface TlsAddon {
   tlsHasGroup(library: LibraryName, name: string): boolean;
   tlsTrust(library: LibraryName, options: { pems: string[] }): Handle;
   tlsContext(library: LibraryName, config: NativeConfig, trust: Handle): Handle;
-  tlsSession(
-    context: Handle,
-    options: NativeName & { transportParams: Uint8Array; ticket: Uint8Array },
-  ): Handle;
+  tlsSession(context: Handle, options: NativeName & { transportParams: Uint8Array; ticket: Uint8Array }): Handle;
   tlsPut(session: Handle, level: number, bytes: Uint8Array): void;
   tlsTake(session: Handle): NativeResult | null;
   tlsClose(handle: Handle): void;

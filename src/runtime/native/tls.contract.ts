@@ -226,7 +226,14 @@ export function tlsContract(
 
       const identity = (which: { cert: string; key: string }) => ({ identities: { "*": which } });
       for (const [what, client, server, alert, code, text] of [
-        ["another name", { serverName: "wrong.test" }, {}, 42, "ERR_TLS_CERT_ALTNAME_INVALID", /bad_certificate: .*name/],
+        [
+          "another name",
+          { serverName: "wrong.test" },
+          {},
+          42,
+          "ERR_TLS_CERT_ALTNAME_INVALID",
+          /bad_certificate: .*name/,
+        ],
         ["another address", { serverName: "127.0.0.2" }, {}, 42, "ERR_TLS_CERT_ALTNAME_INVALID", /bad_certificate/],
         ["an unknown CA", {}, identity(pki.foreign), 48, "UNABLE_TO_VERIFY_LEAF_SIGNATURE", /unknown_ca: .*\{ca\}/],
         ["a self-signed stranger", {}, identity(pki.self), 48, "DEPTH_ZERO_SELF_SIGNED_CERT", /unknown_ca: .*\{ca\}/],
