@@ -1,0 +1,209 @@
+/**
+ * All packet protection keys of one connection, by encryption level and direction (RFC 9001 §4.9, §5), as slots of the
+ * aead port, and the counts that bound their use (RFC 9001 §6.6). 1-RTT packet keys live in `key-update`.
+ *
+ * Invariant: each slot is owned here from the moment it is made and is freed exactly once: by `discard`, by `destroy`,
+ * or because other keys take its place.
+ */
+
+import { AEAD_AES_128_CCM, AEAD_AES_128_GCM, AEAD_CHACHA20_POLY1305 } from "../port/aead.js";
+import type { AeadId, AeadPort } from "../port/aead.js";
+import { LEVEL_APP, LEVEL_INITIAL, LEVELS } from "../port/tls.js";
+import type { Level } from "../port/tls.js";
+import {
+  CONFIDENTIALITY_LIMIT_CCM,
+  CONFIDENTIALITY_LIMIT_GCM,
+  INTEGRITY_LIMIT_CCM,
+  INTEGRITY_LIMIT_CHACHA,
+  INTEGRITY_LIMIT_GCM,
+  KEY_UPDATE_PACKETS,
+} from "../proto/limits.js";
+import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
+import { KeyPhases, NO_SLOT } from "./key-update.js";
+import { headerKey, initialSecrets, phaseKeys } from "./schedule.js";
+
+/** Bounds that tests lower; undefined = the value of proto/limits for the AEAD in use. */
+export interface KeyLimits {
+  /** Packets after which we want new keys. */
+  updatePackets?: number;
+  /** Packets sealed with one key, at most. */
+  confidentialityPackets?: number;
+  /** Packets that did not open, over the whole connection, at most. */
+  integrityPackets?: number;
+}
+
+type Direction = "read" | "write";
+
+export class KeySet {
+  /** The 1-RTT packet keys. */
+  readonly phases: KeyPhases;
+  /** Packets that failed to open, over the whole connection. */
+  failedOpens = 0;
+  private readonly aead: AeadPort;
+  private readonly isServer: boolean;
+  private readonly limits: KeyLimits;
+  /** Slots by level; those of LEVEL_APP packet keys stay NO_SLOT, `phases` has them. */
+  private readonly readKeys = slots();
+  private readonly readHps = slots();
+  private readonly writeKeys = slots();
+  private readonly writeHps = slots();
+  private readonly readAeads = new Uint8Array(LEVELS);
+  private readonly writeAeads = new Uint8Array(LEVELS);
+  private readonly sealedPackets = new Float64Array(LEVELS);
+  private discardedLevels = 0;
+
+  constructor(aead: AeadPort, isServer: boolean, limits: KeyLimits = {}) {
+    this.aead = aead;
+    this.isServer = isServer;
+    this.limits = limits;
+    this.phases = new KeyPhases(aead, isServer);
+  }
+
+  /**
+   * Initial keys from the client's Destination Connection ID (RFC 9001 §5.2). Again after a Retry or another version:
+   * the old ones are freed.
+   */
+  installInitial(version: number, dcid: Uint8Array): void {
+    const { client, server } = initialSecrets(version, dcid, this.aead);
+    this.install(LEVEL_INITIAL, "read", AEAD_AES_128_GCM, this.isServer ? client : server, version);
+    this.install(LEVEL_INITIAL, "write", AEAD_AES_128_GCM, this.isServer ? server : client, version);
+  }
+
+  /** Takes a traffic secret from TLS (RFC 9001 §5.1); `secret` is not kept and stays as it is. */
+  install(level: Level, direction: Direction, aeadId: AeadId, secret: Uint8Array, version: number): void {
+    this.free(level, direction);
+    const isRead = direction === "read";
+    const hp = headerKey(version, aeadId, secret, this.aead);
+    (isRead ? this.readHps : this.writeHps)[level] = this.aead.newHeaderKey(aeadId, hp);
+    hp.fill(0);
+    (isRead ? this.readAeads : this.writeAeads)[level] = aeadId;
+    if (!isRead) this.sealedPackets[level] = 0;
+    if (level === LEVEL_APP) {
+      if (isRead) this.phases.installRead(version, aeadId, secret);
+      else this.phases.installWrite(version, aeadId, secret);
+      return;
+    }
+    const { key, iv } = phaseKeys(version, aeadId, secret, this.aead);
+    (isRead ? this.readKeys : this.writeKeys)[level] = this.aead.newKey(aeadId, key, iv);
+    key.fill(0);
+  }
+
+  canRead(level: Level): boolean {
+    return this.readHps[level] !== NO_SLOT;
+  }
+
+  canWrite(level: Level): boolean {
+    return this.writeHps[level] !== NO_SLOT;
+  }
+
+  /** Whether the keys of this level were there and are gone for good: its packets are dropped, not kept for later. */
+  wasDiscarded(level: Level): boolean {
+    return (this.discardedLevels & (1 << level)) !== 0;
+  }
+
+  /** Frees both directions of a level (RFC 9001 §4.9). */
+  discard(level: Level): void {
+    this.free(level, "read");
+    this.free(level, "write");
+    this.discardedLevels |= 1 << level;
+  }
+
+  /** Frees everything; idempotent. */
+  destroy(): void {
+    for (let level = 0; level < LEVELS; level++) this.discard(level as Level);
+  }
+
+  /** Slot of the packet key; for LEVEL_APP that of the current phase, see `phases.readKeyFor`. */
+  readKey(level: Level): number {
+    return level === LEVEL_APP ? this.phases.readSlot : this.readKeys[level];
+  }
+
+  readHp(level: Level): number {
+    return this.readHps[level];
+  }
+
+  writeKey(level: Level): number {
+    return level === LEVEL_APP ? this.phases.writeSlot : this.writeKeys[level];
+  }
+
+  writeHp(level: Level): number {
+    return this.writeHps[level];
+  }
+
+  /** Key Phase bit of the 1-RTT packets that we send. */
+  get keyPhase(): 0 | 1 {
+    return this.phases.writePhase;
+  }
+
+  /**
+   * `count` packets of `level` from number `firstPn` on were sealed. Returns AEAD_LIMIT_REACHED when the key is used up
+   * and no other took its place: nothing more may be sent with it (RFC 9001 §6.6).
+   */
+  onSealed(level: Level, firstPn: number, count: number): number {
+    if (level === LEVEL_APP) this.phases.onSealed(firstPn, count);
+    else this.sealedPackets[level] += count;
+    return this.sealBudget(level) > 0 ? 0 : AEAD_LIMIT_REACHED;
+  }
+
+  /** Packets that may still be sealed with the present key of `level`. */
+  sealBudget(level: Level): number {
+    const sealed = level === LEVEL_APP ? this.phases.sealedPackets : this.sealedPackets[level];
+    return this.confidentialityLimit(level) - sealed;
+  }
+
+  /** A packet of `level` did not open. Returns AEAD_LIMIT_REACHED when there were too many (RFC 9001 §6.6), else 0. */
+  onOpenFailed(level: Level): number {
+    this.failedOpens++;
+    return this.failedOpens > this.integrityLimit(level) ? AEAD_LIMIT_REACHED : 0;
+  }
+
+  /** The 1-RTT write key has been used enough: `initiateUpdate` as soon as `canUpdate`. */
+  get needsUpdate(): boolean {
+    const wanted = this.limits.updatePackets ?? KEY_UPDATE_PACKETS;
+    // Half of the hard limit at most, so that a peer that is slow to acknowledge does not end the connection.
+    return this.phases.sealedPackets >= Math.min(wanted, this.confidentialityLimit(LEVEL_APP) / 2);
+  }
+
+  canUpdate(nowMicros: number): boolean {
+    return this.phases.canUpdate(nowMicros);
+  }
+
+  /** Starts a key update (RFC 9001 §6.1), between batches only. False when it is not allowed now. */
+  initiateUpdate(nowMicros: number): boolean {
+    if (!this.phases.canUpdate(nowMicros)) return false;
+    this.phases.initiate();
+    return true;
+  }
+
+  private confidentialityLimit(level: Level): number {
+    const given = this.limits.confidentialityPackets;
+    if (given !== undefined) return given;
+    const aeadId = this.writeAeads[level];
+    if (aeadId === AEAD_CHACHA20_POLY1305) return Infinity;
+    return aeadId === AEAD_AES_128_CCM ? CONFIDENTIALITY_LIMIT_CCM : CONFIDENTIALITY_LIMIT_GCM;
+  }
+
+  private integrityLimit(level: Level): number {
+    const given = this.limits.integrityPackets;
+    if (given !== undefined) return given;
+    const aeadId = this.readAeads[level];
+    if (aeadId === AEAD_CHACHA20_POLY1305) return INTEGRITY_LIMIT_CHACHA;
+    return aeadId === AEAD_AES_128_CCM ? INTEGRITY_LIMIT_CCM : INTEGRITY_LIMIT_GCM;
+  }
+
+  private free(level: Level, direction: Direction): void {
+    const keys = direction === "read" ? this.readKeys : this.writeKeys;
+    const hps = direction === "read" ? this.readHps : this.writeHps;
+    if (hps[level] === NO_SLOT) return;
+    this.aead.freeHeaderKey(hps[level]);
+    hps[level] = NO_SLOT;
+    if (level !== LEVEL_APP) this.aead.freeKey(keys[level]);
+    else if (direction === "read") this.phases.freeRead();
+    else this.phases.freeWrite();
+    keys[level] = NO_SLOT;
+  }
+}
+
+function slots(): Int32Array {
+  return new Int32Array(LEVELS).fill(NO_SLOT);
+}
