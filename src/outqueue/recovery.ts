@@ -59,6 +59,7 @@ export class Recovery {
 
   /** The peer's transport parameters. */
   maxAckDelayMicros = 25_000;
+  /** 0 to 20. */
   ackDelayExponent = 3;
   /** Handshake keys can be used: a client's anti-deadlock probe is then a Handshake packet. */
   hasHandshakeKeys = false;
@@ -315,7 +316,7 @@ export class Recovery {
     const { summary, rtt } = this;
     if (summary.largest !== ack.largest || !summary.ackEliciting) return;
     // The peer does not delay the acknowledgement of Initial packets on purpose (RFC 9002 §5.3).
-    let ackDelayMicros = space === SPACE_INITIAL ? 0 : ack.delay * 2 ** this.ackDelayExponent;
+    let ackDelayMicros = space === SPACE_INITIAL ? 0 : ack.delay * (1 << this.ackDelayExponent);
     if (this.confirmed) ackDelayMicros = Math.min(ackDelayMicros, this.maxAckDelayMicros);
     rtt.update(nowMicros - summary.largestSentMicros, ackDelayMicros, nowMicros);
     this.cc.onRttSample(rtt, summary.largestSentMicros, nowMicros);

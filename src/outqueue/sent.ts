@@ -55,6 +55,8 @@ export const SENT_ECT = 64;
 
 const FIRST_PACKETS = 16;
 const FIRST_RECORDS = 32;
+/** From this size on the ring looks for packets to forget before it grows. */
+const ROOMY_PACKETS = 256;
 /** Room kept in full rings, for the packet being opened: skipped numbers before it, and its frames. */
 const SPARE_PACKETS = 16;
 const SPARE_RECORDS = 4096;
@@ -239,12 +241,15 @@ export class SentPackets {
 
   /** Forgets the oldest packets as long as none of them counts as in flight, acknowledgements only included. */
   private makeRoom(): void {
-    let pn = this.base;
-    for (; pn < this.next; pn++) {
+    let floor = this.base;
+    for (let pn = floor; pn < this.next; pn++) {
       const flags = this.flags[pn & this.mask];
-      if ((flags & SENT_STATE_MASK) === SENT_OUTSTANDING && (flags & (SENT_IN_FLIGHT | SENT_ELICITING)) !== 0) break;
+      const state = flags & SENT_STATE_MASK;
+      if (state === SENT_SKIPPED) continue;
+      if (state === SENT_OUTSTANDING && (flags & (SENT_IN_FLIGHT | SENT_ELICITING)) !== 0) break;
+      floor = pn + 1;
     }
-    if (pn !== this.base) this.dropBelow(pn);
+    if (floor !== this.base) this.dropBelow(floor);
   }
 
   private dropBelow(floor: number): void {
@@ -255,8 +260,8 @@ export class SentPackets {
 
   private growPackets(pn: number): void {
     const capacity = this.mask + 1;
-    if (capacity !== 0) {
-      // A peer that sends nothing ack-eliciting never hears of our acknowledgements: those must not make the ring grow.
+    if (capacity >= ROOMY_PACKETS) {
+      // A peer that hears nothing ack-eliciting from us never acknowledges our ACK frames: those must not fill memory.
       this.makeRoom();
       if (pn - this.base < capacity / 2) return;
     }
