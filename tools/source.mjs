@@ -72,8 +72,7 @@ export function splitSource(text) {
     return at + 1;
   };
   while (i < text.length) {
-    const char = text[i];
-    const next = text[i + 1];
+    const [char, next] = [text[i], text[i + 1]];
     if (char === "/" && next === "/") {
       const end = endOfLine(text, i);
       addComment(comments, text, i, end);

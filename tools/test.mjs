@@ -41,15 +41,19 @@ function sourceOf(path) {
     .replace(/\.js$/, ".ts");
 }
 
-/** One line that says what is about to be tested. */
+/** One line that says what is about to be tested: which Node, which TLS library, which datapath. */
 async function describeRun(files) {
-  const chosen = join(root, "dist", "runtime", "choose.js");
-  let parts = `tls ${process.env.NETQUIC_TLS ?? "auto"}, datapath ${process.env.NETQUIC_DATAPATH ?? "auto"}`;
-  if (existsSync(chosen)) {
-    const { describeChoice } = await import(pathToFileURL(chosen).href);
-    if (describeChoice !== undefined) parts = describeChoice();
-  }
-  return `node ${process.version}, ${parts}, ${files.length} test files`;
+  const load = (file) => import(pathToFileURL(join(root, "dist", "runtime", file)).href);
+  const name = async (file, choose) => {
+    try {
+      return choose(await load(file)).name;
+    } catch (error) {
+      return `none (${error.code ?? error.message})`;
+    }
+  };
+  const tls = await name("choose-tls.js", ({ chooseTls }) => chooseTls(process.env));
+  const datapath = await name("choose.js", ({ chooseDatapath }) => chooseDatapath(process.env));
+  return `node ${process.version}, TLS ${tls}, datapath ${datapath}, ${files.length} test files`;
 }
 
 function selectTests(names) {
