@@ -23,6 +23,15 @@ describe("packet numbers", () => {
     assert.equal(pnLength(0xace8fe, 0xabe8b3), 3);
   });
 
+  test("RFC 9000 §17.1 the range is more than twice the distance", () => {
+    for (const acked of [-1, 0, 2 ** 40]) {
+      assert.equal(pnLength(acked + 2 ** 15 - 1, acked), 2);
+      assert.equal(pnLength(acked + 2 ** 15, acked), 3);
+      assert.equal(pnLength(acked + 2 ** 23 - 1, acked), 3);
+      assert.equal(pnLength(acked + 2 ** 23, acked), 4);
+    }
+  });
+
   test("RFC 9000 §A.3 the example", () => assert.equal(decodePn(0x9b32, 2, 0xa82f30ea), 0xa82f9b32));
 
   test("RFC 9000 §17.1 the first packets of a space", () => {
