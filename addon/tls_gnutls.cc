@@ -20,6 +20,20 @@ int aead_of(int cipher) {
   }
 }
 
+// GnuTLS calls what it cannot say otherwise an internal error.
+int alert_of_error(int error) {
+  switch (error) {
+    case E_INVALID_REQUEST: return tls::ALERT_UNEXPECTED_MESSAGE;
+    case E_PARSING_ERROR:  // of the peer's certificate, these four
+    case E_CERTIFICATE_TIME_ERROR:
+    case E_ASN1_TIME_ERROR:
+    case E_UNIMPLEMENTED_FEATURE: return tls::ALERT_BAD_CERTIFICATE;
+  }
+  int severity = 0;
+  int alert = api().gnutls_error_to_alert(error, &severity);
+  return alert < 0 ? tls::ALERT_INTERNAL_ERROR : alert;
+}
+
 class GnutlsSession : public tls::Session {
  public:
   GnutlsSession(std::shared_ptr<GnutlsContext> context, const tls::SessionOptions& options)
@@ -193,11 +207,8 @@ void GnutlsSession::finish() {
 }
 
 void GnutlsSession::fail_now(int error) {
-  int severity = 0;
   int alert = verify_failed_ ? tls::alert_of_verify_code(verify_code_) : alert_;
-  if (alert < 0) alert = error == E_INVALID_REQUEST ? tls::ALERT_UNEXPECTED_MESSAGE
-                                                    : api().gnutls_error_to_alert(error, &severity);
-  push_alert(alert < 0 ? tls::ALERT_INTERNAL_ERROR : alert, api().gnutls_strerror(error), verify_code_);
+  push_alert(alert >= 0 ? alert : alert_of_error(error), api().gnutls_strerror(error), verify_code_);
 }
 
 int GnutlsSession::on_send(int level, int type, const void* data, size_t len) {

@@ -132,6 +132,10 @@ constexpr int E_INVALID_REQUEST = -50;
 constexpr int E_INTERRUPTED = -52;
 constexpr int E_INTERNAL_ERROR = -59;
 constexpr int E_UNRECOGNIZED_NAME = -294;
+constexpr int E_PARSING_ERROR = -302;
+constexpr int E_CERTIFICATE_TIME_ERROR = -416;
+constexpr int E_ASN1_TIME_ERROR = -418;
+constexpr int E_UNIMPLEMENTED_FEATURE = -1250;
 
 constexpr unsigned CERT_INVALID = 1 << 1;
 constexpr unsigned CERT_REVOKED = 1 << 5;

@@ -172,12 +172,12 @@ napi_value tls_put(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
   Handle* handle = unwrap(env, args.at[0], Handle::SESSION);
   if (!handle) return nullptr;
-  int32_t level = -1;
+  double level = -1;
   std::string bytes;
-  if (napi_get_value_int32(env, args.at[1], &level) != napi_ok || level < tls::LEVEL_INITIAL ||
-      level > tls::LEVEL_APP || !js_to_bytes(env, args.at[2], &bytes))
+  if (napi_get_value_double(env, args.at[1], &level) != napi_ok || !(level >= tls::LEVEL_INITIAL) ||
+      level > tls::LEVEL_APP || level != int(level) || !js_to_bytes(env, args.at[2], &bytes))
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsPut: bad level or bytes");
-  if (handle->session) handle->session->put(level, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (handle->session) handle->session->put(int(level), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   return nullptr;
 }
 

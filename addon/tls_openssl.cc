@@ -29,6 +29,7 @@ class OpensslSession : public tls::Session {
     if (!ssl_) return;
     CleanErrors clean;
     api().SSL_set_shutdown(ssl_.get(), SENT_AND_RECEIVED_SHUTDOWN);  // else its ticket would not resume
+    ssl_.reset();  // first of all members: it still calls on_release for a record that it was reading
   }
 
   bool start(const tls::SessionOptions& options);

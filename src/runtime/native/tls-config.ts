@@ -69,6 +69,7 @@ const HYBRID_GROUP = "X25519MLKEM768";
 const TICKET_KEY_BYTES = { openssl: 80, gnutls: 64 } as const;
 const MIN_TICKET_SECRET_BYTES = 32;
 const MAX_ALPN_BYTES = 255;
+const MAX_HOST_BYTES = 253;
 
 /** @throws RangeError with code `ERR_INVALID_ARG_VALUE` that names the option. */
 export function nativeServerConfig(
@@ -178,9 +179,16 @@ function gnutlsPriority(
 export function nativeName(serverName: string, mayBeEmpty: boolean): NativeName {
   if (serverName === "" && mayBeEmpty) return { sni: "", verifyDns: "", verifyIp: "" };
   if (isIP(serverName) !== 0 && !serverName.includes("%")) return { sni: "", verifyDns: "", verifyIp: serverName };
-  const host = domainToASCII(serverName.replace(/\.$/, ""));
-  if (host === "" || host.length > 253) throw invalid(`serverName: ${JSON.stringify(serverName)} is not a host name`);
+  const host = asciiHost(serverName.replace(/\.$/, ""));
+  if (host.length > MAX_HOST_BYTES || !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host)) {
+    throw invalid(`serverName: ${JSON.stringify(serverName)} is not a host name`);
+  }
   return { sni: host, verifyDns: host, verifyIp: "" };
+}
+
+/** RFC 5891 for names beyond ASCII; "" for none. The library would cut `a/b` to `a`, so such names never reach it. */
+function asciiHost(host: string): string {
+  return /[\s\p{Cc}!-,/:-@[-^`{-~]/u.test(host) ? "" : domainToASCII(host);
 }
 
 let defaultStore: string[] | undefined;

@@ -1,6 +1,6 @@
 /**
  * Two TLS sessions that talk to each other in memory, for tests of port/tls: bytes are carried by level, results are
- * logged by side. Works with providers that answer at once and with those that answer later.
+ * logged by side. A session is asked for results as its owner does: after its birth, after `put`, after `onResults`.
  */
 
 import assert from "node:assert/strict";
@@ -18,12 +18,24 @@ export class Side {
   peer: Side | null = null;
   /** Bytes for the peer that were not carried yet, by arrival. */
   readonly outbox: { level: Level; bytes: Uint8Array }[] = [];
+  /** How often the session said that results came later. */
   wakes = 0;
+  private mayHaveResults = true;
+  private isInside = false;
 
   constructor(readonly session: TlsSession) {
     session.onResults = () => {
+      assert.equal(this.isInside, false, "onResults is never called from inside put or take");
       this.wakes++;
+      this.mayHaveResults = true;
     };
+  }
+
+  put(level: Level, bytes: Uint8Array): void {
+    this.isInside = true;
+    this.session.put(level, bytes);
+    this.isInside = false;
+    this.mayHaveResults = true;
   }
 
   of<K extends TlsResult["kind"]>(kind: K): Of<K>[] {
@@ -40,13 +52,17 @@ export class Side {
 
   /** Takes what is there; true when there was something. */
   drain(): boolean {
+    if (!this.mayHaveResults) return false;
+    this.mayHaveResults = false;
     let took = false;
+    this.isInside = true;
     for (let result = this.session.take(); result !== null; result = this.session.take()) {
       took = true;
       assert.equal(this.alert, undefined, "nothing follows an alert");
       this.results.push(result);
       if (result.kind === "send") this.outbox.push({ level: result.level, bytes: result.bytes });
     }
+    this.isInside = false;
     return took;
   }
 }
@@ -127,7 +143,7 @@ export class Pair {
 
   private carry(from: Side, level: Level, bytes: Uint8Array): void {
     this.tamper?.(from, level, bytes);
-    const to = from.peer?.session;
+    const to = from.peer;
     const chunk = Math.min(this.chunkBytes, bytes.length);
     for (let start = 0; start < bytes.length; start += chunk) to?.put(level, bytes.slice(start, start + chunk));
   }

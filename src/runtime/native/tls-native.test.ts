@@ -1,0 +1,81 @@
+/** The addon's TLS calls against callers that pass nonsense, and handles that nobody closes. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { chooseTls } from "../choose-tls.js";
+import { loadAddon } from "./addon.js";
+import { devCertificate } from "./x509.js";
+
+type Calls = Record<
+  "tlsLibrary" | "tlsHasGroup" | "tlsTrust" | "tlsContext" | "tlsSession" | "tlsPut" | "tlsTake" | "tlsClose",
+  (...args: unknown[]) => unknown
+>;
+
+const provider = chooseTls(process.env);
+const identity = devCertificate({ hosts: ["localhost"] });
+
+describe("the addon's TLS calls", () => {
+  const addon = loadAddon<Calls>();
+  const nonsense: unknown[] = [undefined, null, 0, -1, Number.NaN, "", "x", {}, [], () => 0, Symbol("s"), 1n];
+
+  test("throw for arguments of the wrong kind", () => {
+    const trust = addon.tlsTrust(provider.name, { pems: [] });
+    for (const bad of [...nonsense, new Proxy({}, {}), new Uint8Array(8)]) {
+      for (const call of [addon.tlsLibrary, addon.tlsTake, addon.tlsClose]) assert.throws(() => call(bad));
+      assert.throws(() => addon.tlsHasGroup(bad, "X25519"));
+      assert.throws(() => addon.tlsTrust(provider.name, bad));
+      assert.throws(() => addon.tlsTrust(provider.name, { pems: bad === "" ? bad : [bad] }));
+      assert.throws(() => addon.tlsContext(provider.name, bad, trust));
+      assert.throws(() => addon.tlsSession(bad, {}));
+      assert.throws(() => addon.tlsPut(bad, 0, new Uint8Array(1)));
+      assert.throws(() => addon.tlsPut(trust, 0, new Uint8Array(1)), "a handle of another kind");
+    }
+    for (const call of Object.values(addon)) if (call.name.startsWith("tls")) assert.throws(() => call());
+  });
+
+  test("pass on what a getter throws", () => {
+    const trap = {
+      get pems(): string[] {
+        throw new RangeError("trap");
+      },
+    };
+    assert.throws(() => addon.tlsTrust(provider.name, trap), /trap/);
+  });
+
+  test("put refuses bad levels and bytes without harm to the session", () => {
+    const context = provider.newServerContext({ alpn: ["h3"], identities: { "*": identity } });
+    const session = context.newSession({ transportParams: new Uint8Array(0) });
+    for (const level of [-1, 4, 1.5e10, Number.NaN, "0"]) {
+      assert.throws(() => session.put(level as 0, Uint8Array.of(1)), String(level));
+    }
+    for (const bytes of [null, "x", [1], new Uint16Array(2), new ArrayBuffer(2)]) {
+      assert.throws(() => session.put(0, bytes as unknown as Uint8Array));
+    }
+    assert.equal(session.take(), null);
+    session.close();
+    context.close();
+  });
+});
+
+describe("handles that nobody closes", () => {
+  test("are freed by the garbage collector", async () => {
+    setFlagsFromString("--expose-gc");
+    const gc = runInNewContext("gc") as () => void;
+    const config = { alpn: ["h3"], ca: [identity.cert], serverName: "localhost", verify: "strict" } as const;
+    const litter = async (count: number) => {
+      const context = provider.newClientContext({ ...config, alpn: ["h3"], ca: [identity.cert] });
+      for (let i = 0; i < count; i++) context.newSession({ transportParams: new Uint8Array(8) });
+      gc();
+      await sleep(1); // finalizers run between turns
+    };
+    for (let i = 0; i < 4; i++) await litter(250);
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 16; i++) await litter(250);
+    const grownMiB = (process.memoryUsage().rss - before) / 2 ** 20;
+    // A leaked client costs some 50 KiB, 200 MiB in all.
+    assert.ok(grownMiB < 48, `grew by ${grownMiB.toFixed(1)} MiB`);
+  });
+});
