@@ -47,9 +47,9 @@ export function newAckFrame(): AckFrame {
 }
 
 /**
- * Reads the body of an ACK frame after its type. False when it is cut or says a negative number. Every range is checked;
- * those beyond the newest {@link MAX_ACK_RANGES} are not kept. Numbers above 2^53-1 were never sent: reading them
- * saturated still ends in an error, here or where the largest is compared with what was sent.
+ * Reads the body of an ACK frame after its type. False when it is cut or says a negative number. Every range is
+ * checked; those beyond the newest {@link MAX_ACK_RANGES} are not kept. Numbers above 2^53-1 were never sent: reading
+ * them saturated still ends in an error, here or where the largest is compared with what was sent.
  */
 export function readAck(reader: Reader, hasEcn: boolean, ack: AckFrame): boolean {
   const largest = reader.varint();

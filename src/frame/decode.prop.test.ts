@@ -19,7 +19,7 @@ interface Outcome {
   nonProbing: boolean;
 }
 
-/** Thrown by the model: the transport error code, or INEXACT where numbers above 2^53-1 make the answer a free choice. */
+/** Thrown by the model: a transport error code, or INEXACT where numbers above 2^53-1 make the answer a free choice. */
 class ModelError {
   readonly code: number;
   constructor(code: number) {

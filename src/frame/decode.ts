@@ -2,9 +2,9 @@
  * The frames of one decrypted packet (RFC 9000 §12.4, §19), read one by one and handed to a handler as numbers: nothing
  * is copied or allocated, except the error codes of three cold frames, which are bigint.
  *
- * Invariant: a frame reaches its handler only when all of it was read and found valid by itself. Whether it is valid for
- * this connection (roles, limits, stream states) is for the handler's rooms to say. Every turn of the loop consumes at
- * least the byte of the frame's type, or ends.
+ * Invariant: a frame reaches its handler only when all of it was read and found valid by itself. Whether it is valid
+ * for this connection (roles, limits, stream states) is for the handler's rooms to say. Every turn of the loop consumes
+ * at least the byte of the frame's type, or ends.
  */
 
 import { Reader } from "../base/bytes.js";

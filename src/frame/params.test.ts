@@ -34,8 +34,9 @@ function refuses(hex: string, fromServer = FROM_SERVER): void {
   assert.notEqual(error, "", hex);
 }
 
-function preferredAddress(cidLength: number, before = 0): string {
-  return `0a000001 01bb ${"fe".repeat(16)} 01bc ${cidLength.toString(16).padStart(2, "0")} ${"c1".repeat(cidLength)} ${TOKEN.slice(before)}`;
+function preferredAddress(cidLength: number): string {
+  const cid = cidLength.toString(16).padStart(2, "0") + "c1".repeat(cidLength);
+  return `0a000001 01bb ${"fe".repeat(16)} 01bc ${cid} ${TOKEN}`;
 }
 
 describe("transport parameters, decoding", () => {

@@ -4,8 +4,9 @@
  *
  *   beginBatch { beginDatagram { open* · frames are written at `pos` · closePacket | cancelPacket }* endDatagram }*
  *
- * Invariant: [payloadStart, limit) of the open packet plus its tag lies inside the datagram's `maxBytes`, and those inside
- * the batch's buffer. Calls out of order are a bug of ours and throw.
+ * Invariant: [payloadStart, limit) of the open packet plus its tag lies inside the datagram's `maxBytes`, and those
+ * inside the batch's buffer. A frame that runs to the end of its packet ends at `limit`, so that PADDING never follows
+ * it. Calls out of order are a bug of ours and throw.
  */
 
 import { unreachable } from "../base/unreachable.js";
@@ -39,7 +40,7 @@ const WORD = 2 ** 32;
 /** The Length field of long headers is always two bytes, so that it can be filled in at the end. */
 const LENGTH_FIELD_BYTES = 2;
 const MAX_LENGTH_FIELD = 2 ** 14 - 1;
-/** RFC 9000 §10.3: short header packets exceed the ids that we issue by this, so that a stateless reset looks the same. */
+/** RFC 9000 §10.3: short header packets exceed the ids that we issue by this, as a stateless reset may look. */
 const SHORT_EXCESS_BYTES = 22;
 const NONE = -1;
 const NO_BYTES = new Uint8Array(0);

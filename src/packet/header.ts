@@ -2,9 +2,9 @@
  * The part of a packet's header that is not protected (RFC 9000 §17, RFC 8999), read into a reused object: where things
  * are, not copies of them.
  *
- * Invariant: after DROP_NONE every range of the header lies inside the datagram, and a packet that has a packet number is
- * long enough for a header protection sample. Whatever the answer, `end` lies in (start, end of the datagram], so that a
- * walk over coalesced packets (RFC 9000 §12.2) always goes on or ends.
+ * Invariant: after DROP_NONE every range of the header lies inside the datagram, and a packet that has a packet number
+ * is long enough for a header protection sample. Whatever the answer, `end` lies in (start, end of the datagram], so
+ * that a walk over coalesced packets (RFC 9000 §12.2) always goes on or ends.
  *
  * Reserved bits and the packet number are under header protection and not looked at here (RFC 9000 §17.2).
  */

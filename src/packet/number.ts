@@ -5,9 +5,8 @@ const TWO_BYTE_DISTANCE = 2 ** 15;
 const THREE_BYTE_DISTANCE = 2 ** 23;
 
 /**
- * Bytes to send of packet number `pn`, when `largestAcked` (-1 = none) is the largest that the peer acknowledged in this
- * space. Never 1: the byte saved would make a packet that is overtaken by 128 others unreadable, and two bytes of packet
- * number leave any frame long enough for the header protection sample.
+ * Bytes to send of packet number `pn`, when `largestAcked` (-1 = none) is the largest that the peer acknowledged in
+ * this space. Never 1: the byte saved would make a packet that is overtaken by 128 others unreadable.
  */
 export function pnLength(pn: number, largestAcked: number): 2 | 3 | 4 {
   const distance = pn - largestAcked;
