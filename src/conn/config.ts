@@ -1,7 +1,5 @@
 /** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
 
-import type { AeadPort } from "../port/aead.js";
-import type { Random } from "../port/random.js";
 import {
   ACK_DELAY_EXPONENT,
   ACTIVE_CID_LIMIT,
@@ -21,6 +19,7 @@ import {
   STREAM_WINDOW_MAX_BYTES,
 } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
+import type { StreamWindows } from "../stream/table.js";
 
 export type CongestionName = "newreno" | "cubic";
 
@@ -119,14 +118,11 @@ export function localParams(config: ConnectionConfig): TransportParams {
   return params;
 }
 
-/** What the endpoint lends to every connection. */
-export interface ConnectionHost {
-  readonly aead: AeadPort;
-  readonly random: Random;
-  /** A fresh connection id that routes to this host's connections. */
-  newCid(): Uint8Array;
-  /** The stateless reset token of one of our ids (RFC 9000 §10.3.2). */
-  resetToken(cid: Uint8Array): Uint8Array;
-  /** A NEW_TOKEN token for the peer's address, or null when none shall be sent. */
-  newToken(addr: Int32Array): Uint8Array | null;
+/** The sizes that streams grow to. */
+export function streamWindows(config: ConnectionConfig): StreamWindows {
+  return {
+    streamMaxBytes: config.streamWindowMaxBytes,
+    connMaxBytes: config.connWindowMaxBytes,
+    sendBufferBytes: config.sendBufferBytes,
+  };
 }

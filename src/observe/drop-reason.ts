@@ -21,6 +21,8 @@ export const DROP_RATE_LIMITED = 17; // a stateless answer was due but the bucke
 export const DROP_OTHER_ADDRESS = 18; // from an address that is not the connection's path
 export const DROP_ZERO_LENGTH = 19;
 export const DROP_REASONS = 20;
+/** One of the numbers above. */
+export type DropReason = number;
 
 export const DROP_NAMES: readonly string[] = [
   "none",

@@ -55,6 +55,8 @@ export const CID_ISSUE_PER_SECOND = 4;
 export const MAX_CRYPTO_INITIAL_BYTES = 32 * KIB;
 export const MAX_CRYPTO_HANDSHAKE_BYTES = 64 * KIB;
 export const MAX_CRYPTO_APP_BYTES = 64 * KIB;
+/** CRYPTO bytes of our own that wait or are in flight, by space: the largest certificate chain that we send. */
+export const MAX_CRYPTO_OUT_BYTES = 128 * KIB;
 /** Pieces in one CRYPTO reassembly. */
 export const MAX_CRYPTO_PIECES = 256;
 /** Largest single TLS handshake message accepted, bytes (certificate chains). */
@@ -65,6 +67,8 @@ export const HANDSHAKE_TIMEOUT_MICROS = 10_000_000;
 export const RETRY_TOKEN_SECONDS = 10;
 /** NEW_TOKEN tokens are valid this long, seconds. */
 export const NEW_TOKEN_SECONDS = 24 * 3600;
+/** NEW_TOKEN tokens remembered as used, so that each validates an address once; about 40 bytes each. */
+export const MAX_USED_TOKENS = 65_536;
 /** Largest token accepted in an Initial, bytes. */
 export const MAX_TOKEN_BYTES = 512;
 
@@ -143,6 +147,8 @@ export const MAX_HALF_OPEN = 4096;
 /** Stateless answers (Retry, version negotiation, reset, refusal) per second and in one burst. */
 export const STATELESS_PER_SECOND = 1000;
 export const STATELESS_BURST = 1000;
+/** Stateless answers that wait for the socket. */
+export const MAX_STATELESS_QUEUED = 256;
 /** Accepted connections that the application has not taken yet. */
 export const MAX_ACCEPT_QUEUE = 1024;
 

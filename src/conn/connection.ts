@@ -1,0 +1,331 @@
+/**
+ * One connection, made of the rooms above it in the map. It constructs its parts and has four doors for its owner
+ * (`receive`, `transmit`, `timeout`, `nextDeadline`); the procedures behind them stand in files of their own, and the
+ * methods of port/transport only pass on. Invariant: a flag belongs to the part that decides by it.
+ */
+
+import type { HeapItem } from "../base/heap.js";
+import { LocalIds } from "../connid/local.js";
+import { PeerIds } from "../connid/peer.js";
+import { KeySet } from "../crypto/keys.js";
+import { Events } from "../inqueue/events.js";
+import { StreamInput } from "../inqueue/streams.js";
+import type { DropReason } from "../observe/drop-reason.js";
+import { ControlOut } from "../outqueue/control.js";
+import { CryptoOut } from "../outqueue/crypto.js";
+import { Recovery } from "../outqueue/recovery.js";
+import { StreamOutput } from "../outqueue/streams.js";
+import { Path } from "../path/path.js";
+import { PathResponses } from "../path/validation.js";
+import { PnSpace, randomSkip } from "../pnspace/pnspace.js";
+import { HeldBytes } from "../stream/held.js";
+import type { TlsSession } from "../port/tls.js";
+import type {
+  CloseInfo,
+  HandshakeInfo,
+  StreamKind,
+  Transport,
+  TransportHandler,
+  TransportStats,
+} from "../port/transport.js";
+import type { RxBatch, TxBatch } from "../port/udp.js";
+import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
+import type { TransportParams } from "../proto/params.js";
+import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
+import { StreamTable } from "../stream/table.js";
+import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
+import { CloseState, closeByUser, vanish } from "./close.js";
+import { type ConnectionConfig, streamWindows } from "./config.js";
+import { FrameFate } from "./fate.js";
+import { HandshakeState } from "./handshake.js";
+import type { ConnectionHost } from "./host.js";
+import { restartIdle } from "./idle.js";
+import { endReceive, onLateTls, receiveDatagram } from "./receive.js";
+import { STATE_CLOSED, STATE_OPEN, type ConnectionState } from "./state.js";
+import { ConnectionCounters, connectionStats } from "./stats.js";
+import { nextDeadline, onTimeout } from "./timeout.js";
+import { transmitConnection } from "./transmit.js";
+import { Undecryptable } from "./undecryptable.js";
+
+/** What makes a connection: who it is, and the ids that its first packets carry. */
+export interface ConnectionInit {
+  isServer: boolean;
+  version: number;
+  config: ConnectionConfig;
+  /** The parameters that we announce, complete. */
+  params: TransportParams;
+  /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
+  startTls: () => TlsSession;
+  /** Destination id of the client's very first Initial (RFC 9000 §7.3). */
+  origDcid: Uint8Array;
+  /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
+  keyDcid: Uint8Array;
+  localCid: Uint8Array;
+  peerCid: Uint8Array;
+  /** ADDR_COLS words of the peer's address. */
+  addr: Int32Array;
+  /** Client: sent in Initial packets (NEW_TOKEN of an earlier connection). */
+  token: Uint8Array | null;
+  /** Server: the client's address is proven by a token. */
+  addressValidated: boolean;
+  nowMicros: number;
+}
+
+export class Connection implements Transport, HeapItem {
+  heapKey = Infinity;
+  heapIndex = -1;
+  /** The endpoint's queues: already in the transmit queue, already in the event queue. */
+  isQueued = false;
+  isEventful = false;
+  /** The API object that wraps this connection; the engine never looks at it. */
+  owner: unknown = null;
+
+  state: ConnectionState = STATE_OPEN;
+  readonly isServer: boolean;
+  readonly version: number;
+  readonly config: ConnectionConfig;
+  readonly origDcid: Uint8Array;
+  /** Source id of our long headers. */
+  readonly localCid: Uint8Array;
+  /** Client: source id of the Retry that was followed. */
+  retryScid: Uint8Array | null = null;
+  token: Uint8Array | null;
+  /** Source id of the peer's long headers; null at a client until its first packet came (RFC 9000 §7.2). */
+  peerScid: Uint8Array | null;
+  /** UDP payload that we send at most. */
+  datagramBytes: number;
+  info: HandshakeInfo | null = null;
+
+  readonly counters: ConnectionCounters;
+  readonly deadlines = new Deadlines();
+  readonly keys: KeySet;
+  readonly path: Path;
+  readonly pathResponses = new PathResponses();
+  readonly localIds: LocalIds;
+  readonly peerIds: PeerIds;
+  readonly events = new Events();
+  readonly streams: StreamTable;
+  readonly streamIn: StreamInput;
+  readonly streamOut: StreamOutput;
+  readonly control: ControlOut;
+  /** What CRYPTO buffers of both directions hold. */
+  readonly cryptoHeld = new HeldBytes(MAX_CRYPTO_OUT_BYTES);
+  readonly cryptoOut: readonly [CryptoOut, CryptoOut, CryptoOut];
+  readonly recovery: Recovery;
+  readonly handshakeState: HandshakeState;
+  readonly closing = new CloseState();
+  readonly undecryptable = new Undecryptable();
+  private readonly spaces: readonly [PnSpace, PnSpace, PnSpace];
+  /** An ack-eliciting packet was sent since the last one arrived (RFC 9000 §10.1). */
+  private sentSinceReceived = false;
+
+  constructor(
+    readonly host: ConnectionHost,
+    init: ConnectionInit,
+  ) {
+    const { isServer, config } = init;
+    this.isServer = isServer;
+    this.version = init.version;
+    this.config = config;
+    this.origDcid = init.origDcid;
+    this.localCid = init.localCid;
+    this.token = init.token;
+    this.datagramBytes = config.maxDatagramBytes;
+    this.counters = new ConnectionCounters(init.nowMicros);
+    this.keys = new KeySet(host.aead, isServer);
+    this.keys.installInitial(init.version, init.keyDcid);
+    this.path = new Path(config.maxDatagramBytes);
+    this.path.setAddress(init.addr, 0);
+    this.path.validated = init.addressValidated;
+    this.peerScid = isServer ? init.peerCid : null;
+    this.localIds = new LocalIds(init.localCid);
+    this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);
+    this.streams = new StreamTable(isServer, init.params, streamWindows(config), this.events);
+    this.streamIn = new StreamInput(this.streams, this.events);
+    this.streamOut = new StreamOutput(this.streams);
+    this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];
+    this.control = new ControlOut(this.localIds, this.peerIds, this.pathResponses);
+    this.recovery = new Recovery(
+      {
+        isServer,
+        congestion: config.congestion,
+        datagramBytes: config.maxDatagramBytes,
+        initialRttMicros: config.initialRttMicros,
+        ecn: config.ecn,
+      },
+      new FrameFate(this),
+    );
+    this.spaces = [
+      new PnSpace(SPACE_INITIAL, null),
+      new PnSpace(SPACE_HANDSHAKE, null),
+      new PnSpace(SPACE_APP, randomSkip(host.random)),
+    ];
+    this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
+    this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);
+    this.handshakeState.late = !isServer; // a client's first flight waits in its session
+    this.deadlines.set(DEADLINE_HANDSHAKE, init.nowMicros + config.handshakeTimeoutMillis * 1000);
+    restartIdle(this, init.nowMicros);
+  }
+
+  space(id: SpaceId): PnSpace {
+    return this.spaces[id];
+  }
+
+  // --- doors for the endpoint ----------------------------------------------------------------------------------------
+
+  /** Datagram `row` of the batch; call `endReceive` after the last one of a run. */
+  receive(rx: RxBatch, row: number, nowMicros: number): void {
+    receiveDatagram(this, rx, row, nowMicros);
+  }
+
+  endReceive(nowMicros: number): void {
+    endReceive(this, nowMicros);
+  }
+
+  /** True = the batch is full and there is more. */
+  transmit(tx: TxBatch, nowMicros: number): boolean {
+    if (this.handshakeState.late) onLateTls(this, nowMicros);
+    return transmitConnection(this, tx, nowMicros);
+  }
+
+  timeout(nowMicros: number): void {
+    onTimeout(this, nowMicros);
+  }
+
+  nextDeadline(): number {
+    return nextDeadline(this);
+  }
+
+  // --- what procedures of several rooms share --------------------------------------------------------------------------
+
+  drop(reason: DropReason): void {
+    this.counters.packetsDropped++;
+    this.host.countDrop(reason);
+  }
+
+  onPacketProcessed(nowMicros: number): void {
+    this.sentSinceReceived = false;
+    restartIdle(this, nowMicros);
+  }
+
+  onElicitingSent(nowMicros: number): void {
+    if (this.sentSinceReceived) return;
+    this.sentSinceReceived = true;
+    restartIdle(this, nowMicros);
+  }
+
+  /** The peer's parameters are valid (RFC 9000 §7.4). */
+  applyPeerParams(params: TransportParams): void {
+    this.streams.applyPeerParams(params);
+    this.recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
+    this.recovery.ackDelayExponent = params.ackDelayExponent;
+    this.localIds.peerLimit = params.activeConnectionIdLimit;
+    this.datagramBytes = Math.min(this.datagramBytes, params.maxUdpPayloadBytes);
+    if (params.statelessResetToken !== null) this.peerIds.setResetToken(params.statelessResetToken);
+    const preferred = params.preferredAddress;
+    if (preferred !== null) this.peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
+  }
+
+  /** Bytes held for this connection, by all of its queues. */
+  heldBytes(): number {
+    return this.streams.heldBytes() + this.cryptoHeld.total + this.undecryptable.heldBytes;
+  }
+
+  /** Gives up what only an open connection needs; what was received stays readable. */
+  release(): void {
+    this.keys.destroy();
+    this.handshakeState.release();
+    this.undecryptable.clear();
+    for (const out of this.cryptoOut) out.discard();
+  }
+
+  /** The closing or draining period is over. */
+  finish(nowMicros: number): void {
+    this.state = STATE_CLOSED;
+    this.deadlines.clearAll();
+    this.closing.datagram = null;
+    this.counters.closedAtMicros ||= nowMicros;
+    if (!this.events.pending) this.streams.clear();
+  }
+
+  // --- port/transport --------------------------------------------------------------------------------------------------
+
+  get handshake(): HandshakeInfo | null {
+    return this.info;
+  }
+
+  get closeInfo(): CloseInfo | null {
+    return this.closing.info;
+  }
+
+  open(kind: StreamKind): number {
+    return this.scheduled(this.streams.open(kind));
+  }
+
+  write(id: number, buf: Uint8Array, start: number, end: number, fin: boolean): number {
+    return this.scheduled(this.streams.write(id, buf, start, end, fin));
+  }
+
+  writable(id: number): number {
+    return this.streams.writable(id);
+  }
+
+  read(id: number, buf: Uint8Array, start: number, end: number): number {
+    const count = this.streams.read(id, buf, start, end);
+    // credit that the read freed, or the end of the stream, may want to be told
+    if (this.streamOut.hasControl() || this.events.pending) this.host.schedule(this);
+    return count;
+  }
+
+  readable(id: number): number {
+    return this.streams.readable(id);
+  }
+
+  atEnd(id: number): boolean {
+    return this.streams.atEnd(id);
+  }
+
+  reset(id: number, code: bigint): boolean {
+    return this.scheduled(this.streams.reset(id, code));
+  }
+
+  stopSending(id: number, code: bigint): boolean {
+    return this.scheduled(this.streams.stopSending(id, code));
+  }
+
+  resetCode(id: number): bigint {
+    return this.streams.resetCode(id);
+  }
+
+  stopCode(id: number): bigint {
+    return this.streams.stopCode(id);
+  }
+
+  setPriority(id: number, urgency: number, incremental: boolean): void {
+    this.streams.setPriority(id, urgency, incremental);
+  }
+
+  close(isApplication: boolean, code: bigint, reason: string): void {
+    this.scheduled(closeByUser(this, isApplication, code, reason));
+  }
+
+  abandon(): void {
+    if (this.state === STATE_CLOSED) return;
+    const info: CloseInfo = { type: "application", remote: false, code: 0n, frameType: 0, reason: "abandoned" };
+    this.scheduled(vanish(this, info, this.counters.createdAtMicros));
+  }
+
+  drain(handler: TransportHandler): void {
+    this.events.drain(handler);
+    if (this.state === STATE_CLOSED) this.streams.clear();
+  }
+
+  stats(): TransportStats {
+    return connectionStats(this);
+  }
+
+  private scheduled<R>(result: R): R {
+    this.host.schedule(this);
+    return result;
+  }
+}

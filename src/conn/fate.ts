@@ -1,0 +1,60 @@
+/** Hands the fate of each frame to the room that wrote it (RFC 9000 §13.3): packets are never resent, their data is. */
+
+import {
+  type FrameFates,
+  REC_ACK,
+  REC_CRYPTO,
+  REC_HANDSHAKE_DONE,
+  REC_NEW_CONNECTION_ID,
+  REC_NEW_TOKEN,
+  REC_PING,
+  REC_RETIRE_CONNECTION_ID,
+} from "../outqueue/sent.js";
+import type { SpaceId } from "../proto/space.js";
+import type { Connection } from "./connection.js";
+
+export class FrameFate implements FrameFates {
+  constructor(private readonly conn: Connection) {}
+
+  onFrameAcked(space: SpaceId, kind: number, id: number, offset: number, length: number): void {
+    const { conn } = this;
+    switch (kind) {
+      case REC_ACK:
+        conn.space(space).received.forgetBelow(id);
+        return;
+      case REC_CRYPTO:
+        conn.cryptoOut[space].onAcked(offset, length);
+        return;
+      case REC_HANDSHAKE_DONE:
+      case REC_NEW_TOKEN:
+      case REC_NEW_CONNECTION_ID:
+      case REC_RETIRE_CONNECTION_ID:
+        conn.control.onFrameAcked(kind, id);
+        return;
+      case REC_PING:
+        return;
+      default:
+        conn.streamOut.onFrameAcked(kind, id, offset, length);
+    }
+  }
+
+  onFrameLost(space: SpaceId, kind: number, id: number, offset: number, length: number): void {
+    const { conn } = this;
+    switch (kind) {
+      case REC_CRYPTO:
+        conn.cryptoOut[space].onLost(offset, length);
+        return;
+      case REC_HANDSHAKE_DONE:
+      case REC_NEW_TOKEN:
+      case REC_NEW_CONNECTION_ID:
+      case REC_RETIRE_CONNECTION_ID:
+        conn.control.onFrameLost(kind, id);
+        return;
+      case REC_ACK: // the next ACK frame says the same and more
+      case REC_PING:
+        return;
+      default:
+        conn.streamOut.onFrameLost(kind, id, offset, length);
+    }
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * What each frame means for a connection: every handler goes to one room and turns its verdict into a close. One
+ * handler serves all connections of an endpoint; `begin` points it at a packet.
+ */
+
+import type { AckFrame } from "../frame/ack.js";
+import type { FrameHandler } from "../frame/decode.js";
+import {
+  FRAME_ACK,
+  FRAME_DATA_BLOCKED,
+  FRAME_HANDSHAKE_DONE,
+  FRAME_MAX_DATA,
+  FRAME_MAX_STREAM_DATA,
+  FRAME_MAX_STREAMS_BIDI,
+  FRAME_NEW_CONNECTION_ID,
+  FRAME_NEW_TOKEN,
+  FRAME_RESET_STREAM,
+  FRAME_RETIRE_CONNECTION_ID,
+  FRAME_STOP_SENDING,
+  FRAME_STREAM,
+  FRAME_STREAM_DATA_BLOCKED,
+  FRAME_STREAMS_BLOCKED_BIDI,
+} from "../frame/table.js";
+import { LEVEL_INITIAL, type Level } from "../port/tls.js";
+import type { StreamKind } from "../port/transport.js";
+import { levelSpace, SPACE_APP } from "../proto/space.js";
+import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import { closeTransport, onPeerClose } from "./close.js";
+import type { Connection } from "./connection.js";
+import { confirmHandshake, issueIds, onCryptoFrame } from "./handshake.js";
+import { STATE_OPEN } from "./state.js";
+
+export class ConnectionFrames implements FrameHandler {
+  private conn!: Connection;
+  private level: Level = LEVEL_INITIAL;
+  private keyPhase: 0 | 1 = 0;
+  private nowMicros = 0;
+  /** Destination id of the packet: RETIRE_CONNECTION_ID must not name it (RFC 9000 §19.16). */
+  private dcidBuf!: Uint8Array;
+  private dcidStart = 0;
+  private dcidEnd = 0;
+
+  begin(conn: Connection, level: Level, keyPhase: 0 | 1, nowMicros: number): void {
+    this.conn = conn;
+    this.level = level;
+    this.keyPhase = keyPhase;
+    this.nowMicros = nowMicros;
+  }
+
+  setDcid(buf: Uint8Array, start: number, end: number): void {
+    this.dcidBuf = buf;
+    this.dcidStart = start;
+    this.dcidEnd = end;
+  }
+
+  get failed(): boolean {
+    return this.conn.state !== STATE_OPEN;
+  }
+
+  private verdict(error: number, frameType: number, reason: string): void {
+    if (error !== 0) closeTransport(this.conn, error, frameType, reason);
+  }
+
+  onPing(): void {}
+
+  onAck(ack: AckFrame): void {
+    const { conn } = this;
+    const space = levelSpace(this.level);
+    const error = conn.recovery.onAck(space, ack, this.nowMicros);
+    if (error !== 0) {
+      closeTransport(conn, error, FRAME_ACK, "acknowledges a packet that was never sent");
+      return;
+    }
+    const pnspace = conn.space(space);
+    if (ack.largest > pnspace.largestAcked) pnspace.largestAcked = ack.largest;
+    if (space !== SPACE_APP) return;
+    conn.streams.smoothedRttMicros = conn.recovery.rtt.smoothedRttMicros;
+    const ptoMicros = conn.recovery.ptoMicros(SPACE_APP);
+    const wrong = conn.keys.phases.onAcked(ack.largest, this.keyPhase, this.nowMicros, ptoMicros);
+    this.verdict(wrong, FRAME_ACK, "old keys acknowledge a packet of new keys");
+  }
+
+  onResetStream(id: number, code: bigint, finalSize: number): void {
+    this.verdict(this.conn.streamIn.onResetStream(id, code, finalSize), FRAME_RESET_STREAM, "RESET_STREAM");
+  }
+
+  onStopSending(id: number, code: bigint): void {
+    this.verdict(this.conn.streamIn.onStopSending(id, code), FRAME_STOP_SENDING, "STOP_SENDING");
+  }
+
+  onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {
+    onCryptoFrame(this.conn, this.level, offset, buf, start, end, this.nowMicros);
+  }
+
+  onNewToken(buf: Uint8Array, start: number, end: number): void {
+    if (this.conn.isServer) this.verdict(PROTOCOL_VIOLATION, FRAME_NEW_TOKEN, "NEW_TOKEN from a client");
+    else this.conn.events.noteNewToken(buf.slice(start, end));
+  }
+
+  onStream(id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean): void {
+    const error = this.conn.streamIn.onStream(id, offset, buf, start, end, fin);
+    if (error !== 0) closeTransport(this.conn, error, FRAME_STREAM, `STREAM on stream ${id}`);
+  }
+
+  onMaxData(max: number): void {
+    this.verdict(this.conn.streamIn.onMaxData(max), FRAME_MAX_DATA, "MAX_DATA");
+  }
+
+  onMaxStreamData(id: number, max: number): void {
+    this.verdict(this.conn.streamIn.onMaxStreamData(id, max), FRAME_MAX_STREAM_DATA, "MAX_STREAM_DATA");
+  }
+
+  onMaxStreams(kind: StreamKind, max: number): void {
+    this.verdict(this.conn.streamIn.onMaxStreams(kind, max), FRAME_MAX_STREAMS_BIDI + kind, "MAX_STREAMS");
+  }
+
+  onDataBlocked(limit: number): void {
+    this.verdict(this.conn.streamIn.onDataBlocked(limit), FRAME_DATA_BLOCKED, "DATA_BLOCKED");
+  }
+
+  onStreamDataBlocked(id: number, limit: number): void {
+    this.verdict(this.conn.streamIn.onStreamDataBlocked(id, limit), FRAME_STREAM_DATA_BLOCKED, "STREAM_DATA_BLOCKED");
+  }
+
+  onStreamsBlocked(kind: StreamKind, limit: number): void {
+    this.verdict(
+      this.conn.streamIn.onStreamsBlocked(kind, limit),
+      FRAME_STREAMS_BLOCKED_BIDI + kind,
+      "STREAMS_BLOCKED",
+    );
+  }
+
+  onNewConnectionId(
+    seq: number,
+    retirePriorTo: number,
+    buf: Uint8Array,
+    cidStart: number,
+    cidEnd: number,
+    tokenStart: number,
+  ): void {
+    const { peerIds } = this.conn;
+    const cid = buf.slice(cidStart, cidEnd);
+    const token = buf.slice(tokenStart, tokenStart + 16);
+    this.verdict(peerIds.onNew(seq, retirePriorTo, cid, token), FRAME_NEW_CONNECTION_ID, "NEW_CONNECTION_ID");
+  }
+
+  onRetireConnectionId(seq: number): void {
+    const { conn } = this;
+    const error = conn.localIds.onRetire(seq, this.dcidBuf, this.dcidStart, this.dcidEnd);
+    if (error !== 0) {
+      closeTransport(conn, error, FRAME_RETIRE_CONNECTION_ID, "RETIRE_CONNECTION_ID");
+      return;
+    }
+    for (let cid = conn.localIds.takeRetired(); cid !== null; cid = conn.localIds.takeRetired()) {
+      conn.host.unroute(cid, conn);
+    }
+    issueIds(conn, this.nowMicros);
+  }
+
+  onPathChallenge(buf: Uint8Array, start: number): void {
+    this.conn.pathResponses.onChallenge(buf, start);
+  }
+
+  /** We send no PATH_CHALLENGE yet, so none of these answers anything (RFC 9000 §19.18 lets it be ignored). */
+  onPathResponse(): void {}
+
+  onConnectionClose(
+    isApplication: boolean,
+    code: bigint,
+    frameType: number,
+    buf: Uint8Array,
+    reasonStart: number,
+    reasonEnd: number,
+  ): void {
+    const type = isApplication ? "application" : "transport";
+    const reason = readReason(buf, reasonStart, reasonEnd);
+    onPeerClose(this.conn, { type, remote: true, code, frameType, reason }, this.nowMicros);
+  }
+
+  onHandshakeDone(): void {
+    const { conn } = this;
+    if (conn.isServer) this.verdict(PROTOCOL_VIOLATION, FRAME_HANDSHAKE_DONE, "HANDSHAKE_DONE from a client");
+    // before completion the 1-RTT keys are not read (RFC 9001 §5.7), so this cannot come early
+    else confirmHandshake(conn, this.nowMicros);
+  }
+}
+
+/** ASCII of the reason phrase; anything else becomes `?`, because it ends up in terminals and logs. */
+function readReason(buf: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let i = start; i < end; i++) {
+    const byte = buf[i] as number;
+    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "?";
+  }
+  return text;
+}

@@ -1,0 +1,272 @@
+/**
+ * The TLS handshake of one connection (RFC 9001 §4): CRYPTO bytes in order go through the framer to the provider, its
+ * results become keys, CRYPTO data to send, peer parameters and events. Results may come at once or later; the pump is
+ * the same. The verdict on transport parameters comes before any alert of the TLS library (ROBUSTNESS 3).
+ */
+
+import { equalBytes } from "../base/bytes.js";
+import { TlsFramer } from "../crypto/tls-framer.js";
+import { decodeParams } from "../frame/params.js";
+import { FRAME_CRYPTO } from "../frame/table.js";
+import { CryptoIn } from "../inqueue/crypto.js";
+import {
+  LEVEL_APP,
+  LEVEL_HANDSHAKE,
+  LEVEL_INITIAL,
+  type Level,
+  type TlsInfo,
+  type TlsResult,
+  type TlsSession,
+} from "../port/tls.js";
+import type { TransportParams } from "../proto/params.js";
+import { levelSpace, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
+import { CRYPTO_ERROR, PROTOCOL_VIOLATION, TRANSPORT_PARAMETER_ERROR } from "../proto/transport-error.js";
+import type { HeldBytes } from "../stream/held.js";
+import { closeTransport } from "./close.js";
+import type { Connection } from "./connection.js";
+import { STATE_OPEN } from "./state.js";
+
+const ALERT_MISSING_EXTENSION = 0x6d;
+
+export class HandshakeState {
+  /** RFC 9001 §4.1.1. */
+  complete = false;
+  /** RFC 9001 §4.1.2. */
+  confirmed = false;
+  /** The peer's parameters, valid; null before its hello. */
+  peerParams: TransportParams | null = null;
+  /** Set when keys of a level became readable, so that held packets can be tried. */
+  unlocked = false;
+  /** The server answered, so this connection may be offered to `accept`. */
+  started = false;
+  readonly framer: TlsFramer;
+  /** By level; the entry of 0-RTT is never used. */
+  readonly input: readonly [CryptoIn, null, CryptoIn, CryptoIn];
+  private highestRead: Level = LEVEL_INITIAL;
+
+  /** Results came between doors: the next transmit pumps. */
+  late = false;
+  /** Handed to `accept`. */
+  offered = false;
+  private session: TlsSession | null = null;
+  private released = false;
+
+  /** `startTls` makes the session when there is something for it to do: a forged Initial costs none. */
+  constructor(
+    isServer: boolean,
+    private readonly startTls: () => TlsSession,
+    private readonly onLate: () => void,
+    held: HeldBytes,
+  ) {
+    this.framer = new TlsFramer(isServer);
+    this.input = [
+      new CryptoIn(LEVEL_INITIAL, held),
+      null,
+      new CryptoIn(LEVEL_HANDSHAKE, held),
+      new CryptoIn(LEVEL_APP, held),
+    ];
+  }
+
+  /** The TLS session; null once released. */
+  get tls(): TlsSession | null {
+    if (this.session !== null || this.released) return this.session;
+    this.session = this.startTls();
+    this.session.onResults = () => {
+      this.late = true;
+      this.onLate();
+    };
+    return this.session;
+  }
+
+  /** The highest level whose packets can be read: lower ones may not bring new CRYPTO data (RFC 9001 §4.1.3). */
+  get readLevel(): Level {
+    return this.highestRead;
+  }
+
+  onReadKeys(level: Level): void {
+    if (level > this.highestRead) this.highestRead = level;
+    this.unlocked = true;
+  }
+
+  release(): void {
+    this.released = true;
+    this.session?.close();
+    this.session = null;
+    for (const input of this.input) input?.discard();
+  }
+}
+
+/** A CRYPTO frame arrived at `level`. */
+export function onCryptoFrame(
+  conn: Connection,
+  level: Level,
+  offset: number,
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  nowMicros: number,
+): void {
+  const { handshakeState: handshake } = conn;
+  const input = handshake.input[level];
+  if (input === null || input === undefined) return;
+  if (level < handshake.readLevel && offset + (end - start) > input.highest) {
+    closeTransport(conn, PROTOCOL_VIOLATION, FRAME_CRYPTO, "CRYPTO data at a level that is over");
+    return;
+  }
+  const error = input.push(offset, buf, start, end);
+  if (error !== 0) {
+    closeTransport(conn, error, FRAME_CRYPTO, "more CRYPTO data than the buffer holds");
+    return;
+  }
+  for (let bytes = input.take(); bytes !== null && conn.state === STATE_OPEN; bytes = input.take()) {
+    if (!feed(conn, level, bytes)) return;
+  }
+  pumpTls(conn, nowMicros);
+}
+
+function feed(conn: Connection, level: Level, bytes: Uint8Array): boolean {
+  const { handshakeState: handshake } = conn;
+  const { framer } = handshake;
+  const verdict = framer.push(level, bytes, 0, bytes.length);
+  if (verdict !== 0) {
+    closeTransport(conn, verdict, FRAME_CRYPTO, "TLS message not allowed here");
+    return false;
+  }
+  if (framer.sawParamsMessage && handshake.peerParams === null && !takePeerParams(conn)) return false;
+  handshake.tls?.put(level, bytes);
+  return true;
+}
+
+/** Parses and checks the peer's parameters as soon as its hello is complete (RFC 9000 §7.3, §7.4). */
+function takePeerParams(conn: Connection): boolean {
+  const { framer } = conn.handshakeState;
+  if (framer.peerParams === null) {
+    closeTransport(conn, CRYPTO_ERROR + ALERT_MISSING_EXTENSION, FRAME_CRYPTO, "no quic_transport_parameters");
+    return false;
+  }
+  const { params, error } = decodeParams(framer.peerParams, !conn.isServer);
+  const wrong = params === null ? error : checkIds(conn, params);
+  if (params === null || wrong !== "") {
+    closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, wrong);
+    return false;
+  }
+  conn.handshakeState.peerParams = params;
+  conn.applyPeerParams(params);
+  return true;
+}
+
+/** RFC 9000 §7.3: the ids in the parameters are those of the packets. Returns what is wrong, or "". */
+function checkIds(conn: Connection, params: TransportParams): string {
+  if (params.initialScid === null) return "initial_source_connection_id is missing";
+  if (conn.peerScid === null || !equalBytes(params.initialScid, conn.peerScid))
+    return "initial_source_connection_id does not match";
+  if (conn.isServer) return "";
+  if (params.originalDcid === null) return "original_destination_connection_id is missing";
+  if (!equalBytes(params.originalDcid, conn.origDcid)) return "original_destination_connection_id does not match";
+  if (conn.retryScid === null) return params.retryScid === null ? "" : "retry_source_connection_id without a Retry";
+  if (params.retryScid === null) return "retry_source_connection_id is missing";
+  return equalBytes(params.retryScid, conn.retryScid) ? "" : "retry_source_connection_id does not match";
+}
+
+/** Takes every result that TLS has now. */
+export function pumpTls(conn: Connection, nowMicros: number): void {
+  const { handshakeState: handshake } = conn;
+  handshake.late = false;
+  while (conn.state === STATE_OPEN) {
+    const result = handshake.tls === null ? null : handshake.tls.take();
+    if (result === null) return;
+    onResult(conn, result, nowMicros);
+  }
+}
+
+function onResult(conn: Connection, result: TlsResult, nowMicros: number): void {
+  const { handshakeState: handshake, keys } = conn;
+  switch (result.kind) {
+    case "send":
+      conn.cryptoOut[levelSpace(result.level)]?.push(result.bytes);
+      handshake.started = true;
+      return;
+    case "secret":
+      keys.install(result.level, result.direction, result.aead, result.secret, conn.version);
+      if (result.direction === "read") onReadSecret(conn, result.level);
+      if (result.level === LEVEL_HANDSHAKE) conn.recovery.hasHandshakeKeys = true;
+      return;
+    case "peer-params":
+      return; // the framer has parsed the same bytes before TLS saw them
+    case "done":
+      onComplete(conn, result.info, nowMicros);
+      return;
+    case "ticket":
+      conn.events.noteTicket(result.bytes);
+      return;
+    case "keylog":
+      conn.events.noteKeylog(result.line);
+      return;
+    case "alert":
+      closeTransport(conn, CRYPTO_ERROR + result.alert, FRAME_CRYPTO, result.message);
+  }
+}
+
+function onReadSecret(conn: Connection, level: Level): void {
+  const { handshakeState: handshake } = conn;
+  const lower = level === LEVEL_APP ? LEVEL_HANDSHAKE : LEVEL_INITIAL;
+  if (handshake.framer.hasPartial(lower)) {
+    closeTransport(conn, PROTOCOL_VIOLATION, FRAME_CRYPTO, "TLS message continues past its level");
+    return;
+  }
+  handshake.onReadKeys(level);
+}
+
+function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
+  const { handshakeState: handshake } = conn;
+  handshake.complete = true;
+  handshake.unlocked = true; // 1-RTT packets may be opened from now on (RFC 9001 §5.7)
+  conn.counters.handshakeCompletedAtMicros = nowMicros;
+  conn.info = { ...info, version: conn.version };
+  conn.events.noteHandshake(conn.info);
+  issueIds(conn, nowMicros);
+  if (!conn.isServer) return;
+  conn.control.sendHandshakeDone();
+  const token = conn.host.newToken(conn.path.addr);
+  if (token !== null) conn.control.sendNewToken(token);
+  confirmHandshake(conn, nowMicros);
+}
+
+/** RFC 9001 §4.1.2, §4.9.2: the server confirms when complete, the client when HANDSHAKE_DONE arrives. */
+export function confirmHandshake(conn: Connection, nowMicros: number): void {
+  const { handshakeState: handshake } = conn;
+  if (handshake.confirmed) return;
+  handshake.confirmed = true;
+  conn.counters.handshakeConfirmedAtMicros = nowMicros;
+  conn.recovery.handshakeConfirmed = true;
+  conn.keys.phases.onConfirmed();
+  discardLevel(conn, LEVEL_INITIAL, nowMicros);
+  discardLevel(conn, LEVEL_HANDSHAKE, nowMicros);
+  conn.events.noteConfirmed();
+  if (conn.isServer) conn.host.unroute(conn.origDcid, conn);
+}
+
+/** Forgets keys, CRYPTO data and sent packets of Initial or Handshake (RFC 9001 §4.9, RFC 9002 §6.4). */
+export function discardLevel(
+  conn: Connection,
+  level: typeof LEVEL_INITIAL | typeof LEVEL_HANDSHAKE,
+  nowMicros: number,
+): void {
+  if (conn.keys.wasDiscarded(level)) return;
+  conn.keys.discard(level);
+  const space = level === LEVEL_INITIAL ? SPACE_INITIAL : SPACE_HANDSHAKE;
+  conn.recovery.discardSpace(space, nowMicros);
+  conn.cryptoOut[space]?.discard();
+  conn.handshakeState.input[level].discard();
+  conn.undecryptable.take(level);
+}
+
+/** Gives the peer as many of our ids as it will store (RFC 9000 §5.1.1). */
+export function issueIds(conn: Connection, nowMicros: number): void {
+  if (!conn.handshakeState.complete) return;
+  for (let missing = conn.localIds.toIssue(nowMicros); missing > 0; missing--) {
+    const cid = conn.host.newCid();
+    conn.localIds.add(cid, conn.host.resetToken(cid));
+    conn.host.route(cid, conn);
+  }
+}

@@ -1,0 +1,28 @@
+/** What the endpoint lends to its connections; the interface keeps `conn` from knowing `endpoint`. */
+
+import type { DropReason } from "../observe/drop-reason.js";
+import type { AeadPort } from "../port/aead.js";
+import type { Random } from "../port/random.js";
+import type { TxBatch } from "../port/udp.js";
+import type { Connection } from "./connection.js";
+import type { Workbench } from "./workbench.js";
+
+export interface ConnectionHost {
+  readonly aead: AeadPort;
+  readonly random: Random;
+  readonly bench: Workbench;
+  /** A batch of one datagram in which closes are built. */
+  readonly closeBatch: TxBatch;
+  /** A fresh connection id. */
+  newCid(): Uint8Array;
+  /** The stateless reset token of one of our ids (RFC 9000 §10.3.2). */
+  resetToken(cid: Uint8Array): Uint8Array;
+  /** A NEW_TOKEN token for this address (RFC 9000 §8.1.3), or null when none shall be sent. */
+  newToken(addr: Int32Array): Uint8Array | null;
+  /** Packets to this id belong to the connection from now on, or no longer. */
+  route(cid: Uint8Array, conn: Connection): void;
+  unroute(cid: Uint8Array, conn: Connection): void;
+  /** The connection has something to send or to tell outside of a door call. */
+  schedule(conn: Connection): void;
+  countDrop(reason: DropReason): void;
+}

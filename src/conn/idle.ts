@@ -1,0 +1,24 @@
+/** Idle timeout and keep-alive (RFC 9000 §10.1). */
+
+import { SPACE_APP } from "../proto/space.js";
+import { DEADLINE_IDLE, DEADLINE_KEEP_ALIVE } from "../timer/deadlines.js";
+import type { Connection } from "./connection.js";
+
+/** At least this many PTOs pass before a connection is idle (RFC 9000 §10.1). */
+const MIN_IDLE_PTOS = 3;
+
+/** The effective idle timeout, microseconds: the smaller of what both sides announced; Infinity when neither did. */
+export function idleMicros(conn: Connection): number {
+  const ours = conn.config.maxIdleTimeoutMillis;
+  const theirs = conn.handshakeState.peerParams?.maxIdleTimeoutMillis ?? 0;
+  const millis = Math.min(ours === 0 ? Infinity : ours, theirs === 0 ? Infinity : theirs);
+  return Math.max(millis * 1000, MIN_IDLE_PTOS * conn.recovery.ptoMicros(SPACE_APP));
+}
+
+/** A packet of the peer's was processed, or the first ack-eliciting one since then was sent. */
+export function restartIdle(conn: Connection, nowMicros: number): void {
+  conn.deadlines.set(DEADLINE_IDLE, nowMicros + idleMicros(conn));
+  if (conn.config.keepAliveMillis > 0 && conn.handshakeState.complete) {
+    conn.deadlines.set(DEADLINE_KEEP_ALIVE, nowMicros + conn.config.keepAliveMillis * 1000);
+  }
+}

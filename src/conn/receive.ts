@@ -1,0 +1,275 @@
+/**
+ * A datagram into a connection (RFC 9000 §12): walk its coalesced packets, take protection off, refuse duplicates, hand
+ * out frames. Short-header packets of one receive batch are collected and opened together; anything with a long header
+ * first flushes them, so that packets are processed in the order in which they came.
+ */
+
+import { equalBytes } from "../base/bytes.js";
+import {
+  DROP_DUPLICATE,
+  DROP_FORGED,
+  DROP_KEYS_DISCARDED,
+  DROP_KEYS_UNAVAILABLE,
+  DROP_NONE,
+  DROP_OTHER_ADDRESS,
+  DROP_UNEXPECTED_TYPE,
+  DROP_UNKNOWN_VERSION,
+  DROP_WRONG_DCID,
+} from "../observe/drop-reason.js";
+import {
+  PACKET_RETRY,
+  PACKET_SHORT,
+  PACKET_VERSION_NEGOTIATION,
+  PACKET_ZERO_RTT,
+  type PacketHeader,
+  parseHeader,
+} from "../packet/header.js";
+import { PN_NEW } from "../pnspace/received.js";
+import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
+import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import { LOCAL_CID_BYTES } from "../proto/limits.js";
+import { levelSpace, SPACE_APP } from "../proto/space.js";
+import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import { closeTransport, vanish } from "./close.js";
+import type { Connection } from "./connection.js";
+import { discardLevel, pumpTls } from "./handshake.js";
+import { onRetry } from "./retry.js";
+import { STATE_CLOSED, STATE_OPEN } from "./state.js";
+import { onVersionNegotiation } from "./version-negotiation.js";
+
+const RESERVED_BITS_LONG = 0x0c;
+const RESERVED_BITS_SHORT = 0x18;
+const RESET_TOKEN_BYTES = 16;
+const MIN_RESET_BYTES = 21;
+
+const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE];
+
+/** Takes datagram `row` of the batch. Call {@link endReceive} after the last one of a run. */
+export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowMicros: number): void {
+  const base = row * RX_COLS;
+  const off = rx.rows[base + RX_OFF] as number;
+  const end = off + (rx.rows[base + RX_LEN] as number);
+  if (!conn.path.matches(rx.sources, rx.rows[base + RX_SOURCE] as number)) {
+    conn.drop(DROP_OTHER_ADDRESS);
+    return;
+  }
+  conn.path.onDatagramReceived(end - off);
+  conn.counters.bytesReceived += end - off;
+  conn.recovery.setAmplificationBlocked(false);
+  if (conn.state !== STATE_OPEN) {
+    onDatagramWhenClosing(conn, rx.buf, off, end);
+    return;
+  }
+  walk(conn, rx.buf, off, end, rx.rows[base + RX_ECN] as number, nowMicros);
+}
+
+/** Opens what was collected and tries packets whose keys have come meanwhile. */
+export function endReceive(conn: Connection, nowMicros: number): void {
+  flushShort(conn, nowMicros);
+  replayHeld(conn, nowMicros);
+}
+
+function onDatagramWhenClosing(conn: Connection, buf: Uint8Array, off: number, end: number): void {
+  // keys are gone: a CONNECTION_CLOSE cannot be read any more, the timer ends the period all the same
+  if (off < end && buf[off] !== undefined) conn.closing.onDatagram();
+}
+
+function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: number, nowMicros: number): void {
+  const { header } = conn.host.bench;
+  let at = off;
+  let firstDcid = -1;
+  let firstDcidLength = 0;
+  while (at < end && conn.state === STATE_OPEN) {
+    const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header);
+    if (drop !== DROP_NONE) {
+      conn.drop(drop);
+      return;
+    }
+    if (header.type === PACKET_VERSION_NEGOTIATION || header.type === PACKET_RETRY) {
+      onUnprotected(conn, buf, header, nowMicros);
+      return;
+    }
+    at = header.end;
+    if (firstDcid < 0) {
+      firstDcid = header.dcidStart;
+      firstDcidLength = header.dcidLength;
+    } else if (!sameDcid(buf, firstDcid, firstDcidLength, header)) {
+      conn.drop(DROP_WRONG_DCID); // RFC 9000 §12.2
+      continue;
+    }
+    if (header.type === PACKET_SHORT) addShort(conn, buf, header, ecn, nowMicros);
+    else onLong(conn, buf, header, ecn, nowMicros);
+  }
+}
+
+function sameDcid(buf: Uint8Array, firstStart: number, firstLength: number, header: PacketHeader): boolean {
+  if (header.dcidLength !== firstLength) return false;
+  for (let i = 0; i < firstLength; i++) if (buf[firstStart + i] !== buf[header.dcidStart + i]) return false;
+  return true;
+}
+
+function onUnprotected(conn: Connection, buf: Uint8Array, header: PacketHeader, nowMicros: number): void {
+  const accepted =
+    header.type === PACKET_RETRY
+      ? onRetry(conn, buf, header, nowMicros)
+      : onVersionNegotiation(conn, buf, header, nowMicros);
+  if (accepted !== DROP_NONE) conn.drop(accepted);
+}
+
+function onLong(conn: Connection, buf: Uint8Array, header: PacketHeader, ecn: number, nowMicros: number): void {
+  flushShort(conn, nowMicros);
+  if (conn.state !== STATE_OPEN) return;
+  if (header.version !== conn.version) {
+    conn.drop(DROP_UNKNOWN_VERSION);
+    return;
+  }
+  if (!conn.isServer && header.type === PACKET_ZERO_RTT) {
+    conn.drop(DROP_UNEXPECTED_TYPE);
+    return;
+  }
+  // RFC 9000 §7.2: once the peer's id is known, long headers carry it
+  if (conn.peerScid !== null && !isPeerScid(conn.peerScid, buf, header)) {
+    conn.drop(DROP_WRONG_DCID);
+    return;
+  }
+  const level = LEVEL_OF_TYPE[header.type] as Level;
+  if (!canRead(conn, level)) {
+    holdOrDrop(conn, level, buf, header, ecn);
+    return;
+  }
+  const { bench } = conn.host;
+  bench.begin(buf);
+  bench.opener.add(header.start, header.pnOffset, header.end, ecn);
+  processOpened(conn, level, nowMicros);
+}
+
+function isPeerScid(peerScid: Uint8Array, buf: Uint8Array, header: PacketHeader): boolean {
+  return equalBytes(peerScid, buf.subarray(header.scidStart, header.scidStart + header.scidLength));
+}
+
+/** RFC 9001 §5.7: a server opens no 1-RTT packet before the handshake is complete, and here no client does either. */
+function canRead(conn: Connection, level: Level): boolean {
+  return conn.keys.canRead(level) && (level !== LEVEL_APP || conn.handshakeState.complete);
+}
+
+function holdOrDrop(conn: Connection, level: Level, buf: Uint8Array, header: PacketHeader, ecn: number): void {
+  if (conn.keys.wasDiscarded(level)) {
+    conn.drop(DROP_KEYS_DISCARDED);
+    return;
+  }
+  // 0-RTT is never accepted here, so its keys never come
+  const held = level !== LEVEL_EARLY && conn.undecryptable.hold(level, buf, header.start, header.end, ecn);
+  if (!held) conn.drop(DROP_KEYS_UNAVAILABLE);
+}
+
+function addShort(conn: Connection, buf: Uint8Array, header: PacketHeader, ecn: number, nowMicros: number): void {
+  if (!canRead(conn, LEVEL_APP)) {
+    holdOrDrop(conn, LEVEL_APP, buf, header, ecn);
+    return;
+  }
+  const { bench } = conn.host;
+  if (bench.opener.count === 0) bench.begin(buf);
+  if (bench.opener.add(header.start, header.pnOffset, header.end, ecn)) return;
+  flushShort(conn, nowMicros);
+  bench.begin(buf);
+  bench.opener.add(header.start, header.pnOffset, header.end, ecn);
+}
+
+function flushShort(conn: Connection, nowMicros: number): void {
+  const { bench } = conn.host;
+  if (bench.opener.count === 0) return;
+  if (conn.state === STATE_OPEN) processOpened(conn, LEVEL_APP, nowMicros);
+  else bench.clear();
+}
+
+/** Opens the rows of the opener, all of one level, and processes them in order. */
+function processOpened(conn: Connection, level: Level, nowMicros: number): void {
+  const { bench } = conn.host;
+  const { opener } = bench;
+  const error = opener.run(conn.keys, level, conn.space(levelSpace(level)).received.largest);
+  const count = opener.count;
+  for (let i = 0; i < count && conn.state === STATE_OPEN; i++) {
+    if (opener.isOpen(i)) onOpened(conn, level, i, nowMicros);
+    else onForged(conn, level, i, nowMicros);
+  }
+  if (level === LEVEL_APP) conn.keys.phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
+  if (error !== 0) closeTransport(conn, error, 0, "forged packets or a key update that is not allowed");
+  bench.clear();
+}
+
+function onForged(conn: Connection, level: Level, row: number, nowMicros: number): void {
+  const { opener, rxBuf } = conn.host.bench;
+  conn.drop(DROP_FORGED);
+  if (level !== LEVEL_APP) return;
+  // RFC 9000 §10.3.1: the last 16 bytes of what cannot be opened may be a stateless reset token
+  const end = opener.packetEnd(row);
+  if (end - opener.packetStart(row) < MIN_RESET_BYTES) return;
+  if (!conn.peerIds.isResetToken(rxBuf, end - RESET_TOKEN_BYTES)) return;
+  vanish(conn, { type: "stateless-reset", remote: true, code: 0n, frameType: 0, reason: "stateless reset" }, nowMicros);
+}
+
+function onOpened(conn: Connection, level: Level, row: number, nowMicros: number): void {
+  const { opener, decoder, frames, header, rxBuf } = conn.host.bench;
+  const space = conn.space(levelSpace(level));
+  const pn = opener.pn(row);
+  const firstByte = opener.firstByte(row);
+  const isShort = level === LEVEL_APP;
+  const reserved = isShort ? RESERVED_BITS_SHORT : RESERVED_BITS_LONG;
+  if ((firstByte & reserved) !== 0) {
+    closeTransport(conn, PROTOCOL_VIOLATION, 0, "reserved header bits are set");
+    return;
+  }
+  if (space.received.record(pn, nowMicros) !== PN_NEW) {
+    conn.drop(DROP_DUPLICATE);
+    return;
+  }
+  onFirstOfLevel(conn, level, header, nowMicros);
+  conn.counters.packetsReceived++;
+  conn.onPacketProcessed(nowMicros);
+  const start = opener.packetStart(row);
+  const dcidStart = isShort ? start + 1 : start + 6;
+  const dcidEnd = isShort ? dcidStart + LOCAL_CID_BYTES : dcidStart + rxBuf[start + 5];
+  frames.begin(conn, level, opener.keyPhase(row), nowMicros);
+  frames.setDcid(rxBuf, dcidStart, dcidEnd);
+  if (!decoder.decode(level, rxBuf, opener.payloadStart(row), opener.payloadEnd(row), frames)) {
+    closeTransport(conn, decoder.errorCode, decoder.errorFrameType, decoder.errorReason);
+    return;
+  }
+  if (conn.state !== STATE_OPEN) return;
+  space.onPacket(pn, decoder.ackEliciting, opener.tag(row), nowMicros);
+}
+
+/** What the first authenticated packet of a level changes. Cheap when nothing does. */
+function onFirstOfLevel(conn: Connection, level: Level, header: PacketHeader, nowMicros: number): void {
+  if (level === LEVEL_APP) return;
+  if (conn.peerScid === null) {
+    conn.peerScid = conn.host.bench.rxBuf.slice(header.scidStart, header.scidStart + header.scidLength);
+    conn.peerIds.replaceFirst(conn.peerScid);
+  }
+  if (level === LEVEL_HANDSHAKE && conn.isServer) {
+    conn.path.validated = true; // RFC 9000 §8.1
+    discardLevel(conn, LEVEL_INITIAL, nowMicros); // RFC 9001 §4.9.1
+  }
+}
+
+/** Packets that waited for keys, as soon as their level can be read. */
+export function replayHeld(conn: Connection, nowMicros: number): void {
+  while (conn.handshakeState.unlocked && conn.state === STATE_OPEN) {
+    conn.handshakeState.unlocked = false;
+    for (const level of [LEVEL_HANDSHAKE, LEVEL_APP] as const) {
+      if (!canRead(conn, level)) continue;
+      for (const held of conn.undecryptable.take(level)) {
+        if (conn.state !== STATE_OPEN) return;
+        walk(conn, held.bytes, 0, held.bytes.length, held.ecn, nowMicros);
+        flushShort(conn, nowMicros);
+      }
+    }
+  }
+}
+
+/** Results of TLS that came between datagrams. */
+export function onLateTls(conn: Connection, nowMicros: number): void {
+  if (conn.state === STATE_CLOSED) return;
+  pumpTls(conn, nowMicros);
+  replayHeld(conn, nowMicros);
+}

@@ -1,0 +1,29 @@
+/** A Retry packet at the client (RFC 9000 §17.2.5): once, before anything else was processed, with a valid tag. */
+
+import {
+  DROP_NONE,
+  DROP_RETRY_INTEGRITY,
+  DROP_UNEXPECTED_TYPE,
+  DROP_UNKNOWN_VERSION,
+  type DropReason,
+} from "../observe/drop-reason.js";
+import type { PacketHeader } from "../packet/header.js";
+import { verifyRetry } from "../packet/retry.js";
+import { equalBytes } from "../base/bytes.js";
+import type { Connection } from "./connection.js";
+
+/** DROP_NONE when the Retry was followed. */
+export function onRetry(conn: Connection, buf: Uint8Array, header: PacketHeader, nowMicros: number): DropReason {
+  if (conn.isServer || conn.peerScid !== null || conn.retryScid !== null) return DROP_UNEXPECTED_TYPE;
+  if (header.version !== conn.version) return DROP_UNKNOWN_VERSION;
+  if (header.tokenEnd <= header.tokenStart) return DROP_RETRY_INTEGRITY;
+  const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
+  if (equalBytes(scid, conn.origDcid)) return DROP_RETRY_INTEGRITY; // RFC 9000 §17.2.5.1
+  if (!verifyRetry(buf, header, conn.origDcid, conn.host.aead)) return DROP_RETRY_INTEGRITY;
+  conn.retryScid = scid;
+  conn.token = buf.slice(header.tokenStart, header.tokenEnd);
+  conn.peerIds.replaceFirst(scid);
+  conn.keys.installInitial(conn.version, scid);
+  conn.recovery.onRetry(nowMicros);
+  return DROP_NONE;
+}

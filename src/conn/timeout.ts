@@ -1,0 +1,50 @@
+/** What time does to a connection: the one door for every deadline of its parts. */
+
+import { SPACE_APP } from "../proto/space.js";
+import {
+  DEADLINE_CLOSE,
+  DEADLINE_HANDSHAKE,
+  DEADLINE_IDLE,
+  DEADLINE_KEEP_ALIVE,
+  DEADLINE_PACING,
+} from "../timer/deadlines.js";
+import { vanish } from "./close.js";
+import type { Connection } from "./connection.js";
+import { idleMicros } from "./idle.js";
+import { STATE_CLOSED, STATE_OPEN } from "./state.js";
+
+/** The earliest of all deadlines, microseconds; Infinity once closed. */
+export function nextDeadline(conn: Connection): number {
+  if (conn.state === STATE_CLOSED) return Infinity;
+  let earliest = conn.deadlines.next();
+  if (conn.state !== STATE_OPEN) return earliest;
+  earliest = Math.min(earliest, conn.recovery.deadline(), conn.keys.phases.deadlineMicros);
+  return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);
+}
+
+/** Handles what is due; sending (acknowledgements, probes) is left to the next transmit. */
+export function onTimeout(conn: Connection, nowMicros: number): void {
+  const { deadlines } = conn;
+  if (deadlines.due(DEADLINE_CLOSE, nowMicros)) {
+    conn.finish(nowMicros);
+    return;
+  }
+  if (conn.state !== STATE_OPEN) return;
+  if (deadlines.due(DEADLINE_IDLE, nowMicros)) {
+    const reason = `nothing arrived for ${Math.round(idleMicros(conn) / 1000)} ms`;
+    vanish(conn, { type: "idle-timeout", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
+    return;
+  }
+  if (deadlines.due(DEADLINE_HANDSHAKE, nowMicros)) {
+    const reason = `the handshake did not finish within ${conn.config.handshakeTimeoutMillis} ms`;
+    vanish(conn, { type: "handshake-timeout", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
+    return;
+  }
+  if (conn.recovery.deadline() <= nowMicros) conn.recovery.onTimeout(nowMicros);
+  if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
+  conn.keys.phases.onDeadline(nowMicros);
+  if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {
+    deadlines.clear(DEADLINE_KEEP_ALIVE);
+    conn.control.sendPing();
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * Datagrams out of a connection. Each asks, in this order: closing? amplification limit, congestion window, pacer. Then
+ * the packets of all levels that have something to say are coalesced (RFC 9000 §12.2), sealed in one batch at the end.
+ */
+
+import { writeAck } from "../frame/ack.js";
+import { writePing } from "../frame/control.js";
+import { pnLength } from "../packet/number.js";
+import { sealBatch } from "../crypto/seal.js";
+import { PACKET_HANDSHAKE, PACKET_INITIAL } from "../packet/header.js";
+import { ADDR_COLS, ECN_ECT0, ECN_NOT_ECT, type TxBatch } from "../port/udp.js";
+import { LEVEL_INITIAL } from "../port/tls.js";
+import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
+import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId, spaceLevel } from "../proto/space.js";
+import { REC_ACK, REC_PING, type SentPackets } from "../outqueue/sent.js";
+import { DEADLINE_PACING } from "../timer/deadlines.js";
+import { closeTransport } from "./close.js";
+import { transmitClose } from "./transmit-close.js";
+import type { Connection } from "./connection.js";
+import { discardLevel } from "./handshake.js";
+import { STATE_CLOSING, STATE_OPEN } from "./state.js";
+
+/** Less room than this in a datagram is not worth another packet: header, tag and a few bytes of frames. */
+const MIN_PACKET_BYTES = 64;
+
+const BUILT = 0;
+const NOTHING = 1;
+const NO_ROOM = 2;
+
+/** What the packets of one datagram were, until it is complete and they are recorded. */
+class Pending {
+  maxBytes = 0;
+  readonly sizeBytes = [0, 0, 0];
+  readonly ackEliciting = [false, false, false];
+  /** Spaces written, in order; the last is the one that padding enlarges. */
+  readonly order: SpaceId[] = [];
+}
+const pending = new Pending(); // valid during one buildDatagram only
+
+/** Appends datagrams to `tx`. True when more could be sent at once if the batch had room. */
+export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: number): boolean {
+  if (conn.state === STATE_CLOSING) return transmitClose(conn, tx, nowMicros);
+  if (conn.state !== STATE_OPEN) return false;
+  const { builder } = conn.host.bench;
+  builder.beginBatch(tx);
+  const dest = destRow(tx, conn.path.addr);
+  if (dest < 0) return true;
+  let result = BUILT;
+  while (result === BUILT) result = buildDatagram(conn, dest, nowMicros);
+  if (builder.seal.count > 0) {
+    sealBatch(conn.host.aead, builder.seal);
+    afterSeal(conn, nowMicros);
+  }
+  return result === NO_ROOM;
+}
+
+/** The row of `tx.dests` for this address: the last one when it is the same, else a new one; -1 when there is no room. */
+function destRow(tx: TxBatch, addr: Int32Array): number {
+  const last = tx.destCount - 1;
+  if (last >= 0) {
+    let same = true;
+    for (let i = 0; i < ADDR_COLS && same; i++) same = tx.dests[last * ADDR_COLS + i] === addr[i];
+    if (same) return last;
+  }
+  if ((tx.destCount + 1) * ADDR_COLS > tx.dests.length) return -1;
+  tx.dests.set(addr, tx.destCount * ADDR_COLS);
+  return tx.destCount++;
+}
+
+function buildDatagram(conn: Connection, dest: number, nowMicros: number): number {
+  const { path, recovery } = conn;
+  const { builder } = conn.host.bench;
+  const mayElicit = congestionOpen(conn, nowMicros);
+  const wanted = wantedSpaces(conn, mayElicit, nowMicros);
+  if (wanted === 0) return NOTHING;
+  const allowance = path.sendAllowance();
+  // an Initial needs room for its padding (RFC 9000 §14.1), so a server near its limit waits for more from the client
+  if (allowance < MIN_INITIAL_DATAGRAM_BYTES) {
+    recovery.setAmplificationBlocked(true);
+    return NOTHING;
+  }
+  pending.maxBytes = Math.min(conn.datagramBytes, allowance);
+  if (!builder.beginDatagram(pending.maxBytes)) return NO_ROOM;
+  pending.order.length = 0;
+  for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
+    if ((wanted & (1 << space)) !== 0) fillSpace(conn, space as SpaceId, mayElicit, nowMicros);
+  }
+  if (pending.order.length === 0) return NOTHING;
+  return finishDatagram(conn, dest, nowMicros);
+}
+
+/** Whether new ack-eliciting data may leave now (RFC 9002 §7, §7.7). Arms the pacing deadline when only that waits. */
+function congestionOpen(conn: Connection, nowMicros: number): boolean {
+  const { recovery } = conn;
+  if (!recovery.canSend(conn.datagramBytes)) {
+    conn.counters.cwndBlocked++;
+    return false;
+  }
+  const delay = recovery.pacingDelay(nowMicros, conn.datagramBytes);
+  if (delay <= 0) return true;
+  conn.deadlines.set(DEADLINE_PACING, nowMicros + delay);
+  return false;
+}
+
+/** Bit per space that has something to send now. */
+function wantedSpaces(conn: Connection, mayElicit: boolean, nowMicros: number): number {
+  let wanted = 0;
+  for (let space = 0; space < SPACES; space++) {
+    if (!conn.keys.canWrite(spaceLevel(space as SpaceId))) continue;
+    if (
+      conn.recovery.probes(space as SpaceId) > 0 ||
+      conn.space(space as SpaceId).ackPolicy.isDue(nowMicros) ||
+      (mayElicit && hasData(conn, space as SpaceId))
+    ) {
+      wanted |= 1 << space;
+    }
+  }
+  return wanted;
+}
+
+function hasData(conn: Connection, space: SpaceId): boolean {
+  if (conn.cryptoOut[space].hasPending) return true;
+  return space === SPACE_APP && (conn.control.hasPending() || conn.streamOut.hasPending());
+}
+
+/** Writes one packet of this space into the open datagram, if there is room and anything to say. */
+function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicros: number): void {
+  const { recovery } = conn;
+  const { builder } = conn.host.bench;
+  const pnspace = conn.space(space);
+  const sent = recovery.sent[space] as SentPackets;
+  if (sent.full) return;
+  if (pending.order.length > 0 && pending.maxBytes - builder.datagramBytes < MIN_PACKET_BYTES) return;
+  const pn = pnspace.peekPn();
+  if (!openPacket(conn, space, pn, pnLength(pn, pnspace.largestAcked))) return;
+  sent.open(pn, nowMicros);
+  const start = builder.pos;
+  let pos = writeAcks(conn, space, start, sent, nowMicros);
+  const afterAck = pos;
+  const probing = recovery.probes(space) > 0;
+  if (mayElicit || probing) pos = writeData(conn, space, pos, sent, nowMicros);
+  if (probing && pos === afterAck) {
+    const next = writePing(builder.buf, pos, builder.limit);
+    if (next > 0) {
+      sent.note(REC_PING, 0, 0, 0);
+      pos = next;
+    }
+  }
+  if (pos === start) {
+    sent.abort();
+    builder.cancelPacket();
+    return;
+  }
+  pnspace.takePn();
+  builder.pos = pos;
+  const level = spaceLevel(space);
+  const worn = conn.keys.onSealed(level, pn, 1);
+  if (worn !== 0) closeTransport(conn, worn, 0, "AEAD confidentiality limit");
+  pending.sizeBytes[space] = builder.closePacket(conn.keys.writeKey(level), conn.keys.writeHp(level));
+  pending.ackEliciting[space] = pos > afterAck;
+  pending.order.push(space);
+  if (pos > afterAck && probing) recovery.onProbeSent(space);
+}
+
+function openPacket(conn: Connection, space: SpaceId, pn: number, pnBytes: number): boolean {
+  const { builder } = conn.host.bench;
+  const dcid = conn.peerIds.current;
+  if (space === SPACE_APP) return builder.openShort(dcid, pn, pnBytes, conn.keys.keyPhase, 0);
+  const type = space === SPACE_INITIAL ? PACKET_INITIAL : PACKET_HANDSHAKE;
+  const token = space === SPACE_INITIAL ? conn.token : null;
+  return builder.openLong(type, conn.version, dcid, conn.localCid, token, pn, pnBytes);
+}
+
+function writeAcks(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {
+  const { builder } = conn.host.bench;
+  const { ackPolicy, received, ecn } = conn.space(space);
+  if (!ackPolicy.hasNew) return pos;
+  const delayMicros = space === SPACE_APP ? Math.max(0, nowMicros - received.largestTimeMicros) : 0;
+  const delay = Math.floor(delayMicros / 2 ** conn.config.ackDelayExponent);
+  const next = writeAck(builder.buf, pos, builder.limit, received, delay, ecn.any ? ecn : null);
+  if (next < 0) return pos;
+  sent.note(REC_ACK, received.largest, 0, 0);
+  ackPolicy.onAckSent();
+  return next;
+}
+
+function writeData(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {
+  const { buf, limit } = conn.host.bench.builder;
+  let at = conn.cryptoOut[space].fill(buf, pos, limit, sent);
+  if (space !== SPACE_APP) return at;
+  at = conn.control.fill(buf, at, limit, sent);
+  return conn.streamOut.fill(buf, at, limit, sent, nowMicros);
+}
+
+/** Pads, closes and records the datagram. */
+function finishDatagram(conn: Connection, dest: number, nowMicros: number): number {
+  const { path, recovery, counters } = conn;
+  const { builder } = conn.host.bench;
+  const { order, sizeBytes, ackEliciting } = pending;
+  const hasInitial = order[0] === SPACE_INITIAL;
+  let padded = 0;
+  // RFC 9000 §14.1: every Initial of a client, and an ack-eliciting one of a server
+  if (hasInitial && (!conn.isServer || ackEliciting[SPACE_INITIAL])) {
+    padded = builder.padLastPacket(MIN_INITIAL_DATAGRAM_BYTES);
+  }
+  const marked = recovery.beginDatagram();
+  let elicits = false;
+  for (let i = 0; i < order.length; i++) {
+    const space = order[i] as SpaceId;
+    const isPadded = padded > 0 && i === order.length - 1;
+    const bytes = (sizeBytes[space] as number) + (isPadded ? padded : 0);
+    const eliciting = ackEliciting[space] as boolean;
+    elicits ||= eliciting;
+    recovery.onPacketSent(space, bytes, eliciting, eliciting || isPadded, nowMicros);
+    counters.packetsSent++;
+  }
+  const bytes = builder.endDatagram(dest, marked ? ECN_ECT0 : ECN_NOT_ECT, 0);
+  path.onDatagramSent(bytes);
+  counters.bytesSent += bytes;
+  if (elicits) conn.onElicitingSent(nowMicros);
+  return BUILT;
+}
+
+/** Keys that sending has worn out or made obsolete. */
+function afterSeal(conn: Connection, nowMicros: number): void {
+  const { keys } = conn;
+  if (keys.needsUpdate) keys.initiateUpdate(nowMicros);
+  // RFC 9001 §4.9.1: a client is done with Initial keys when it first sends a Handshake packet
+  if (!conn.isServer && keys.canWrite(LEVEL_INITIAL) && conn.space(SPACE_HANDSHAKE).nextPn > 0) {
+    discardLevel(conn, LEVEL_INITIAL, nowMicros);
+  }
+}

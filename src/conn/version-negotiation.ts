@@ -1,0 +1,30 @@
+/** A Version Negotiation packet at the client (RFC 9000 §6.2): believed only before any other packet. */
+
+import { DROP_NONE, DROP_UNEXPECTED_TYPE, type DropReason } from "../observe/drop-reason.js";
+import type { PacketHeader } from "../packet/header.js";
+import { readVersions } from "../packet/version-negotiation.js";
+import { vanish } from "./close.js";
+import type { Connection } from "./connection.js";
+
+export function onVersionNegotiation(
+  conn: Connection,
+  buf: Uint8Array,
+  header: PacketHeader,
+  nowMicros: number,
+): DropReason {
+  if (conn.isServer || conn.peerScid !== null || conn.retryScid !== null) return DROP_UNEXPECTED_TYPE;
+  if (!sameBytes(buf, header.scidStart, header.scidLength, conn.origDcid)) return DROP_UNEXPECTED_TYPE;
+  const versions = readVersions(buf, header);
+  // a list that holds our version answers something that we did not send
+  if (versions === null || versions.includes(conn.version)) return DROP_UNEXPECTED_TYPE;
+  const list = versions.map((version) => `0x${version.toString(16)}`).join(", ");
+  const reason = `the server speaks none of our versions; it offers ${list}`;
+  vanish(conn, { type: "version-negotiation", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
+  return DROP_NONE;
+}
+
+function sameBytes(buf: Uint8Array, start: number, length: number, id: Uint8Array): boolean {
+  if (length !== id.length) return false;
+  for (let i = 0; i < length; i++) if (buf[start + i] !== id[i]) return false;
+  return true;
+}

@@ -1,0 +1,38 @@
+/** Scratch objects that all connections of an endpoint share: they hold nothing between calls. */
+
+import { Opener } from "../crypto/open.js";
+import { FrameDecoder } from "../frame/decode.js";
+import { PacketBuilder } from "../packet/builder.js";
+import { PacketHeader } from "../packet/header.js";
+import type { AeadPort } from "../port/aead.js";
+import { TX_BATCH_DATAGRAMS } from "../proto/limits.js";
+import { ConnectionFrames } from "./frames.js";
+
+/** Packets opened in one native call: two GRO reads. */
+const OPEN_BATCH_PACKETS = 128;
+const NO_BYTES = new Uint8Array(0);
+
+export class Workbench {
+  /** Where the packets of the opener's batch lie. */
+  rxBuf: Uint8Array = NO_BYTES;
+  readonly header = new PacketHeader();
+  readonly decoder = new FrameDecoder();
+  readonly frames = new ConnectionFrames();
+  readonly opener: Opener;
+  /** Up to three packets are coalesced into a datagram. */
+  readonly builder = new PacketBuilder(3 * TX_BATCH_DATAGRAMS);
+
+  constructor(aead: AeadPort) {
+    this.opener = new Opener(aead, OPEN_BATCH_PACKETS);
+  }
+
+  /** Starts an empty batch of packets in `buf`. */
+  begin(buf: Uint8Array): void {
+    this.rxBuf = buf;
+    this.opener.begin(buf);
+  }
+
+  clear(): void {
+    this.begin(NO_BYTES);
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Looks at the CRYPTO bytes on their way to TLS and stops what no TLS library shall have to judge in QUIC: message
+ * types that this peer may not send at this level or in this order (RFC 8446 §4, RFC 9001 §4.1.3, §6, §8.3), messages
+ * that are too large, and what only QUIC forbids. On the way it finds the peer's transport parameters (RFC 9001 §8.2).
+ *
+ * The bytes are forwarded as they came, by the owner, when `push` returned 0. Malformed messages are left to TLS, whose
+ * alerts are more exact, save for the transport parameters extension, which is ours.
+ *
+ * Invariants: at most one message is kept, of MAX_TLS_MESSAGE_BYTES at most, and only of the few types that are read
+ * here; memory follows the bytes that arrived, not the length that was announced. After an error nothing is accepted.
+ */
+
+import { Reader } from "../base/bytes.js";
+import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL } from "../port/tls.js";
+import type { Level } from "../port/tls.js";
+import { MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
+import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+
+/** Handshake message types (RFC 8446 §4). */
+const CLIENT_HELLO = 1;
+const SERVER_HELLO = 2;
+const NEW_SESSION_TICKET = 4;
+const ENCRYPTED_EXTENSIONS = 8;
+const CERTIFICATE = 11;
+const CERTIFICATE_REQUEST = 13;
+const CERTIFICATE_VERIFY = 15;
+const FINISHED = 20;
+
+const UNEXPECTED_MESSAGE = CRYPTO_ERROR + 10;
+const ILLEGAL_PARAMETER = CRYPTO_ERROR + 47;
+
+const EXTENSION_TRANSPORT_PARAMETERS = 0x39;
+const EXTENSION_EARLY_DATA = 42;
+/** The one value of max_early_data_size in QUIC (RFC 9001 §4.6.1). */
+const EARLY_DATA_UNLIMITED = 0xffffffff;
+const HEADER_BYTES = 4;
+const RANDOM_BYTES = 32;
+const NO_BYTES = new Uint8Array(0);
+
+/** A message that may come at a point of the handshake. */
+interface Step {
+  readonly type: number;
+  readonly level: Level;
+  /** Index of the point that it leads to. */
+  readonly to: number;
+}
+
+/**
+ * What a client may send, by point of the handshake. The second ClientHello is the answer to HelloRetryRequest; a
+ * Certificate without CertificateVerify is an empty one. No TLS message of a client is legal in 1-RTT.
+ */
+const FROM_CLIENT: readonly (readonly Step[])[] = [
+  [step(CLIENT_HELLO, LEVEL_INITIAL, 1)],
+  [step(CLIENT_HELLO, LEVEL_INITIAL, 2), step(CERTIFICATE, LEVEL_HANDSHAKE, 3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [step(CERTIFICATE, LEVEL_HANDSHAKE, 3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [step(CERTIFICATE_VERIFY, LEVEL_HANDSHAKE, 4), step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [],
+];
+
+/**
+ * What a server may send. The first of two ServerHellos is a HelloRetryRequest; without certificates the session is
+ * resumed. CompressedCertificate is not among them because we never offer it.
+ */
+const FROM_SERVER: readonly (readonly Step[])[] = [
+  [step(SERVER_HELLO, LEVEL_INITIAL, 1)],
+  [step(SERVER_HELLO, LEVEL_INITIAL, 2), step(ENCRYPTED_EXTENSIONS, LEVEL_HANDSHAKE, 3)],
+  [step(ENCRYPTED_EXTENSIONS, LEVEL_HANDSHAKE, 3)],
+  [
+    step(CERTIFICATE_REQUEST, LEVEL_HANDSHAKE, 4),
+    step(CERTIFICATE, LEVEL_HANDSHAKE, 5),
+    step(FINISHED, LEVEL_HANDSHAKE, 7),
+  ],
+  [step(CERTIFICATE, LEVEL_HANDSHAKE, 5)],
+  [step(CERTIFICATE_VERIFY, LEVEL_HANDSHAKE, 6)],
+  [step(FINISHED, LEVEL_HANDSHAKE, 7)],
+  [step(NEW_SESSION_TICKET, LEVEL_APP, 7)],
+];
+
+export class TlsFramer {
+  /** Body of the peer's quic_transport_parameters, of its latest message that has one; null = not seen. */
+  peerParams: Uint8Array | null = null;
+  /**
+   * The message that carries them (ClientHello, EncryptedExtensions) has come whole and well-formed: with `peerParams`
+   * null this is missing_extension, 0x16d (RFC 9001 §8.2).
+   */
+  sawParamsMessage = false;
+  private readonly steps: readonly (readonly Step[])[];
+  private point = 0;
+  private error = 0;
+  /** Where the message in progress began. */
+  private level: Level = LEVEL_INITIAL;
+  private readonly header = new Uint8Array(HEADER_BYTES);
+  private headerBytes = 0;
+  /** Bytes of the message body still to come. */
+  private bodyLeft = 0;
+  /** The body so far, of a message that is read here. */
+  private body = NO_BYTES;
+  private bodyBytes = 0;
+
+  /** `isServer`: this side; the messages are the other's. */
+  constructor(isServer: boolean) {
+    this.steps = isServer ? FROM_CLIENT : FROM_SERVER;
+  }
+
+  /**
+   * The next in-order bytes of the CRYPTO stream of `level`, cut anywhere. Returns 0, or the error to close with: then
+   * none of these bytes may go to TLS.
+   */
+  push(level: Level, buf: Uint8Array, start: number, end: number): number {
+    let pos = start;
+    while (pos < end && this.error === 0) {
+      if (this.headerBytes === 0) this.level = level;
+      else if (level !== this.level) return this.fail(PROTOCOL_VIOLATION); // RFC 9001 §4.1.3
+      pos = this.headerBytes < HEADER_BYTES ? this.takeHeader(buf, pos) : this.takeBody(buf, pos, end);
+      if (this.error === 0 && this.headerBytes === HEADER_BYTES && this.bodyLeft === 0) this.endMessage();
+    }
+    return this.error;
+  }
+
+  /** A message of this level has begun and not ended: a violation when TLS moves on (RFC 9001 §4.1.3). */
+  hasPartial(level: Level): boolean {
+    return this.headerBytes > 0 && this.level === level;
+  }
+
+  private takeHeader(buf: Uint8Array, pos: number): number {
+    this.header[this.headerBytes++] = buf[pos];
+    // The type decides, so a message that may not come is not waited for.
+    if (this.headerBytes === 1) this.checkType(buf[pos]);
+    if (this.headerBytes === HEADER_BYTES) {
+      const { header } = this;
+      this.bodyLeft = (header[1] << 16) | (header[2] << 8) | header[3];
+      if (this.bodyLeft > MAX_TLS_MESSAGE_BYTES) this.fail(CRYPTO_BUFFER_EXCEEDED);
+    }
+    return pos + 1;
+  }
+
+  private checkType(type: number): void {
+    for (const step of this.steps[this.point]) {
+      if (step.type !== type || step.level !== this.level) continue;
+      this.point = step.to;
+      return;
+    }
+    // RFC 9001 §4.4 has a code of its own for authentication asked for after the handshake.
+    const isLateRequest = this.steps === FROM_SERVER && type === CERTIFICATE_REQUEST && this.level === LEVEL_APP;
+    this.fail(isLateRequest ? PROTOCOL_VIOLATION : UNEXPECTED_MESSAGE);
+  }
+
+  private takeBody(buf: Uint8Array, pos: number, end: number): number {
+    const taken = Math.min(this.bodyLeft, end - pos);
+    this.bodyLeft -= taken;
+    if (isRead(this.header[0])) this.keep(buf, pos, pos + taken);
+    return pos + taken;
+  }
+
+  private keep(buf: Uint8Array, start: number, end: number): void {
+    const needed = this.bodyBytes + (end - start);
+    if (needed > this.body.length) {
+      const larger = new Uint8Array(Math.min(MAX_TLS_MESSAGE_BYTES, Math.max(needed, 2 * this.body.length)));
+      larger.set(this.body.subarray(0, this.bodyBytes));
+      this.body = larger;
+    }
+    this.body.set(buf.subarray(start, end), this.bodyBytes);
+    this.bodyBytes = needed;
+  }
+
+  private endMessage(): void {
+    const type = this.header[0];
+    const reader = new Reader();
+    reader.reset(this.body, 0, this.bodyBytes);
+    if (type === CLIENT_HELLO) this.readClientHello(reader);
+    else if (type === ENCRYPTED_EXTENSIONS) this.readParams(reader);
+    else if (type === NEW_SESSION_TICKET) this.readTicket(reader);
+    this.headerBytes = 0;
+    this.body = NO_BYTES;
+    this.bodyBytes = 0;
+  }
+
+  private readClientHello(reader: Reader): void {
+    reader.u16(); // legacy_version
+    reader.skip(RANDOM_BYTES);
+    const sessionIdBytes = reader.u8();
+    reader.skip(sessionIdBytes);
+    reader.skip(reader.u16()); // cipher_suites
+    reader.skip(reader.u8()); // legacy_compression_methods
+    if (!reader.ok) return;
+    if (sessionIdBytes > 0)
+      this.fail(PROTOCOL_VIOLATION); // RFC 9001 §8.4
+    else if (reader.remaining > 0) this.readParams(reader);
+    else this.sawParamsMessage = true; // a hello from before extensions
+  }
+
+  /** Finds extension 0x39 in the extensions block that is the rest of the message. */
+  private readParams(reader: Reader): void {
+    this.peerParams = null;
+    this.sawParamsMessage = false;
+    let params: Uint8Array | null = null;
+    if (reader.u16() !== reader.remaining) return;
+    while (reader.remaining > 0) {
+      const type = reader.u16();
+      const length = reader.u16();
+      if (type !== EXTENSION_TRANSPORT_PARAMETERS) {
+        reader.skip(length);
+        continue;
+      }
+      if (params !== null) this.fail(ILLEGAL_PARAMETER);
+      params = reader.take(length);
+    }
+    if (!reader.ok || this.error !== 0) return;
+    this.peerParams = params;
+    this.sawParamsMessage = true;
+  }
+
+  /** RFC 9001 §4.6.1: a ticket allows 0-RTT without limit or not at all. */
+  private readTicket(reader: Reader): void {
+    reader.u32(); // ticket_lifetime
+    reader.u32(); // ticket_age_add
+    reader.skip(reader.u8()); // ticket_nonce
+    reader.skip(reader.u16()); // ticket
+    reader.u16(); // length of the extensions
+    while (reader.remaining > 0) {
+      const type = reader.u16();
+      const length = reader.u16();
+      const start = reader.skip(length);
+      if (!reader.ok || type !== EXTENSION_EARLY_DATA || length !== 4) continue;
+      const at = new Reader();
+      at.reset(this.body, start, start + length);
+      if (at.u32() !== EARLY_DATA_UNLIMITED) this.fail(PROTOCOL_VIOLATION);
+    }
+  }
+
+  private fail(code: number): number {
+    this.error = code;
+    return code;
+  }
+}
+
+/** Types whose body is looked into. */
+function isRead(type: number): boolean {
+  return type === CLIENT_HELLO || type === ENCRYPTED_EXTENSIONS || type === NEW_SESSION_TICKET;
+}
+
+function step(type: number, level: Level, to: number): Step {
+  return { type, level, to };
+}

@@ -1,0 +1,282 @@
+/**
+ * Datagrams that belong to no connection (RFC 9000 §5.2.2, §8.1): a client's first Initial becomes a connection, a
+ * Retry or a refusal; unknown versions are answered; anything else may get a stateless reset. Every answer is smaller
+ * than three times what it answers and is rate-limited.
+ */
+
+import { equalBytes } from "../base/bytes.js";
+import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
+import { Connection } from "../conn/connection.js";
+import { addressKey } from "../crypto/token.js";
+import { encodeParams } from "../frame/params.js";
+import {
+  DROP_BAD_TOKEN,
+  DROP_CID_LENGTH,
+  DROP_NONE,
+  DROP_RATE_LIMITED,
+  DROP_REFUSED,
+  DROP_SMALL_INITIAL,
+  DROP_UNKNOWN_CID,
+  DROP_UNKNOWN_VERSION,
+} from "../observe/drop-reason.js";
+import { PACKET_INITIAL, PACKET_SHORT, type PacketHeader, parseHeader } from "../packet/header.js";
+import { writeRetry } from "../packet/retry.js";
+import { writeStatelessReset } from "../packet/stateless-reset.js";
+import { writeVersionNegotiation } from "../packet/version-negotiation.js";
+import type { TlsContext } from "../port/tls.js";
+import { ADDR_COLS, RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import {
+  INITIAL_DCID_BYTES,
+  LOCAL_CID_BYTES,
+  MAX_ACCEPT_QUEUE,
+  MAX_HALF_OPEN,
+  MIN_INITIAL_DATAGRAM_BYTES,
+  RETRY_ABOVE_HALF_OPEN,
+} from "../proto/limits.js";
+import { CONNECTION_REFUSED, INVALID_TOKEN } from "../proto/transport-error.js";
+import { SUPPORTED_VERSIONS } from "../proto/version.js";
+import type { Endpoint } from "./endpoint.js";
+import { buildRefusal } from "./refuse.js";
+
+export interface ListenOptions {
+  tls: TlsContext;
+  config?: Partial<ConnectionConfig>;
+  /** `auto`: once more than RETRY_ABOVE_HALF_OPEN handshakes are half-open (RFC 9000 §8.1.2). */
+  retry?: "auto" | "always" | "never";
+  /** Connections at once, of this endpoint; more are refused. Default unlimited. */
+  maxConnections?: number;
+}
+
+/** What the client's token proved. */
+interface Proof {
+  validated: boolean;
+  /** After a Retry: the first destination id, and the id that the Retry gave. */
+  origDcid: Uint8Array | null;
+  retryScid: Uint8Array | null;
+}
+
+/** RFC 9000 §10.3: a reset is shorter than what it answers, and long enough to look like a packet. */
+const MIN_RESET_BYTES = 21;
+const MAX_RESET_BYTES = 42;
+
+export class Acceptor {
+  private options: (ListenOptions & { full: ConnectionConfig }) | null = null;
+  private readonly halfOpen = new Set<Connection>();
+  private accepted: Connection[] = [];
+
+  constructor(private readonly endpoint: Endpoint) {}
+
+  get halfOpenCount(): number {
+    return this.halfOpen.size;
+  }
+
+  listen(options: ListenOptions): void {
+    if (this.options !== null) throw new Error("this endpoint already listens");
+    this.options = { ...options, full: makeConfig(options.config) };
+  }
+
+  stop(): void {
+    this.options = null;
+  }
+
+  takeAccepted(): Connection | null {
+    return this.accepted.shift() ?? null;
+  }
+
+  /** Notes how far a server connection has come: its hello was processed, its handshake is complete. */
+  onProgress(conn: Connection): void {
+    if (!this.halfOpen.has(conn)) return;
+    if (conn.handshakeState.started && !conn.handshakeState.offered) {
+      conn.handshakeState.offered = true;
+      if (this.accepted.length < MAX_ACCEPT_QUEUE) this.accepted.push(conn);
+      else conn.close(false, BigInt(CONNECTION_REFUSED), "accept queue is full");
+    }
+    if (conn.handshakeState.complete) this.halfOpen.delete(conn);
+  }
+
+  onGone(conn: Connection): void {
+    this.halfOpen.delete(conn);
+  }
+
+  newToken(addr: Int32Array): Uint8Array | null {
+    if (this.options === null) return null;
+    return this.endpoint.tokens.sealNewToken(addressKey(addr, 0), this.endpoint.wallSeconds());
+  }
+
+  /** Handles datagram `row`, whose destination id nobody has; returns a new connection that shall receive it, or null. */
+  onUnknown(rx: RxBatch, row: number, nowMicros: number): Connection | null {
+    const { endpoint } = this;
+    const { header } = endpoint.bench;
+    const off = rx.rows[row * RX_COLS + RX_OFF] as number;
+    const lengthBytes = rx.rows[row * RX_COLS + RX_LEN] as number;
+    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header);
+    const source = rx.rows[row * RX_COLS + RX_SOURCE] as number;
+    const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
+    if (drop === DROP_UNKNOWN_VERSION) {
+      this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
+      return null;
+    }
+    if (drop !== DROP_NONE) {
+      endpoint.countDrop(drop);
+      return null;
+    }
+    if (header.type === PACKET_SHORT) {
+      this.answerReset(rx.buf, header, lengthBytes, addr, nowMicros);
+      return null;
+    }
+    if (header.type !== PACKET_INITIAL) {
+      endpoint.countDrop(DROP_UNKNOWN_CID);
+      return null;
+    }
+    return this.onInitial(rx.buf, header, lengthBytes, addr, nowMicros);
+  }
+
+  private onInitial(
+    buf: Uint8Array,
+    header: PacketHeader,
+    lengthBytes: number,
+    addr: Int32Array,
+    nowMicros: number,
+  ): Connection | null {
+    const { endpoint, options } = this;
+    if (options === null) return this.dropped(DROP_REFUSED);
+    if (lengthBytes < MIN_INITIAL_DATAGRAM_BYTES) return this.dropped(DROP_SMALL_INITIAL); // RFC 9000 §14.1
+    if (header.dcidLength < INITIAL_DCID_BYTES) return this.dropped(DROP_CID_LENGTH); // RFC 9000 §7.2
+    const proof = this.readToken(buf, header, addr, nowMicros);
+    if (proof === null) return null;
+    if (this.halfOpen.size >= MAX_HALF_OPEN || endpoint.connectionCount >= (options.maxConnections ?? Infinity)) {
+      endpoint.counters.connectionsRefused++;
+      this.refuse(buf, header, addr, CONNECTION_REFUSED, nowMicros);
+      return this.dropped(DROP_REFUSED);
+    }
+    if (!proof.validated && this.wantsRetry(options)) {
+      this.answerRetry(buf, header, addr, nowMicros);
+      return null;
+    }
+    return this.start(buf, header, addr, proof, nowMicros);
+  }
+
+  private dropped(reason: number): null {
+    this.endpoint.countDrop(reason);
+    return null;
+  }
+
+  private wantsRetry(options: ListenOptions): boolean {
+    if (options.retry === "always") return true;
+    return options.retry !== "never" && this.halfOpen.size >= RETRY_ABOVE_HALF_OPEN;
+  }
+
+  /** What the token proves; null when the datagram is done with (RFC 9000 §8.1.3). */
+  private readToken(buf: Uint8Array, header: PacketHeader, addr: Int32Array, nowMicros: number): Proof | null {
+    const none: Proof = { validated: false, origDcid: null, retryScid: null };
+    if (header.tokenEnd <= header.tokenStart) return none;
+    const token = buf.slice(header.tokenStart, header.tokenEnd);
+    const { tokens, wallSeconds } = this.endpoint;
+    const opened = tokens.open(token, addressKey(addr, 0), wallSeconds());
+    if (opened === null && !tokens.isRetryToken(token)) return none; // as if there were none
+    if (opened?.kind === "new") return { validated: true, origDcid: null, retryScid: null };
+    const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
+    if (opened?.kind === "retry" && equalBytes(opened.retryScid, dcid)) {
+      return { validated: true, origDcid: opened.odcid, retryScid: opened.retryScid };
+    }
+    // a Retry token that is stale or of another connection: the client will not take a second Retry
+    this.endpoint.countDrop(DROP_BAD_TOKEN);
+    this.refuse(buf, header, addr, INVALID_TOKEN, nowMicros);
+    return null;
+  }
+
+  private start(buf: Uint8Array, header: PacketHeader, addr: Int32Array, proof: Proof, nowMicros: number): Connection {
+    const { endpoint } = this;
+    const options = this.options as ListenOptions & { full: ConnectionConfig };
+    const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const localCid = endpoint.newCid();
+    const params = localParams(options.full);
+    params.originalDcid = proof.origDcid ?? dcid;
+    params.retryScid = proof.retryScid;
+    params.initialScid = localCid;
+    params.statelessResetToken = endpoint.resetToken(localCid);
+    const conn = new Connection(endpoint, {
+      isServer: true,
+      version: header.version,
+      config: options.full,
+      params,
+      startTls: () => options.tls.newSession({ transportParams: encodeParams(params, true) }),
+      origDcid: dcid,
+      keyDcid: dcid,
+      localCid,
+      peerCid: buf.slice(header.scidStart, header.scidStart + header.scidLength),
+      addr,
+      token: null,
+      addressValidated: proof.validated,
+      nowMicros,
+    });
+    endpoint.route(dcid, conn);
+    endpoint.route(localCid, conn);
+    endpoint.counters.connectionsAccepted++;
+    endpoint.add(conn);
+    this.halfOpen.add(conn);
+    return conn;
+  }
+
+  private answerVersion(
+    buf: Uint8Array,
+    header: PacketHeader,
+    lengthBytes: number,
+    addr: Int32Array,
+    nowMicros: number,
+  ): void {
+    const { endpoint } = this;
+    endpoint.countDrop(DROP_UNKNOWN_VERSION);
+    // RFC 9000 §5.2.2, §6.1: only what could be a first flight is answered
+    if (this.options === null || lengthBytes < MIN_INITIAL_DATAGRAM_BYTES) return;
+    if (!endpoint.answers.allow(nowMicros)) return;
+    const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
+    const scid = buf.subarray(header.scidStart, header.scidStart + header.scidLength);
+    const out = new Uint8Array(7 + dcid.length + scid.length + 4 * SUPPORTED_VERSIONS.length);
+    const end = writeVersionNegotiation(out, 0, scid, dcid, SUPPORTED_VERSIONS, endpoint.randomBytes(1)[0] as number);
+    endpoint.answers.push(out.slice(0, end), addr);
+    endpoint.counters.versionNegotiationsSent++;
+  }
+
+  private answerRetry(buf: Uint8Array, header: PacketHeader, addr: Int32Array, nowMicros: number): void {
+    const { endpoint } = this;
+    if (!endpoint.answers.allow(nowMicros)) {
+      endpoint.countDrop(DROP_RATE_LIMITED);
+      return;
+    }
+    const odcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
+    const retryScid = endpoint.newCid();
+    const token = endpoint.tokens.sealRetryToken(odcid, retryScid, addressKey(addr, 0), endpoint.wallSeconds());
+    const out = new Uint8Array(MIN_INITIAL_DATAGRAM_BYTES);
+    const end = writeRetry(out, 0, header.version, scid, retryScid, token, odcid, endpoint.aead);
+    endpoint.answers.push(out.slice(0, end), addr);
+    endpoint.counters.retriesSent++;
+  }
+
+  private answerReset(
+    buf: Uint8Array,
+    header: PacketHeader,
+    lengthBytes: number,
+    addr: Int32Array,
+    nowMicros: number,
+  ): void {
+    const { endpoint } = this;
+    endpoint.countDrop(DROP_UNKNOWN_CID);
+    const resetBytes = Math.min(lengthBytes - 1, MAX_RESET_BYTES);
+    if (resetBytes < MIN_RESET_BYTES || !endpoint.answers.allow(nowMicros)) return;
+    const cid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const out = new Uint8Array(resetBytes);
+    writeStatelessReset(out, 0, resetBytes, endpoint.resetToken(cid), endpoint.random);
+    endpoint.answers.push(out, addr);
+    endpoint.counters.statelessResetsSent++;
+  }
+
+  private refuse(buf: Uint8Array, header: PacketHeader, addr: Int32Array, code: number, nowMicros: number): void {
+    const { endpoint } = this;
+    if (!endpoint.answers.allow(nowMicros)) return;
+    const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
+    endpoint.answers.push(buildRefusal(endpoint, header.version, dcid, scid, code), addr);
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Datagrams that no connection sends: Retry, Version Negotiation, stateless reset, refusal. They are rate-limited by
+ * one token bucket and wait in a bounded queue, so that a flood costs a counted drop (ROBUSTNESS T17, T21, T24).
+ */
+
+import { appendDatagram } from "../conn/close.js";
+import type { TxBatch } from "../port/udp.js";
+import { MAX_STATELESS_QUEUED, STATELESS_BURST, STATELESS_PER_SECOND } from "../proto/limits.js";
+
+interface Answer {
+  datagram: Uint8Array;
+  addr: Int32Array;
+}
+
+export class Answers {
+  private tokens = STATELESS_BURST;
+  private queue: Answer[] = [];
+
+  constructor(private filledAtMicros: number) {}
+
+  get pending(): boolean {
+    return this.queue.length > 0;
+  }
+
+  /** Whether one more answer may be made now; takes the token if so. */
+  allow(nowMicros: number): boolean {
+    const earned = ((nowMicros - this.filledAtMicros) * STATELESS_PER_SECOND) / 1e6;
+    if (earned >= 1) {
+      this.tokens = Math.min(STATELESS_BURST, this.tokens + earned);
+      this.filledAtMicros = nowMicros;
+    }
+    if (this.tokens < 1 || this.queue.length >= MAX_STATELESS_QUEUED) return false;
+    this.tokens--;
+    return true;
+  }
+
+  push(datagram: Uint8Array, addr: Int32Array): void {
+    this.queue.push({ datagram, addr });
+  }
+
+  /** Moves answers into the batch; false when it has no room for all. */
+  flush(tx: TxBatch): boolean {
+    let sent = 0;
+    while (sent < this.queue.length) {
+      const { datagram, addr } = this.queue[sent] as Answer;
+      if (!appendDatagram(tx, datagram, addr)) break;
+      sent++;
+    }
+    if (sent > 0) this.queue = this.queue.slice(sent);
+    return this.queue.length === 0;
+  }
+}

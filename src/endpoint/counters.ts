@@ -1,0 +1,33 @@
+/** What an endpoint counts. All monotonic. */
+
+import { DROP_NAMES, DROP_REASONS, type DropReason } from "../observe/drop-reason.js";
+
+export class EndpointCounters {
+  /** By DropReason. */
+  readonly drops = new Float64Array(DROP_REASONS);
+  datagramsReceived = 0;
+  bytesReceived = 0;
+  datagramsSent = 0;
+  bytesSent = 0;
+  connectionsAccepted = 0;
+  connectionsStarted = 0;
+  connectionsClosed = 0;
+  connectionsRefused = 0;
+  retriesSent = 0;
+  versionNegotiationsSent = 0;
+  statelessResetsSent = 0;
+
+  drop(reason: DropReason): void {
+    this.drops[reason] = (this.drops[reason] as number) + 1;
+  }
+
+  /** Drops by name, without the zeros. */
+  dropsByName(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (let i = 1; i < DROP_REASONS; i++) {
+      const count = this.drops[i] as number;
+      if (count > 0) out[DROP_NAMES[i] as string] = count;
+    }
+    return out;
+  }
+}

@@ -1,0 +1,346 @@
+/**
+ * Many connections on one UDP socket, sans I/O: routes datagrams by destination connection id, starts and accepts
+ * connections, answers what belongs to none, keeps their deadlines in one heap and their wish to send in one queue.
+ *
+ * The owner's loop: `receive` or `timeout`, then `accept` and `takeEventful` until null, then `transmit` while it says
+ * true, then sleep until `nextDeadline`. `onWork` tells it that an application call made work in between.
+ */
+
+import { Heap } from "../base/heap.js";
+import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.js";
+import { Connection } from "../conn/connection.js";
+import type { ConnectionHost } from "../conn/host.js";
+import { STATE_CLOSED } from "../conn/state.js";
+import { Workbench } from "../conn/workbench.js";
+import { TokenKeys } from "../crypto/token.js";
+import { encodeParams } from "../frame/params.js";
+import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
+import type { AeadPort } from "../port/aead.js";
+import type { Random } from "../port/random.js";
+import type { TlsContext } from "../port/tls.js";
+import { RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
+import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MAX_UDP_PAYLOAD_BYTES } from "../proto/limits.js";
+import { VERSION_1 } from "../proto/version.js";
+import { Acceptor, type ListenOptions } from "./accept.js";
+import { Answers } from "./answers.js";
+import { EndpointCounters } from "./counters.js";
+import { CidTable } from "./route.js";
+
+export interface EndpointOptions {
+  aead: AeadPort;
+  random: Random;
+  nowMicros: number;
+  /** Wall clock in seconds, for tokens. */
+  wallSeconds: () => number;
+  /** 32 bytes from which token and reset keys derive; random by default. Share it to let tokens outlive a restart. */
+  secret?: Uint8Array;
+}
+
+export interface ConnectOptions {
+  tls: TlsContext;
+  serverName?: string;
+  ticket?: Uint8Array;
+  /** From NEW_TOKEN of an earlier connection to the same server. */
+  token?: Uint8Array;
+  /** ADDR_COLS words (port/udp). */
+  remote: Int32Array;
+  config?: Partial<ConnectionConfig>;
+}
+
+export class Endpoint implements ConnectionHost {
+  readonly aead: AeadPort;
+  readonly random: Random;
+  readonly bench: Workbench;
+  readonly closeBatch: TxBatch;
+  readonly counters = new EndpointCounters();
+  readonly answers: Answers;
+  readonly tokens: TokenKeys;
+  readonly wallSeconds: () => number;
+  /** Set by the owner: called at most once until the next `transmit`, never from inside a door. */
+  onWork: (() => void) | null = null;
+
+  private readonly acceptor: Acceptor;
+  private readonly table: CidTable<Connection>;
+  private readonly deadlines = new Heap<Connection>();
+  private readonly all = new Set<Connection>();
+  private transmitQueue: Connection[] = [];
+  private eventful: Connection[] = [];
+  private insideDoor = false;
+  private workTold = false;
+
+  constructor(options: EndpointOptions) {
+    this.aead = options.aead;
+    this.random = options.random;
+    this.bench = new Workbench(options.aead);
+    this.wallSeconds = options.wallSeconds;
+    this.answers = new Answers(options.nowMicros);
+    const secret = options.secret ?? this.randomBytes(32);
+    this.tokens = new TokenKeys(options.aead, options.random, secret);
+    const seeds = new DataView(this.randomBytes(8).buffer);
+    this.table = new CidTable<Connection>(seeds.getInt32(0), seeds.getInt32(4));
+    this.acceptor = new Acceptor(this);
+    this.closeBatch = {
+      buf: new Uint8Array(MAX_UDP_PAYLOAD_BYTES),
+      rows: new Int32Array(8),
+      dests: new Int32Array(16),
+      count: 0,
+      destCount: 0,
+      used: 0,
+    };
+  }
+
+  get connectionCount(): number {
+    return this.all.size;
+  }
+
+  get halfOpenCount(): number {
+    return this.acceptor.halfOpenCount;
+  }
+
+  // --- for the application -----------------------------------------------------------------------------------------
+
+  /** Accepts connections from now on. Throws when the endpoint already listens. */
+  listen(options: ListenOptions): void {
+    this.acceptor.listen(options);
+  }
+
+  /** Refuses new connections; those that exist go on. */
+  stopListening(): void {
+    this.acceptor.stop();
+  }
+
+  /** Starts a connection; its first datagram leaves with the next `transmit`. */
+  connect(options: ConnectOptions, nowMicros: number): Connection {
+    const config = makeConfig(options.config);
+    const localCid = this.newCid();
+    const origDcid = this.randomBytes(INITIAL_DCID_BYTES);
+    const params = localParams(config);
+    params.initialScid = localCid;
+    const session: { transportParams: Uint8Array; serverName?: string; ticket?: Uint8Array } = {
+      transportParams: encodeParams(params, false),
+    };
+    if (options.serverName !== undefined) session.serverName = options.serverName;
+    if (options.ticket !== undefined) session.ticket = options.ticket;
+    const conn = new Connection(this, {
+      isServer: false,
+      version: VERSION_1,
+      config,
+      params,
+      startTls: () => options.tls.newSession(session),
+      origDcid,
+      keyDcid: origDcid,
+      localCid,
+      peerCid: origDcid,
+      addr: options.remote.slice(),
+      token: options.token ?? null,
+      addressValidated: true,
+      nowMicros,
+    });
+    this.route(localCid, conn);
+    this.counters.connectionsStarted++;
+    this.add(conn);
+    this.schedule(conn);
+    return conn;
+  }
+
+  /** The next server connection whose ClientHello was processed, or null. */
+  accept(): Connection | null {
+    return this.acceptor.takeAccepted();
+  }
+
+  /** A connection with something to drain, or null; drain it before the next call. */
+  takeEventful(): Connection | null {
+    for (;;) {
+      const conn = this.eventful.shift();
+      if (conn === undefined) return null;
+      conn.isEventful = false;
+      if (conn.events.pending) return conn;
+    }
+  }
+
+  /** Closes every connection with the same code. */
+  closeAll(isApplication: boolean, code: bigint, reason: string): void {
+    for (const conn of [...this.all]) conn.close(isApplication, code, reason);
+  }
+
+  /** Forgets everything at once; nothing is sent. */
+  destroy(): void {
+    this.stopListening();
+    for (const conn of [...this.all]) {
+      conn.abandon();
+      this.settle(conn);
+    }
+    this.transmitQueue = [];
+  }
+
+  // --- doors for the owner's loop -----------------------------------------------------------------------------------
+
+  receive(rx: RxBatch, nowMicros: number): void {
+    this.insideDoor = true;
+    let current: Connection | null = null;
+    for (let row = 0; row < rx.count; row++) {
+      const off = rx.rows[row * RX_COLS + RX_OFF] as number;
+      const lengthBytes = rx.rows[row * RX_COLS + RX_LEN] as number;
+      this.counters.datagramsReceived++;
+      this.counters.bytesReceived += lengthBytes;
+      if (lengthBytes === 0) {
+        this.countDrop(DROP_ZERO_LENGTH);
+        continue;
+      }
+      const conn = this.ownerOf(rx.buf, off, lengthBytes);
+      if (conn !== current && current !== null) this.endRun(current, nowMicros);
+      current = conn ?? this.acceptor.onUnknown(rx, row, nowMicros);
+      if (current !== null) current.receive(rx, row, nowMicros);
+    }
+    if (current !== null) this.endRun(current, nowMicros);
+    this.insideDoor = false;
+  }
+
+  /** Appends datagrams to `tx`. True = it is full: send it, empty it, call again. */
+  transmit(tx: TxBatch, nowMicros: number): boolean {
+    this.workTold = false;
+    this.insideDoor = true;
+    const countBefore = tx.count;
+    const usedBefore = tx.used;
+    const full = !this.answers.flush(tx) || this.transmitConnections(tx, nowMicros);
+    this.counters.datagramsSent += tx.count - countBefore;
+    this.counters.bytesSent += tx.used - usedBefore;
+    this.insideDoor = false;
+    return full;
+  }
+
+  /** Handles every deadline that is due. Call `transmit` after it. */
+  timeout(nowMicros: number): void {
+    this.insideDoor = true;
+    for (;;) {
+      const conn = this.deadlines.peek();
+      if (conn === null || conn.heapKey > nowMicros) break;
+      // out of the heap until its transmit has run, which is what moves the deadline on
+      this.deadlines.remove(conn);
+      conn.timeout(nowMicros);
+      this.schedule(conn);
+      this.noteEvents(conn);
+    }
+    this.insideDoor = false;
+  }
+
+  /** Microseconds on the owner's clock; Infinity when only the network or the application can make work. */
+  nextDeadline(): number {
+    return this.deadlines.peek()?.heapKey ?? Infinity;
+  }
+
+  // --- ConnectionHost ------------------------------------------------------------------------------------------------
+
+  newCid(): Uint8Array {
+    let cid = this.randomBytes(LOCAL_CID_BYTES);
+    while (this.table.find(cid, 0, cid.length) !== null) cid = this.randomBytes(LOCAL_CID_BYTES);
+    return cid;
+  }
+
+  resetToken(cid: Uint8Array): Uint8Array {
+    return this.tokens.resetToken(cid);
+  }
+
+  newToken(addr: Int32Array): Uint8Array | null {
+    return this.acceptor.newToken(addr);
+  }
+
+  route(cid: Uint8Array, conn: Connection): void {
+    this.table.add(cid, conn);
+  }
+
+  unroute(cid: Uint8Array, conn: Connection): void {
+    this.table.remove(cid, conn);
+  }
+
+  schedule(conn: Connection): void {
+    if (!conn.isQueued) {
+      conn.isQueued = true;
+      this.transmitQueue.push(conn);
+    }
+    if (this.insideDoor || this.workTold) return;
+    this.workTold = true;
+    this.onWork?.();
+  }
+
+  countDrop(reason: DropReason): void {
+    this.counters.drop(reason);
+  }
+
+  /** For the acceptor: a new connection of either role. */
+  add(conn: Connection): void {
+    this.all.add(conn);
+  }
+
+  /** A connection that turned out to be nothing (its first packet was forged). */
+  forget(conn: Connection): void {
+    conn.finish(conn.counters.createdAtMicros);
+    conn.release();
+    this.settle(conn);
+  }
+
+  randomBytes(count: number): Uint8Array {
+    const bytes = new Uint8Array(count);
+    this.random.fill(bytes, 0, count);
+    return bytes;
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private ownerOf(buf: Uint8Array, off: number, lengthBytes: number): Connection | null {
+    const isLong = ((buf[off] as number) & 0x80) !== 0;
+    const idLength = isLong ? (buf[off + 5] ?? 255) : LOCAL_CID_BYTES;
+    const idStart = off + (isLong ? 6 : 1);
+    if (idLength > MAX_CID_BYTES || idStart + idLength > off + lengthBytes) return null;
+    return this.table.find(buf, idStart, idLength);
+  }
+
+  private endRun(conn: Connection, nowMicros: number): void {
+    conn.endReceive(nowMicros);
+    this.acceptor.onProgress(conn);
+    this.schedule(conn);
+    this.noteEvents(conn);
+  }
+
+  private transmitConnections(tx: TxBatch, nowMicros: number): boolean {
+    const queue = this.transmitQueue;
+    this.transmitQueue = [];
+    for (let i = 0; i < queue.length; i++) {
+      const conn = queue[i] as Connection;
+      const more = conn.transmit(tx, nowMicros);
+      this.acceptor.onProgress(conn);
+      this.noteEvents(conn);
+      if (more) {
+        // those that have not had their turn go first next time
+        const rest = queue.slice(i + 1);
+        rest.push(conn);
+        this.transmitQueue = rest.concat(this.transmitQueue);
+        return true;
+      }
+      conn.isQueued = false;
+      this.settle(conn);
+    }
+    return this.transmitQueue.length > 0;
+  }
+
+  private noteEvents(conn: Connection): void {
+    if (conn.isEventful || !conn.events.pending) return;
+    conn.isEventful = true;
+    this.eventful.push(conn);
+  }
+
+  /** Puts the connection where its state says: the heap, or nowhere once it is closed. */
+  private settle(conn: Connection): void {
+    if (conn.state !== STATE_CLOSED) {
+      this.deadlines.update(conn, conn.nextDeadline());
+      return;
+    }
+    this.deadlines.remove(conn);
+    this.noteEvents(conn);
+    if (!this.all.delete(conn)) return;
+    this.counters.connectionsClosed++;
+    this.acceptor.onGone(conn);
+    for (const { cid } of conn.localIds.live) this.table.remove(cid, conn);
+    this.table.remove(conn.origDcid, conn);
+  }
+}

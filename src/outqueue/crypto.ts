@@ -1,0 +1,63 @@
+/**
+ * CRYPTO data of one packet number space, from TLS until it is acknowledged (RFC 9000 §13.3). What TLS gives is ours to
+ * bound, not the peer's, so the buffer takes whatever a handshake needs.
+ */
+
+import { writeCryptoHeader } from "../frame/stream.js";
+import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
+import { unreachable } from "../base/unreachable.js";
+import { varintLength } from "../base/varint.js";
+import type { HeldBytes } from "../stream/held.js";
+import { SendBuffer } from "../stream/send-buffer.js";
+import { REC_CRYPTO, type SentPackets } from "./sent.js";
+
+export class CryptoOut {
+  private readonly buffer: SendBuffer;
+
+  constructor(held: HeldBytes) {
+    this.buffer = new SendBuffer(MAX_CRYPTO_OUT_BYTES, held);
+  }
+
+  push(bytes: Uint8Array): void {
+    const taken = this.buffer.write(bytes, 0, bytes.length);
+    if (taken !== bytes.length) unreachable(`TLS gave ${bytes.length} bytes, the buffer took ${taken}`);
+  }
+
+  get hasPending(): boolean {
+    return this.buffer.hasLost || this.buffer.next < this.buffer.end;
+  }
+
+  /** Writes CRYPTO frames at `pos` as far as they fit, lost ranges first; returns the new position. */
+  fill(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
+    const { buffer } = this;
+    let at = pos;
+    while (this.hasPending) {
+      const isResend = buffer.hasLost;
+      const offset = isResend ? buffer.lostStart : buffer.next;
+      const end = isResend ? buffer.lostEnd : buffer.end;
+      const room = limit - at - (1 + varintLength(offset) + 2);
+      const length = Math.min(end - offset, room);
+      if (length <= 0) return at;
+      at = writeCryptoHeader(buf, at, offset, length);
+      buffer.copyOut(offset, length, buf, at);
+      at += length;
+      if (isResend) buffer.onResent(length);
+      else buffer.next += length;
+      sent.note(REC_CRYPTO, 0, offset, length);
+    }
+    return at;
+  }
+
+  onAcked(offset: number, length: number): void {
+    this.buffer.onAcked(offset, length);
+  }
+
+  onLost(offset: number, length: number): void {
+    this.buffer.onLost(offset, length);
+  }
+
+  /** Forgets everything: the keys of the level are gone. */
+  discard(): void {
+    this.buffer.drop();
+  }
+}

@@ -1,0 +1,181 @@
+/** Two engines joined by memory, in virtual time: no delay, no loss, unless a test holds datagrams back. */
+
+import type { Connection } from "#src/conn/connection.js";
+import type { ConnectionConfig } from "#src/conn/config.js";
+import { Endpoint } from "#src/endpoint/endpoint.js";
+import type { TlsContext } from "#src/port/tls.js";
+import type { TransportHandler } from "#src/port/transport.js";
+import {
+  RX_COLS,
+  RX_ECN,
+  RX_LEN,
+  RX_OFF,
+  RX_SOURCE,
+  type RxBatch,
+  TX_COLS,
+  TX_DEST,
+  TX_ECN,
+  TX_LEN,
+  TX_OFF,
+  type TxBatch,
+} from "#src/port/udp.js";
+import { newRxBatch, newTxBatch, simAddress } from "#src/sim/batches.js";
+import { Prng } from "#src/sim/prng.js";
+import { NullAead } from "./null-aead.js";
+import { NullTls, type NullTlsOptions } from "./null-tls.js";
+
+export interface PairOptions {
+  client?: Partial<ConnectionConfig>;
+  server?: Partial<ConnectionConfig>;
+  clientTls?: Partial<NullTlsOptions>;
+  serverTls?: Partial<NullTlsOptions>;
+  retry?: "auto" | "always" | "never";
+  seed?: number;
+}
+
+/** Records every call of a TransportHandler as `[name, ...arguments]`. */
+export class Recorder implements TransportHandler {
+  readonly calls: [string, ...unknown[]][] = [];
+  onHandshake = (info: unknown): void => this.add("handshake", info);
+  onHandshakeConfirmed = (): void => this.add("confirmed");
+  onStream = (id: number): void => this.add("stream", id);
+  onReadable = (id: number): void => this.add("readable", id);
+  onWritable = (id: number): void => this.add("writable", id);
+  onReset = (id: number, code: bigint): void => this.add("reset", id, code);
+  onStopSending = (id: number, code: bigint): void => this.add("stop", id, code);
+  onSendDone = (id: number): void => this.add("sendDone", id);
+  onStreamClosed = (id: number): void => this.add("streamClosed", id);
+  onStreamsAvailable = (kind: number): void => this.add("available", kind);
+  onTicket = (bytes: Uint8Array): void => this.add("ticket", bytes);
+  onNewToken = (bytes: Uint8Array): void => this.add("newToken", bytes);
+  onKeylog = (line: string): void => this.add("keylog", line);
+  onClosed = (info: unknown): void => this.add("closed", info);
+
+  names(): string[] {
+    return this.calls.map(([name]) => name);
+  }
+
+  /** Arguments of the first call of this name, or undefined. */
+  args(name: string): unknown[] | undefined {
+    return this.calls.find(([called]) => called === name)?.slice(1);
+  }
+
+  private add(name: string, ...args: unknown[]): void {
+    this.calls.push([name, ...args]);
+  }
+}
+
+export class Pair {
+  nowMicros = 1_000_000;
+  readonly aead = new NullAead(true);
+  readonly client: Endpoint;
+  readonly server: Endpoint;
+  readonly clientConn: Connection;
+  readonly clientEvents = new Recorder();
+  readonly serverEvents = new Recorder();
+  serverConn: Connection | null = null;
+  /** Called for each datagram; false drops it. */
+  filter: (fromClient: boolean, bytes: Uint8Array) => boolean = () => true;
+  readonly clientAddress = simAddress(10, 0, 0, 1, 40_000);
+  readonly serverAddress = simAddress(10, 0, 0, 2, 443);
+  private readonly tx: TxBatch = newTxBatch();
+  private readonly rx: RxBatch = newRxBatch();
+
+  constructor(options: PairOptions = {}) {
+    const seed = options.seed ?? 1;
+    const endpoint = (name: string): Endpoint =>
+      new Endpoint({
+        aead: this.aead,
+        random: new Prng(seed, name),
+        nowMicros: this.nowMicros,
+        wallSeconds: () => Math.floor(this.nowMicros / 1e6),
+      });
+    this.client = endpoint("client");
+    this.server = endpoint("server");
+    const serverTls = new NullTls({ random: new Prng(seed, "server-tls"), ...options.serverTls });
+    const clientTls = new NullTls({ random: new Prng(seed, "client-tls"), ...options.clientTls });
+    this.server.listen({
+      tls: serverTls.newServerContext({ alpn: ["test"], identities: {} }),
+      config: options.server ?? {},
+      retry: options.retry ?? "auto",
+    });
+    const tls: TlsContext = clientTls.newClientContext({ alpn: ["test"], serverName: "localhost", verify: "strict" });
+    this.clientConn = this.client.connect(
+      { tls, remote: this.serverAddress, config: options.client ?? {} },
+      this.nowMicros,
+    );
+  }
+
+  /** Moves datagrams and drains events until nothing happens any more at this instant. */
+  settle(): void {
+    for (let round = 0; round < 10_000; round++) {
+      const moved = this.move(true) + this.move(false);
+      this.drain();
+      if (moved === 0) return;
+    }
+    throw new Error("the two engines never come to rest");
+  }
+
+  /** Lets time pass, in steps of the engines' own deadlines. */
+  advance(micros: number): void {
+    const end = this.nowMicros + micros;
+    this.settle();
+    for (;;) {
+      const next = Math.min(this.client.nextDeadline(), this.server.nextDeadline());
+      if (next > end) break;
+      this.nowMicros = Math.max(this.nowMicros, next);
+      this.client.timeout(this.nowMicros);
+      this.server.timeout(this.nowMicros);
+      this.settle();
+    }
+    this.nowMicros = end;
+  }
+
+  /** One direction: everything that the sender has to say now. Returns the number of datagrams. */
+  private move(fromClient: boolean): number {
+    const from = fromClient ? this.client : this.server;
+    const to = fromClient ? this.server : this.client;
+    const source = fromClient ? this.clientAddress : this.serverAddress;
+    let count = 0;
+    for (let more = true; more; ) {
+      const { tx } = this;
+      tx.count = tx.destCount = tx.used = 0;
+      more = from.transmit(tx, this.nowMicros);
+      count += tx.count;
+      this.deliver(tx, to, source, fromClient);
+    }
+    return count;
+  }
+
+  private deliver(tx: TxBatch, to: Endpoint, source: Int32Array, fromClient: boolean): void {
+    const { rx } = this;
+    rx.count = rx.sourceCount = 0;
+    rx.sources.set(source, 0);
+    rx.sourceCount = 1;
+    let used = 0;
+    for (let i = 0; i < tx.count; i++) {
+      const off = tx.rows[i * TX_COLS + TX_OFF];
+      const bytes = tx.buf.slice(off, off + tx.rows[i * TX_COLS + TX_LEN]);
+      if (tx.rows[i * TX_COLS + TX_DEST] >= tx.destCount) throw new Error("row without a destination");
+      if (!this.filter(fromClient, bytes)) continue;
+      rx.buf.set(bytes, used);
+      const row = rx.count++ * RX_COLS;
+      rx.rows[row + RX_OFF] = used;
+      rx.rows[row + RX_LEN] = bytes.length;
+      rx.rows[row + RX_SOURCE] = 0;
+      rx.rows[row + RX_ECN] = tx.rows[i * TX_COLS + TX_ECN];
+      used += bytes.length;
+    }
+    if (rx.count > 0) to.receive(rx, this.nowMicros);
+  }
+
+  drain(): void {
+    for (let conn = this.server.accept(); conn !== null; conn = this.server.accept()) this.serverConn ??= conn;
+    for (let conn = this.client.takeEventful(); conn !== null; conn = this.client.takeEventful()) {
+      conn.drain(this.clientEvents);
+    }
+    for (let conn = this.server.takeEventful(); conn !== null; conn = this.server.takeEventful()) {
+      conn.drain(this.serverEvents);
+    }
+  }
+}
