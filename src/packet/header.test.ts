@@ -12,6 +12,7 @@ import {
   DROP_ZERO_LENGTH,
 } from "../observe/drop-reason.js";
 import {
+  hasReservedBits,
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
   PACKET_RETRY,
@@ -153,6 +154,14 @@ describe("long headers", () => {
       assert.equal(parse(`c0 ${V1} 00 00 ${length} 14 ${BODY}`).reason, DROP_TRUNCATED);
     }
   });
+});
+
+test("RFC 9000 §17.2, §17.3.1 reserved bits of long and short headers", () => {
+  for (let first = 0; first < 256; first++) {
+    const bits = first.toString(2).padStart(8, "0");
+    const reserved = bits.startsWith("1") ? bits.slice(4, 6) : bits.slice(3, 5);
+    assert.equal(hasReservedBits(first), reserved !== "00", bits);
+  }
 });
 
 describe("short headers", () => {

@@ -101,6 +101,12 @@ export function parseHeader(
   return hasSample(out.pnOffset, end) ? DROP_NONE : DROP_TRUNCATED;
 }
 
+/** Whether a bit that must be 0 is set in a first byte without header protection (RFC 9000 §17.2, §17.3.1). It counts
+ *  only once the packet is authenticated: then it is a PROTOCOL_VIOLATION (RFC 9001 §9.5). */
+export function hasReservedBits(firstByte: number): boolean {
+  return (firstByte & ((firstByte & HEADER_FORM_BIT) !== 0 ? 0x0c : 0x18)) !== 0;
+}
+
 function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeader): number {
   reader.reset(buf, start + 1, end);
   out.isLong = true;

@@ -50,6 +50,19 @@ describe("Retry", () => {
     assert.throws(() => writeRetry(bytes, 0, 1, head, head, new Uint8Array(0), ORIG_DCID, aead), /netquic bug/);
   });
 
+  test("RFC 9000 §17.2.5.1 an id that repeats the client's fails, even with the right tag", () => {
+    const buf = new Uint8Array(100);
+    for (const [scid, valid] of [
+      [ORIG_DCID, false],
+      [ORIG_DCID.slice(0, 7), true],
+      [concatBytes(ORIG_DCID, Uint8Array.of(1)), true],
+    ] as const) {
+      const end = writeRetry(buf, 0, 1, new Uint8Array(0), scid, fromHex("aa"), ORIG_DCID, aead);
+      const bytes = buf.slice(0, end);
+      assert.equal(verifyRetry(bytes, parse(bytes), ORIG_DCID, aead), valid);
+    }
+  });
+
   test("another packet type is no Retry", () => {
     const bytes = fromHex(SAMPLE);
     const header = parse(bytes);

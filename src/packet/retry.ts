@@ -1,6 +1,6 @@
 /** Retry packets (RFC 9000 §17.2.5) and their integrity tag (RFC 9001 §5.8). */
 
-import { equalConstantTimeAt, fromHex } from "../base/bytes.js";
+import { equalBytesAt, equalConstantTimeAt, fromHex } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { AEAD_AES_128_GCM, type AeadPort, TAG_BYTES } from "../port/aead.js";
 import { VERSION_1 } from "../proto/version.js";
@@ -50,11 +50,12 @@ export function writeRetry(
 }
 
 /**
- * Whether a parsed Retry packet has a token and the right tag for the Initial that was sent to `origDcid`. Whether a
- * Retry is welcome now, and its ids are right, is the connection's to say (RFC 9000 §17.2.5.2).
+ * Whether a parsed Retry packet has a token, a new id and the right tag for the Initial that was sent to `origDcid`
+ * (RFC 9000 §17.2.5.1, §17.2.5.2). Whether a Retry is welcome now is the connection's to say.
  */
 export function verifyRetry(buf: Uint8Array, header: PacketHeader, origDcid: Uint8Array, aead: AeadPort): boolean {
   if (header.type !== PACKET_RETRY || header.tokenEnd <= header.tokenStart) return false;
+  if (header.scidLength === origDcid.length && equalBytesAt(buf, header.scidStart, origDcid)) return false;
   const tag = integrityTag(buf, header.start, header.tokenEnd, origDcid, aead);
   return equalConstantTimeAt(buf, header.tokenEnd, tag);
 }
