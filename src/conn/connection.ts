@@ -19,7 +19,6 @@ import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
 import { PnSpace, randomSkip } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
-import type { TlsSession } from "../port/tls.js";
 import type {
   CloseInfo,
   HandshakeInfo,
@@ -40,36 +39,13 @@ import { FrameFate } from "./fate.js";
 import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
 import { restartIdle } from "./idle.js";
+import type { ConnectionInit } from "./init.js";
 import { endReceive, onLateTls, receiveDatagram } from "./receive.js";
 import { STATE_CLOSED, STATE_OPEN, type ConnectionState } from "./state.js";
 import { ConnectionCounters, connectionStats } from "./stats.js";
 import { nextDeadline, onTimeout } from "./timeout.js";
 import { transmitConnection } from "./transmit.js";
 import { Undecryptable } from "./undecryptable.js";
-
-/** What makes a connection: who it is, and the ids that its first packets carry. */
-export interface ConnectionInit {
-  isServer: boolean;
-  version: number;
-  config: ConnectionConfig;
-  /** The parameters that we announce, complete. */
-  params: TransportParams;
-  /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
-  startTls: () => TlsSession;
-  /** Destination id of the client's very first Initial (RFC 9000 §7.3). */
-  origDcid: Uint8Array;
-  /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
-  keyDcid: Uint8Array;
-  localCid: Uint8Array;
-  peerCid: Uint8Array;
-  /** ADDR_COLS words of the peer's address. */
-  addr: Int32Array;
-  /** Client: sent in Initial packets (NEW_TOKEN of an earlier connection). */
-  token: Uint8Array | null;
-  /** Server: the client's address is proven by a token. */
-  addressValidated: boolean;
-  nowMicros: number;
-}
 
 export class Connection implements Transport, HeapItem {
   heapKey = Infinity;
@@ -212,18 +188,6 @@ export class Connection implements Transport, HeapItem {
     if (this.sentSinceReceived) return;
     this.sentSinceReceived = true;
     restartIdle(this, nowMicros);
-  }
-
-  /** The peer's parameters are valid (RFC 9000 §7.4). */
-  applyPeerParams(params: TransportParams): void {
-    this.streams.applyPeerParams(params);
-    this.recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
-    this.recovery.ackDelayExponent = params.ackDelayExponent;
-    this.localIds.peerLimit = params.activeConnectionIdLimit;
-    this.datagramBytes = Math.min(this.datagramBytes, params.maxUdpPayloadBytes);
-    if (params.statelessResetToken !== null) this.peerIds.setResetToken(params.statelessResetToken);
-    const preferred = params.preferredAddress;
-    if (preferred !== null) this.peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
   }
 
   /** Bytes held for this connection, by all of its queues. */

@@ -151,8 +151,21 @@ function takePeerParams(conn: Connection): boolean {
     return false;
   }
   conn.handshakeState.peerParams = params;
-  conn.applyPeerParams(params);
+  applyPeerParams(conn, params);
   return true;
+}
+
+function applyPeerParams(conn: Connection, params: TransportParams): void {
+  const { recovery, peerIds } = conn;
+  conn.streams.applyPeerParams(params);
+  recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
+  recovery.ackDelayExponent = params.ackDelayExponent;
+  conn.localIds.peerLimit = params.activeConnectionIdLimit;
+  conn.datagramBytes = Math.min(conn.datagramBytes, params.maxUdpPayloadBytes);
+  if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
+  const preferred = params.preferredAddress;
+  // the id is ours to keep even though we do not move there (RFC 9000 §9.6)
+  if (preferred !== null) peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
 }
 
 /** RFC 9000 §7.3: the ids in the parameters are those of the packets. Returns what is wrong, or "". */

@@ -1,5 +1,5 @@
 /**
- * Packets that came before their keys (RFC 9000 §5.7, RFC 9001 §5.7): copies, bounded in number and bytes, handed back
+ * Packets that came before their keys (RFC 9001 §5.7): copies, bounded in number and bytes, handed back
  * once their level can be read. A copy is made because the receive slab is reused.
  */
 

@@ -1,0 +1,28 @@
+/** What makes a connection: who it is, and the ids that its first packets carry. */
+
+import type { TlsSession } from "../port/tls.js";
+import type { TransportParams } from "../proto/params.js";
+import type { ConnectionConfig } from "./config.js";
+
+export interface ConnectionInit {
+  isServer: boolean;
+  version: number;
+  config: ConnectionConfig;
+  /** The parameters that we announce, complete. */
+  params: TransportParams;
+  /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
+  startTls: () => TlsSession;
+  /** Destination id of the client's very first Initial (RFC 9000 §7.3). */
+  origDcid: Uint8Array;
+  /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
+  keyDcid: Uint8Array;
+  localCid: Uint8Array;
+  peerCid: Uint8Array;
+  /** ADDR_COLS words of the peer's address. */
+  addr: Int32Array;
+  /** Client: sent in Initial packets (NEW_TOKEN of an earlier connection). */
+  token: Uint8Array | null;
+  /** Server: the client's address is proven by a token. */
+  addressValidated: boolean;
+  nowMicros: number;
+}
