@@ -1,3 +1,4 @@
+// Looks up the EVP functions by name, once.
 #include "evp.h"
 
 #include <dlfcn.h>

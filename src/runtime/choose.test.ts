@@ -9,25 +9,25 @@ describe("choice of the datapath", () => {
     },
   };
 
-  test("native where it is there, by default and on demand, without a notice", () => {
+  test("native where it is there, by default and on demand, without a note", () => {
     for (const env of [{}, { NETQUIC_DATAPATH: "" }, { NETQUIC_DATAPATH: "native" }]) {
       const chosen = chooseDatapath(env);
       assert.deepEqual([chosen.name, chosen.udp.name, chosen.aead.name], ["native", "native", "openssl-evp"]);
-      assert.deepEqual(chosen.notices, []);
+      assert.deepEqual(chosen.notes, []);
     }
   });
 
-  test("portable on demand, without a notice", () => {
+  test("portable on demand, without a note", () => {
     const chosen = chooseDatapath({ NETQUIC_DATAPATH: "portable" }, broken);
     assert.deepEqual([chosen.name, chosen.udp.name, chosen.aead.name], ["portable", "portable", "node:crypto"]);
-    assert.deepEqual(chosen.notices, []);
+    assert.deepEqual(chosen.notes, []);
   });
 
-  test("what does not load degrades with one notice that says why, and is an error when it was forced", () => {
+  test("what does not load degrades with one note that says why, and is an error when it was forced", () => {
     const chosen = chooseDatapath({}, broken);
     assert.equal(chosen.name, "portable");
-    assert.equal(chosen.notices.length, 1);
-    assert.match(chosen.notices[0] ?? "", /no addon here/);
+    assert.equal(chosen.notes.length, 1);
+    assert.match(chosen.notes[0] ?? "", /no addon here/);
     assert.throws(() => chooseDatapath({ NETQUIC_DATAPATH: "native" }, broken), /no addon here/);
   });
 

@@ -1,6 +1,6 @@
 /**
  * The choice of the datapath, made here and nowhere else: the addon where it loads, the portable twins where it does
- * not or where NETQUIC_DATAPATH says so. Each part that degrades leaves one notice, for stats and for `quic doctor`.
+ * not or where NETQUIC_DATAPATH says so. Each part that degrades leaves one note, for stats and for `quic doctor`.
  */
 
 import type { AeadPort } from "../port/aead.js";
@@ -16,7 +16,7 @@ export interface Datapath {
   /** `native` when nothing degraded. */
   readonly name: "native" | "portable";
   /** One sentence for each part that runs below the best rung without having been asked to. */
-  readonly notices: readonly string[];
+  readonly notes: readonly string[];
 }
 
 /** What the choice is made from; tests hand in failing ones. */
@@ -47,9 +47,9 @@ export function chooseDatapath(
     const reason = error instanceof Error ? error.message : String(error);
     return portable([`the portable datapath runs, about 30 times slower than the native one: ${reason}`]);
   }
-  return { udp: nativeUdp, aead, name: "native", notices: [] };
+  return { udp: nativeUdp, aead, name: "native", notes: [] };
 }
 
-function portable(notices: string[]): Datapath {
-  return { udp: portableUdp, aead: newPortableAead(), name: "portable", notices };
+function portable(notes: string[]): Datapath {
+  return { udp: portableUdp, aead: newPortableAead(), name: "portable", notes };
 }

@@ -48,6 +48,9 @@ const MASK_RUN = 64;
 /** High word of the first packet number that QUIC does not have, 2^62 (RFC 9000 §12.3). */
 const PN_HI_END = 0x4000_0000;
 
+/** The column of the packet number's offset is the same in both tables. */
+const PN_OFF: typeof SEAL_PN_OFF & typeof OPEN_PN_OFF = SEAL_PN_OFF;
+
 interface PacketKey {
   readonly aead: AeadId;
   readonly key: Uint8Array;
@@ -128,7 +131,7 @@ class PortableAead implements AeadPort {
       const hp = rows[first * SEAL_COLS + SEAL_HP];
       let end = first + 1;
       while (end < sealed && end - first < MASK_RUN && rows[end * SEAL_COLS + SEAL_HP] === hp) end++;
-      const masks = this.masks(buf, rows, first, end, SEAL_COLS, SEAL_PN_OFF, hp);
+      const masks = this.masks(buf, rows, first, end, SEAL_COLS, hp);
       for (let row = first, at = 0; row < end; row++, at += SAMPLE_BYTES) {
         const r = row * SEAL_COLS;
         buf[rows[r + SEAL_OFF]] ^= masks[at] & firstByteMask(buf[rows[r + SEAL_OFF]]);
@@ -158,7 +161,7 @@ class PortableAead implements AeadPort {
       ) {
         end++;
       }
-      const masks = this.masks(buf, rows, first, end, OPEN_COLS, OPEN_PN_OFF, hp);
+      const masks = this.masks(buf, rows, first, end, OPEN_COLS, hp);
       for (let row = first, at = 0; row < end; row++, at += SAMPLE_BYTES) {
         unmaskRow(buf, rows, row * OPEN_COLS, masks, at);
       }
@@ -238,19 +241,11 @@ class PortableAead implements AeadPort {
   }
 
   /** The header masks of rows [first, end), 16 bytes each (RFC 9001 §5.4.3, §5.4.4). */
-  private masks(
-    buf: Uint8Array,
-    rows: Int32Array,
-    first: number,
-    end: number,
-    cols: number,
-    pnOffCol: number,
-    slot: number,
-  ): Uint8Array {
+  private masks(buf: Uint8Array, rows: Int32Array, first: number, end: number, cols: number, slot: number): Uint8Array {
     const { samples } = this;
     const used = (end - first) * SAMPLE_BYTES;
     for (let row = first, at = 0; row < end; row++, at += SAMPLE_BYTES) {
-      const from = rows[row * cols + pnOffCol] + 4;
+      const from = rows[row * cols + PN_OFF] + 4;
       samples.set(buf.subarray(from, from + SAMPLE_BYTES), at);
     }
     const { key, ecb } = this.headerKeys[slot] as HeaderKey;

@@ -192,14 +192,16 @@ class PortableSocket implements UdpSocket {
   private scheduleWake(): void {
     if (this.wakeScheduled) return;
     this.wakeScheduled = true;
-    const wake = setImmediate(() => {
+    const wake = (): void => {
       this.wakeScheduled = false;
       if (this.closed || this.queueCount === 0) return;
       // Armed before the call: an owner that throws is still woken for what is left.
       this.scheduleWake();
       this.handler.onReadable();
-    });
-    if (!this.kept) wake.unref();
+    };
+    // An unreferenced immediate would wait for the next poll to end; an unreferenced timer does not.
+    if (this.kept) setImmediate(wake);
+    else setTimeout(wake, 0).unref();
   }
 
   private shift(bytes: number): void {
