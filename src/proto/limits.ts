@@ -169,3 +169,5 @@ export const PORTABLE_QUEUE_DATAGRAMS = 4096;
 export const PORTABLE_QUEUE_BYTES = 8 * MIB;
 /** Receive batches read in one turn of the event loop. */
 export const RX_BATCHES_PER_TURN = 8;
+/** Transmit batches sent in one turn before acknowledgements are read again. */
+export const TX_BATCHES_PER_TURN = 16;

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { systemClock } from "./clock.js";
+import { LoopTimer } from "./timer.js";
+
+function sleep(millis: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, millis));
+}
+
+describe("loop timer", () => {
+  test("fires once near its deadline, and not after cancel", async () => {
+    let fired = 0;
+    const timer = new LoopTimer(() => fired++);
+    const now = systemClock.nowMicros();
+    timer.arm(now + 5000, now, true);
+    assert.equal(fired, 0);
+    await sleep(30);
+    assert.equal(fired, 1);
+    timer.arm(now + 40_000, now, true);
+    timer.cancel();
+    timer.arm(Infinity, now, true);
+    await sleep(30);
+    assert.equal(fired, 1);
+  });
+
+  test("a deadline nearer than a timeout can meet is met by turning, within a fraction of a millisecond", async () => {
+    const lateMicros: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      const start = systemClock.nowMicros();
+      const deadline = start + 300;
+      await new Promise<void>((resolve) => {
+        const timer = new LoopTimer(() => {
+          const now = systemClock.nowMicros();
+          if (now < deadline) timer.arm(deadline, now, true);
+          else resolve();
+        });
+        timer.arm(deadline, start, true);
+      });
+      lateMicros.push(systemClock.nowMicros() - deadline);
+    }
+    lateMicros.sort((a, b) => a - b);
+    assert.ok((lateMicros[10] as number) < 500, `a quarter of them late by ${lateMicros[10]} µs or more`);
+  });
+
+  test("an earlier deadline takes over, a later one leaves the timer alone", async () => {
+    let fired = 0;
+    const timer = new LoopTimer(() => fired++);
+    const now = systemClock.nowMicros();
+    timer.arm(now + 60_000_000, now, true);
+    timer.arm(now + 3000, now, true);
+    timer.arm(now + 50_000_000, now, true);
+    await sleep(20);
+    assert.equal(fired, 1);
+    timer.arm(now + 60_000, now, true);
+    await sleep(100);
+    assert.equal(fired, 2);
+  });
+
+  test("a delay beyond 2^31-1 ms does not fire at once", async () => {
+    let fired = 0;
+    const timer = new LoopTimer(() => fired++);
+    const now = systemClock.nowMicros();
+    timer.arm(now + (2 ** 31 + 5000) * 1000, now, true);
+    await sleep(20);
+    assert.equal(fired, 0);
+    timer.cancel();
+  });
+
+  test("a timeout does not keep the process alive; without leave to turn, nothing does", () => {
+    const busy = (): string[] => process.getActiveResourcesInfo().filter((r) => r === "Timeout" || r === "Immediate");
+    const before = busy().length;
+    const timer = new LoopTimer(() => {});
+    const now = systemClock.nowMicros();
+    timer.arm(now + 5_000_000, now, true);
+    assert.equal(busy().length, before);
+    timer.arm(now + 10, now, false);
+    assert.equal(busy().length, before);
+    timer.cancel();
+    timer.arm(now + 10, now, true);
+    assert.equal(busy().length, before + 1);
+    timer.cancel();
+  });
+});
