@@ -66,7 +66,7 @@ export class Host implements NetSink, NetTimer {
     readonly name: string,
     readonly address: Int32Array,
     readonly endpoint: SimEndpoint,
-    private readonly app: SimApp,
+    readonly app: SimApp,
     private readonly options: HostOptions,
     private readonly prng: Prng,
   ) {

@@ -1,0 +1,127 @@
+/**
+ * The invariants of ROBUSTNESS.md 5.3 that can be seen from outside: on the wire, in the counters of connections and
+ * endpoints. Each violation throws at the event that shows it. (I3, nonces, is held by the AEAD itself; I7 by the host;
+ * I13 by the programs.)
+ */
+
+import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import type { Datagram, DropCause, Host, WireTap } from "#src/sim/index.js";
+import type { Peer } from "./peer.js";
+import type { Program } from "./program.js";
+import type { Scenario } from "./scenario.js";
+import { isEliciting, readPackets, WIRE_HANDSHAKE, WIRE_INITIAL, WIRE_RETRY } from "./wire.js";
+
+interface FlightState {
+  bytesInFlight: number;
+  ptoCount: number;
+}
+
+export class Checker implements WireTap {
+  private readonly flights = new Map<Peer, FlightState>();
+  /** I1, for runs of one connection: what the server got from and sent to an address that is not proven yet. */
+  private serverReceivedBytes = 0;
+  private serverSentBytes = 0;
+  private addressProven = false;
+  /** I5: datagrams of the client when it entered draining, and one farewell. */
+  private drainingAt = -1;
+
+  /** `readable`: packets on the wire are unprotected and can be looked into. */
+  constructor(
+    private readonly scenario: Scenario,
+    private readonly readable: boolean,
+    private readonly marks: Set<string>,
+  ) {}
+
+  onSent(host: Host, datagram: Datagram, nowMicros: number): void {
+    const isServer = host.name === "server";
+    const config = isServer ? this.scenario.serverConfig : this.scenario.clientConfig;
+    const most = config.maxDatagramBytes ?? DEFAULT_DATAGRAM_BYTES;
+    if (datagram.length > most) {
+      throw new Error(`I10: ${host.name} sent ${datagram.length} bytes at ${nowMicros}, at most ${most} are allowed`);
+    }
+    if (isServer) this.checkAmplification(datagram);
+    if (this.readable) this.checkPackets(host, datagram, isServer);
+  }
+
+  onDelivered(host: Host, datagram: Datagram): void {
+    if (host.name !== "server") return;
+    this.serverReceivedBytes += datagram.length;
+    if (!this.readable) return;
+    for (const packet of readPackets(datagram.bytes, datagram.length)) {
+      // A token proves the address (RFC 9000 §8.1.2), and so does anything under Handshake keys (§8.1).
+      if (packet.type === WIRE_HANDSHAKE || packet.tokenBytes > 0) this.addressProven = true;
+    }
+  }
+
+  onDropped(_datagram: Datagram, _cause: DropCause): void {}
+
+  afterTransmit(host: Host, _nowMicros: number): void {
+    const program = host.app as Program;
+    for (const peer of program.peers) {
+      if (peer.closed === null) this.checkFlight(peer);
+    }
+    if (host.name === "client" && this.scenario.connections === 1) this.checkDraining(host, program);
+  }
+
+  /** E4: what the endpoint counted is what the network saw. */
+  checkTotals(host: Host, program: Program): void {
+    const { counters } = program.endpoint;
+    same(`E4: ${host.name} datagrams sent`, counters.datagramsSent, host.datagramsSent);
+    same(`E4: ${host.name} bytes sent`, counters.bytesSent, host.bytesSent);
+    same(`E4: ${host.name} datagrams received`, counters.datagramsReceived, host.datagramsReceived);
+    same(`E4: ${host.name} bytes received`, counters.bytesReceived, host.bytesReceived);
+    let sent = 0;
+    for (const peer of program.peers) sent += peer.conn.stats().bytesSent;
+    const stateless = counters.statelessResetsSent + counters.retriesSent + counters.versionNegotiationsSent;
+    if (host.name === "client" && stateless === 0) same(`E4: ${host.name} connections' bytes`, sent, host.bytesSent);
+  }
+
+  private checkAmplification(datagram: Datagram): void {
+    this.serverSentBytes += datagram.length;
+    if (!this.readable || this.addressProven || this.scenario.connections !== 1) return;
+    if (this.serverSentBytes <= AMPLIFICATION_FACTOR * this.serverReceivedBytes) return;
+    throw new Error(`I1: the server sent ${this.serverSentBytes} bytes for ${this.serverReceivedBytes} received`);
+  }
+
+  private checkPackets(host: Host, datagram: Datagram, isServer: boolean): void {
+    const packets = readPackets(datagram.bytes, datagram.length);
+    for (const packet of packets) {
+      if (packet.type === WIRE_RETRY && !isServer) throw new Error("a client sent Retry");
+      if (packet.type !== WIRE_INITIAL || datagram.length >= MIN_INITIAL_DATAGRAM_BYTES) continue;
+      // RFC 9000 §14.1: every Initial of a client, and ack-eliciting ones of a server.
+      if (!isServer || isEliciting(datagram.bytes, packet.payloadStart, packet.payloadEnd)) {
+        throw new Error(`I10: ${host.name} sent an Initial in ${datagram.length} bytes`);
+      }
+    }
+    if (packets.length >= 3) this.marks.add("three packets in a datagram");
+  }
+
+  /** I2: nothing but probes goes beyond the congestion window (RFC 9002 §7). */
+  private checkFlight(peer: Peer): void {
+    const { bytesInFlight, cwndBytes, ptoCount } = peer.conn.stats();
+    let before = this.flights.get(peer);
+    if (before === undefined) {
+      before = { bytesInFlight: 0, ptoCount: 0 };
+      this.flights.set(peer, before);
+    }
+    const grew = bytesInFlight > before.bytesInFlight;
+    if (grew && bytesInFlight > cwndBytes && ptoCount === before.ptoCount) {
+      throw new Error(`I2: ${peer.name} has ${bytesInFlight} bytes in flight, the window is ${cwndBytes}`);
+    }
+    before.bytesInFlight = bytesInFlight;
+    if (bytesInFlight <= cwndBytes) before.ptoCount = ptoCount;
+  }
+
+  /** I5: one farewell at most after the peer's close arrived (RFC 9000 §10.2.2). */
+  private checkDraining(host: Host, program: Program): void {
+    const closed = program.peers[0]?.closed ?? null;
+    if (closed === null || !closed.remote) return;
+    const sent = host.datagramsSent - program.endpoint.counters.statelessResetsSent;
+    if (this.drainingAt < 0) this.drainingAt = sent;
+    if (sent > this.drainingAt + 1) throw new Error("I5: the client sent more than a farewell while draining");
+  }
+}
+
+function same(what: string, counted: number, seen: number): void {
+  if (counted !== seen) throw new Error(`${what}: counted ${counted}, seen ${seen}`);
+}

@@ -1,0 +1,74 @@
+/** The network of a scenario: the nodes of each direction in one order, and the moment when all of it becomes good. */
+
+import {
+  Blackout,
+  BurstLoss,
+  Corrupt,
+  Delay,
+  Duplicate,
+  EcnMarker,
+  ExactLoss,
+  MtuLimit,
+  type NetNode,
+  Prng,
+  RandomLoss,
+  RateLimit,
+  Reorder,
+  type Simulation,
+} from "#src/sim/index.js";
+import type { DirectionPlan } from "./scenario.js";
+
+export interface Direction {
+  nodes: NetNode[];
+  corrupt: Corrupt | null;
+  /** From now on nothing is lost, changed, repeated or reordered here. Delay, rate and MTU stay. */
+  becomeGood(): void;
+}
+
+/** `name` seeds the draws of this direction, one named stream for each node. */
+export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: number, name: string): Direction {
+  const nodes: NetNode[] = [];
+  const cures: (() => void)[] = [];
+  const prng = (node: string): Prng => new Prng(seed, `${name} ${node}`);
+  let corrupt: Corrupt | null = null;
+  if (plan.mtuBytes !== undefined) nodes.push(new MtuLimit(sim, plan.mtuBytes));
+  if (plan.exact !== undefined) nodes.push(new ExactLoss(sim, plan.exact));
+  if (plan.blackout !== undefined) {
+    const { fromMicros, untilMicros } = plan.blackout;
+    nodes.push(new Blackout(sim, sim.nowMicros + fromMicros, sim.nowMicros + untilMicros));
+  }
+  if (plan.loss !== undefined) {
+    const node = new RandomLoss(sim, prng("loss"), plan.loss);
+    nodes.push(node);
+    cures.push(() => (node.probability = 0));
+  }
+  if (plan.burst !== undefined) {
+    const node = new BurstLoss(sim, prng("burst"), plan.burst);
+    nodes.push(node);
+    cures.push(() => (node.enabled = false));
+  }
+  if (plan.rate !== undefined) {
+    const node = new RateLimit(sim, plan.rate);
+    nodes.push(node);
+    cures.push(() => (node.options = { ...node.options, queuePackets: 10_000 }));
+  }
+  if (plan.ecn !== undefined) nodes.push(new EcnMarker(prng("ecn"), plan.ecn.bleach, plan.ecn.markChance));
+  if (plan.duplicate !== undefined) {
+    const node = new Duplicate(sim, prng("duplicate"), plan.duplicate);
+    nodes.push(node);
+    cures.push(() => (node.options = { ...node.options, chance: 0 }));
+  }
+  if (plan.corrupt !== undefined) {
+    const node = new Corrupt(prng("corrupt"), plan.corrupt);
+    corrupt = node;
+    nodes.push(node);
+    cures.push(() => (node.chance = 0));
+  }
+  nodes.push(new Delay(sim, prng("delay"), plan.delay));
+  if (plan.reorder !== undefined) {
+    const node = new Reorder(sim, prng("reorder"), plan.reorder);
+    nodes.push(node);
+    cures.push(() => (node.options = { ...node.options, chance: 0 }));
+  }
+  return { nodes, corrupt, becomeGood: () => cures.forEach((cure) => void cure()) };
+}

@@ -1,0 +1,43 @@
+/** The programs behind the two endpoints of a run: they take connections, drain events, and look at the clock. */
+
+import type { Connection } from "#src/conn/connection.js";
+import type { Endpoint } from "#src/endpoint/endpoint.js";
+import type { SimApp } from "#src/sim/index.js";
+import type { Peer } from "./peer.js";
+
+export class Program implements SimApp {
+  readonly peers: Peer[] = [];
+  private readonly byConnection = new Map<Connection, Peer>();
+
+  constructor(
+    readonly endpoint: Endpoint,
+    private readonly makePeer: (conn: Connection, index: number) => Peer,
+  ) {}
+
+  adopt(conn: Connection): Peer {
+    const peer = this.makePeer(conn, this.peers.length);
+    this.peers.push(peer);
+    this.byConnection.set(conn, peer);
+    return peer;
+  }
+
+  run(nowMicros: number): boolean {
+    let acted = false;
+    for (let conn = this.endpoint.accept(); conn !== null; conn = this.endpoint.accept()) {
+      this.adopt(conn);
+      acted = true;
+    }
+    for (let conn = this.endpoint.takeEventful(); conn !== null; conn = this.endpoint.takeEventful()) {
+      this.peerOf(conn).drain();
+      acted = true;
+    }
+    for (const peer of this.peers) acted = peer.tick(nowMicros) || acted;
+    return acted;
+  }
+
+  peerOf(conn: Connection): Peer {
+    const peer = this.byConnection.get(conn);
+    if (peer === undefined) throw new Error("events of a connection that was never accepted");
+    return peer;
+  }
+}

@@ -1,0 +1,353 @@
+/**
+ * One run: a scenario in, a verdict out. Three phases: until all planned work is done (or both ends are closed), the
+ * close, and the time after it, in which everything must be given back. Throws what the checks found.
+ */
+
+import { createHash, type Hash } from "node:crypto";
+import type { Connection } from "#src/conn/connection.js";
+import { Endpoint } from "#src/endpoint/endpoint.js";
+import {
+  type Datagram,
+  DROP_CAUSES,
+  type DropCause,
+  type Host,
+  Prng,
+  SimScratch,
+  simAddress,
+  Simulation,
+  type WireTap,
+} from "#src/sim/index.js";
+import { Checker } from "./checker.js";
+import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
+import { buildDirection, type Direction } from "./network.js";
+import { describeClose, Peer } from "./peer.js";
+import { Program } from "./program.js";
+import type { Scenario } from "./scenario.js";
+
+const CLIENT_ADDRESS = simAddress(10, 0, 0, 1, 50_000);
+const SERVER_ADDRESS = simAddress(10, 0, 0, 2, 4433);
+const SECOND = 1_000_000;
+/** Virtual time that the work may take after the network became good: slow links, long backoff. */
+const WORK_LIMIT_MICROS = 1800 * SECOND;
+const CLOSE_LIMIT_MICROS = 600 * SECOND;
+const EVENT_LIMIT = 400_000;
+
+export interface Outcome {
+  /** `finished`: all work was done before the close; else how it ended. */
+  end: "finished" | "closed";
+  virtualMicros: number;
+  handshakeMicros: number;
+  events: number;
+  bytes: number;
+  marks: Set<string>;
+  /** SHA-256 over every datagram sent, with its time; only when asked for. */
+  trace: string;
+  peers: Peer[];
+}
+
+export interface RunOptions {
+  scratch?: SimScratch;
+  trace?: boolean;
+}
+
+export function runScenario(scenario: Scenario, mode: Mode, options: RunOptions = {}): Outcome {
+  const world = new World(scenario, mode, options);
+  try {
+    return world.run();
+  } finally {
+    world.dispose();
+  }
+}
+
+class World {
+  readonly sim: Simulation;
+  readonly marks = new Set<string>();
+  readonly client: Program;
+  readonly server: Program;
+  readonly clientHost: Host;
+  readonly serverHost: Host;
+  private readonly crypto: RunCrypto;
+  private readonly directions: Direction[];
+  private readonly startMicros: number;
+  private readonly checker: Checker;
+  private readonly hash: Hash | null;
+  private killed = false;
+
+  constructor(
+    private readonly scenario: Scenario,
+    mode: Mode,
+    options: RunOptions,
+  ) {
+    const { seed } = scenario;
+    this.sim = new Simulation({ scratch: options.scratch ?? new SimScratch() });
+    this.startMicros = this.sim.nowMicros;
+    const random = new Prng(seed, "tls random");
+    const later = (micros: number, step: () => void): void => this.sim.after(micros, step);
+    this.crypto = mode.open(scenario.tls, random, scenario.maskHeaders, later);
+    this.client = this.program("client", this.crypto.clientAead);
+    this.server = this.program("server", this.crypto.serverAead);
+    this.server.endpoint.listen({
+      tls: this.crypto.serverTls,
+      config: scenario.serverConfig,
+      retry: scenario.retry,
+    });
+    const { sim } = this;
+    const { clientHost, serverHost } = scenario;
+    const hostPrng = (name: string): Prng => new Prng(seed, `${name} host`);
+    this.clientHost = sim.addHost(
+      "client",
+      CLIENT_ADDRESS,
+      this.client.endpoint,
+      this.client,
+      clientHost,
+      hostPrng("client"),
+    );
+    this.serverHost = sim.addHost(
+      "server",
+      SERVER_ADDRESS,
+      this.server.endpoint,
+      this.server,
+      serverHost,
+      hostPrng("server"),
+    );
+    this.directions = [
+      buildDirection(sim, scenario.forward, seed, "forward"),
+      buildDirection(sim, scenario.backward, seed, "backward"),
+    ];
+    sim.join(this.clientHost, this.serverHost, this.directions[0].nodes, this.directions[1].nodes);
+    this.checker = new Checker(scenario, mode.name === "null" && !scenario.maskHeaders, this.marks);
+    this.hash = options.trace === true ? createHash("sha256") : null;
+    sim.tap = this.hash === null ? this.checker : new TracingTap(this.checker, this.hash);
+    this.scheduleActs();
+  }
+
+  run(): Outcome {
+    for (let left = this.scenario.connections; left > 0; left--) this.connect();
+    this.work();
+    const finished = this.allFinished();
+    const atEnd = this.sim.nowMicros - this.startMicros;
+    if (!this.killed) this.close(finished);
+    this.settle();
+    this.collectMarks();
+    return {
+      end: finished ? "finished" : "closed",
+      virtualMicros: atEnd,
+      handshakeMicros: this.handshakeMicros(),
+      events: this.sim.events,
+      bytes: this.clientHost.bytesSent + this.serverHost.bytesSent,
+      marks: this.marks,
+      trace: this.hash?.digest("hex") ?? "",
+      peers: this.peers(),
+    };
+  }
+
+  dispose(): void {
+    this.client.endpoint.destroy();
+    this.server.endpoint.destroy();
+    this.crypto.close();
+  }
+
+  private program(name: "client" | "server", aead: RunCrypto["clientAead"]): Program {
+    const { sim, scenario } = this;
+    const endpoint = new Endpoint({
+      aead,
+      random: new Prng(scenario.seed, `${name} random`),
+      nowMicros: sim.nowMicros,
+      wallSeconds: () => sim.wallSeconds(),
+    });
+    const host = {
+      nowMicros: () => sim.nowMicros,
+      wakeAt: (atMicros: number) => (name === "client" ? this.clientHost : this.serverHost).wakeAt(atMicros),
+      mark: (mark: string) => void this.marks.add(mark),
+    };
+    return new Program(endpoint, (conn, index) => {
+      const prng = new Prng(scenario.seed, `${name} peer ${index}`);
+      return new Peer(`${name} ${index}`, conn, scenario.workload, host, prng);
+    });
+  }
+
+  private connect(): void {
+    const { scenario, crypto, sim } = this;
+    const conn = this.client.endpoint.connect(
+      { tls: crypto.clientTls, serverName: SERVER_NAME, remote: SERVER_ADDRESS, config: scenario.clientConfig },
+      sim.nowMicros,
+    );
+    this.client.adopt(conn);
+  }
+
+  private scheduleActs(): void {
+    const { sim, scenario } = this;
+    sim.after(scenario.goodAfterMicros, () => this.becomeGood());
+    const { close } = scenario.workload;
+    if (close.atMicros !== Infinity) sim.after(close.atMicros, () => this.closeNow());
+    const { kill } = scenario;
+    if (kill === undefined) return;
+    sim.after(kill.atMicros, () => {
+      this.killed = true;
+      (kill.host === "client" ? this.clientHost : this.serverHost).kill();
+    });
+  }
+
+  private becomeGood(): void {
+    for (const direction of this.directions) direction.becomeGood();
+  }
+
+  private work(): void {
+    const limit = this.startMicros + this.scenario.goodAfterMicros + WORK_LIMIT_MICROS;
+    const end = this.sim.run(limit, () => this.allFinished() || this.allClosed(), EVENT_LIMIT);
+    if (this.allFinished() || this.allClosed()) return;
+    throw new Error(`E1: neither finished nor closed (${end}) after ${this.elapsed()}: ${this.describe()}`);
+  }
+
+  private close(finished: boolean): void {
+    this.becomeGood();
+    if (finished) this.closeNow();
+    const end = this.sim.run(this.sim.nowMicros + CLOSE_LIMIT_MICROS, () => this.allClosed(), EVENT_LIMIT);
+    if (!this.allClosed()) throw new Error(`E1: not closed (${end}) after ${this.elapsed()}: ${this.describe()}`);
+    this.checkCodes(finished);
+  }
+
+  private closeNow(): void {
+    const { by, isApplication, code } = this.scenario.workload.close;
+    if (by !== "server") for (const peer of this.client.peers) peer.conn.close(isApplication, code, "client says bye");
+    if (by !== "client") for (const peer of this.server.peers) peer.conn.close(isApplication, code, "server says bye");
+  }
+
+  /** E1: both ends agree on why. */
+  private checkCodes(finished: boolean): void {
+    const { close } = this.scenario.workload;
+    for (const peer of this.peers()) {
+      const info = peer.closed;
+      if (info === null) continue;
+      const type = close.isApplication ? "application" : "transport";
+      const expected = info.type === type && info.code === close.code;
+      // A close while keys are missing may not carry the application's code (RFC 9000 §10.2.3).
+      const early = !finished && info.type === "transport" && info.code === 0x0cn;
+      // A server that never heard of the connection, or a close that was lost: the timers speak.
+      const silent = !finished && (info.type.endsWith("timeout") || info.type === "stateless-reset");
+      if (expected || early || silent) continue;
+      throw new Error(`E1: unexpected end: ${this.describe()}`);
+    }
+  }
+
+  /** E3: some time after the close nothing is left: no connection, no timer, no key. */
+  private settle(): void {
+    const { sim } = this;
+    const end = sim.run(sim.nowMicros + CLOSE_LIMIT_MICROS, undefined, EVENT_LIMIT);
+    for (const [host, program] of [
+      [this.clientHost, this.client],
+      [this.serverHost, this.server],
+    ] as const) {
+      if (!host.alive) continue;
+      const { endpoint } = program;
+      if (endpoint.connectionCount !== 0) throw new Error(`E3: ${host.name} keeps connections: ${this.describe()}`);
+      if (endpoint.nextDeadline() !== Infinity) throw new Error(`E3: ${host.name} keeps a timer: ${this.describe()}`);
+      this.checker.checkTotals(host, program);
+    }
+    if (end !== "idle") throw new Error(`E3: still busy (${end}) long after the close: ${this.describe()}`);
+    const left = this.killed ? "" : this.crypto.leftovers();
+    if (left !== "") throw new Error(`E3: ${left}`);
+  }
+
+  private peers(): Peer[] {
+    return [...this.client.peers, ...this.server.peers];
+  }
+
+  private allFinished(): boolean {
+    if (this.server.peers.length < this.client.peers.length) return false;
+    for (const peer of this.client.peers) if (!peer.finished || peer.closed !== null) return false;
+    for (const peer of this.server.peers) if (!peer.finished || peer.closed !== null) return false;
+    return true;
+  }
+
+  /** Both ends have ended; a server that never accepted has nothing to end. A dead host does not count. */
+  private allClosed(): boolean {
+    if (this.clientHost.alive) for (const peer of this.client.peers) if (peer.closed === null) return false;
+    if (this.serverHost.alive) for (const peer of this.server.peers) if (peer.closed === null) return false;
+    return true;
+  }
+
+  private handshakeMicros(): number {
+    let latest = 0;
+    for (const { conn } of this.peers()) {
+      const stats = conn.stats();
+      latest = Math.max(latest, stats.handshakeCompletedAtMicros - this.startMicros);
+    }
+    return latest;
+  }
+
+  private elapsed(): string {
+    return `${((this.sim.nowMicros - this.startMicros) / SECOND).toFixed(3)} s`;
+  }
+
+  private describe(): string {
+    const lines = this.peers().map((peer) => `\n  ${peer.describe()}`);
+    for (const [name, program] of [
+      ["client", this.client],
+      ["server", this.server],
+    ] as const) {
+      const drops = JSON.stringify(program.endpoint.counters.dropsByName());
+      lines.push(`\n  ${name} endpoint: connections ${program.endpoint.connectionCount}, drops ${drops}`);
+    }
+    return lines.join("");
+  }
+
+  private collectMarks(): void {
+    const { marks, sim } = this;
+    for (const cause of DROP_CAUSES) if (sim.dropped[cause] > 0) marks.add(`network: ${cause}`);
+    for (const { corrupt } of this.directions)
+      if (corrupt !== null && corrupt.damaged > 0) marks.add("network: corrupt");
+    for (const { endpoint } of [this.client, this.server]) {
+      const { counters } = endpoint;
+      for (const reason of Object.keys(counters.dropsByName())) marks.add(`drop: ${reason}`);
+      if (counters.retriesSent > 0) marks.add("retry sent");
+      if (counters.statelessResetsSent > 0) marks.add("stateless reset sent");
+      if (counters.versionNegotiationsSent > 0) marks.add("version negotiation sent");
+    }
+    for (const peer of this.peers()) {
+      const stats = peer.conn.stats();
+      if (stats.packetsLost > 0) marks.add("packets lost");
+      if (stats.spuriousLosses > 0) marks.add("spurious loss");
+      if (stats.ptoCount > 0) marks.add("pto");
+      if (stats.ptoCount >= 4) marks.add("four ptos");
+      if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
+      if (stats.flowBlocked > 0) marks.add("flow blocked");
+      if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);
+      if (peer.handshake === null) marks.add("closed before the handshake");
+    }
+  }
+}
+
+/** Hashes what is sent on its way to the checker. */
+class TracingTap implements WireTap {
+  private readonly head = new Float64Array(3);
+  private readonly headBytes = new Uint8Array(this.head.buffer);
+
+  constructor(
+    private readonly checker: Checker,
+    private readonly hash: Hash,
+  ) {}
+
+  onSent(host: Host, datagram: Datagram, nowMicros: number): void {
+    this.head.set([nowMicros, host.id, datagram.length]);
+    this.hash.update(this.headBytes).update(datagram.bytes.subarray(0, datagram.length));
+    this.checker.onSent(host, datagram, nowMicros);
+  }
+
+  onDelivered(host: Host, datagram: Datagram, nowMicros: number): void {
+    this.head.set([nowMicros, -host.id, datagram.id]);
+    this.hash.update(this.headBytes);
+    this.checker.onDelivered(host, datagram, nowMicros);
+  }
+
+  onDropped(datagram: Datagram, cause: DropCause, nowMicros: number): void {
+    this.checker.onDropped(datagram, cause, nowMicros);
+  }
+
+  afterTransmit(host: Host, nowMicros: number): void {
+    this.checker.afterTransmit(host, nowMicros);
+  }
+}
+
+export type { Connection };
+export { describeClose };
