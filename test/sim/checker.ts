@@ -5,7 +5,7 @@
  */
 
 import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
-import type { Datagram, DropCause, Host, WireTap } from "#src/sim/index.js";
+import type { Datagram, Host, WireTap } from "#src/sim/index.js";
 import type { Peer } from "./peer.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
@@ -53,9 +53,9 @@ export class Checker implements WireTap {
     }
   }
 
-  onDropped(_datagram: Datagram, _cause: DropCause): void {}
+  onDropped(): void {}
 
-  afterTransmit(host: Host, _nowMicros: number): void {
+  afterTransmit(host: Host): void {
     const program = host.app as Program;
     for (const peer of program.peers) {
       if (peer.closed === null) this.checkFlight(peer);

@@ -56,6 +56,8 @@ export class Peer implements TransportHandler {
   handshake: HandshakeInfo | null = null;
   confirmed = false;
   closed: CloseInfo | null = null;
+  /** A server connection that a late copy of the client's first datagram made, after the real one was gone. */
+  isGhost = false;
   readonly sending = new Map<number, Sending>();
   readonly receiving = new Map<number, Receiving>();
   private readonly manners: Manners;

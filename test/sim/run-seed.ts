@@ -4,12 +4,10 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
-import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import {
   type Datagram,
   DROP_CAUSES,
-  type DropCause,
   type Host,
   Prng,
   SimScratch,
@@ -20,7 +18,7 @@ import {
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
-import { describeClose, Peer } from "./peer.js";
+import { Peer } from "./peer.js";
 import { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -250,21 +248,25 @@ class World {
   }
 
   private peers(): Peer[] {
-    return [...this.client.peers, ...this.server.peers];
+    return [...this.client.peers, ...this.server.peers].filter((peer) => !peer.isGhost);
   }
 
   private allFinished(): boolean {
-    if (this.server.peers.length < this.client.peers.length) return false;
+    let served = 0;
     for (const peer of this.client.peers) if (!peer.finished || peer.closed !== null) return false;
-    for (const peer of this.server.peers) if (!peer.finished || peer.closed !== null) return false;
-    return true;
+    for (const peer of this.server.peers) {
+      if (peer.isGhost) continue;
+      if (!peer.finished || peer.closed !== null) return false;
+      served++;
+    }
+    return served === this.client.peers.length;
   }
 
   /** Both ends have ended; a server that never accepted has nothing to end. A dead host does not count. */
   private allClosed(): boolean {
     if (this.clientHost.alive) for (const peer of this.client.peers) if (peer.closed === null) return false;
-    if (this.serverHost.alive) for (const peer of this.server.peers) if (peer.closed === null) return false;
-    return true;
+    if (!this.serverHost.alive) return true;
+    return this.server.peers.every((peer) => peer.isGhost || peer.closed !== null);
   }
 
   private handshakeMicros(): number {
@@ -337,17 +339,12 @@ class TracingTap implements WireTap {
   onDelivered(host: Host, datagram: Datagram, nowMicros: number): void {
     this.head.set([nowMicros, -host.id, datagram.id]);
     this.hash.update(this.headBytes);
-    this.checker.onDelivered(host, datagram, nowMicros);
+    this.checker.onDelivered(host, datagram);
   }
 
-  onDropped(datagram: Datagram, cause: DropCause, nowMicros: number): void {
-    this.checker.onDropped(datagram, cause, nowMicros);
-  }
+  onDropped(): void {}
 
-  afterTransmit(host: Host, nowMicros: number): void {
-    this.checker.afterTransmit(host, nowMicros);
+  afterTransmit(host: Host): void {
+    this.checker.afterTransmit(host);
   }
 }
-
-export type { Connection };
-export { describeClose };

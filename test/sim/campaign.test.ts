@@ -1,0 +1,49 @@
+/** The simulation that every test run contains: seeds that failed once, and a fixed range of both kinds. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { SimScratch } from "#src/sim/index.js";
+import { attempt, type CampaignResult, type Failure, runCampaign } from "./campaign.js";
+import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
+import { drawScenario } from "./scenario.js";
+
+const NULL_SEEDS = 2000;
+const REAL_SEEDS = 200;
+/** Compiled tests run from dist-test/sim. */
+const LEDGER = new URL("../../test/sim/seeds.jsonl", import.meta.url);
+
+function report(failed: Failure[]): string {
+  return failed.map(({ message, replay, needs }) => `${message}\n  needs ${needs}\n  replay: ${replay}`).join("\n\n");
+}
+
+function assertHeld(result: CampaignResult, seeds: number): void {
+  assert.equal(result.failed.length, 0, report(result.failed));
+  assert.equal(result.seeds, seeds);
+}
+
+describe("simulation", () => {
+  const modes: Record<ModeName, Mode> = { null: nullMode(), real: realMode(process.env) };
+
+  test("seeds that failed before hold", () => {
+    const scratch = new SimScratch();
+    for (const line of readFileSync(LEDGER, "utf8").split("\n")) {
+      if (line === "") continue;
+      const { mode, seed, was } = JSON.parse(line) as { mode: ModeName; seed: number; was: string };
+      const outcome = attempt(drawScenario(seed), modes[mode], scratch, false);
+      assert.ok(typeof outcome !== "string", `${mode} seed ${seed} (${was}): ${String(outcome)}`);
+    }
+  });
+
+  test(`${NULL_SEEDS} seeds without cryptography hold every invariant; 1 % replay to the same trace`, () => {
+    const result = runCampaign(modes.null, { firstSeed: 1, seeds: NULL_SEEDS });
+    assertHeld(result, NULL_SEEDS);
+    for (const mark of ["packets lost", "pto", "retry sent", "network: corrupt", "reset received", "stop received"]) {
+      assert.ok((result.marks.get(mark) ?? 0) >= 10, `"${mark}" happened in ${result.marks.get(mark) ?? 0} runs`);
+    }
+  });
+
+  test(`${REAL_SEEDS} seeds with real TLS and AEAD hold every invariant`, () => {
+    assertHeld(runCampaign(modes.real, { firstSeed: 1, seeds: REAL_SEEDS }), REAL_SEEDS);
+  });
+});
