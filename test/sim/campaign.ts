@@ -72,9 +72,15 @@ export function runOne(
 }
 
 /** The outcome, or what a check said. */
-export function attempt(scenario: Scenario, mode: Mode, scratch: SimScratch, trace: boolean): Outcome | string {
+export function attempt(
+  scenario: Scenario,
+  mode: Mode,
+  scratch: SimScratch,
+  trace: boolean,
+  print?: (line: string) => void,
+): Outcome | string {
   try {
-    return runScenario(scenario, mode, { scratch, trace });
+    return runScenario(scenario, mode, { scratch, trace, ...(print === undefined ? {} : { print }) });
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
   }

@@ -19,6 +19,7 @@ import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
 import { Peer } from "./peer.js";
+import { PrintingTap } from "./printing-tap.js";
 import { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -45,7 +46,10 @@ export interface Outcome {
 
 export interface RunOptions {
   scratch?: SimScratch;
+  /** Fill `Outcome.trace`. */
   trace?: boolean;
+  /** One line for each datagram that is sent, delivered or dropped. */
+  print?: (line: string) => void;
 }
 
 export function runScenario(scenario: Scenario, mode: Mode, options: RunOptions = {}): Outcome {
@@ -116,6 +120,7 @@ class World {
     this.checker = new Checker(scenario, mode.name === "null" && !scenario.maskHeaders, this.marks);
     this.hash = options.trace === true ? createHash("sha256") : null;
     sim.tap = this.hash === null ? this.checker : new TracingTap(this.checker, this.hash);
+    if (options.print !== undefined) sim.tap = new PrintingTap(sim.tap, sim.nowMicros, options.print);
     this.scheduleActs();
   }
 

@@ -1,11 +1,13 @@
 /**
- * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--ci] [--json] [--verbose]`: a campaign of simulated runs. Without --null
- * or --real both kinds run: N null seeds and N/10 real ones. `--seed S` (or SIM_SEED=S) runs that seed alone and prints
- * its configuration. Exit code 1 when a seed failed.
+ * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--trace]
+ * [--ci] [--json] [--verbose]`: a campaign of simulated runs. Without --null or --real both kinds run: N null seeds and
+ * N/10 real ones. `--seed S` (or SIM_SEED=S) runs that seed alone and prints its configuration; `--trace` prints each of
+ * its datagrams, too. Exit code 1 when a seed failed.
  */
 
 import { parseArgs } from "node:util";
-import { type CampaignResult, type Failure, runCampaign } from "./campaign.js";
+import { SimScratch } from "#src/sim/index.js";
+import { attempt, type CampaignResult, type Failure, runCampaign } from "./campaign.js";
 import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
 
@@ -24,6 +26,7 @@ const { values } = parseArgs({
     ci: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
+    trace: { type: "boolean", default: false },
     "max-failures": { type: "string", default: "5" },
   },
 });
@@ -51,6 +54,7 @@ function main(): number {
   if (both || values.null) plan.push(["null", many, nullMode()]);
   if (both || values.real) plan.push(["real", both ? Math.ceil(many / REAL_SHARE) : many, realMode(process.env)]);
   if (single !== undefined && many === 1) console.log(describeScenario(firstSeed));
+  if (values.trace) return traceOne(plan[0][2], firstSeed);
 
   const results = new Map<ModeName, CampaignResult>();
   for (const [name, seeds, mode] of plan) {
@@ -65,6 +69,13 @@ function main(): number {
   if (values.verbose) printMarks(results);
   if (values.json) console.log(JSON.stringify(summary(results)));
   return [...results.values()].some((result) => result.failed.length > 0) ? 1 : 0;
+}
+
+/** Runs one seed and prints what its network saw. */
+function traceOne(mode: Mode, seed: number): number {
+  const outcome = attempt(drawScenario(seed), mode, new SimScratch(), false, (line) => console.log(line));
+  console.log(typeof outcome === "string" ? outcome : `sim: ${outcome.end} after ${outcome.virtualMicros} µs`);
+  return typeof outcome === "string" ? 1 : 0;
 }
 
 function describeScenario(seed: number): string {
