@@ -29,7 +29,6 @@ import type {
 } from "../port/transport.js";
 import type { RxBatch, TxBatch } from "../port/udp.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
-import type { TransportParams } from "../proto/params.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
