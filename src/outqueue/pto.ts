@@ -64,8 +64,7 @@ export class LossTimer {
     // these and would wait for ever for a server that may not send, so here it counts the spaces that have a PTO.
     if (waiting || recovery.peerAddressValidated || recovery.lastEventMicros < 0) return;
     this.isAntiDeadlock = true;
-    const space = recovery.hasHandshakeKeys ? SPACE_HANDSHAKE : SPACE_INITIAL;
-    this.set(recovery.lastEventMicros + backedOff(recovery.ptoMicros(space), recovery.ptoCount), space);
+    this.set(recovery.lastEventMicros + backedOff(recovery.ptoMicros(SPACE_INITIAL), recovery.ptoCount), SPACE_INITIAL);
   }
 }
 
@@ -84,7 +83,7 @@ export function onTimer(recovery: Recovery, timer: LossTimer, nowMicros: number)
   recovery.ptoCount++;
   recovery.ptoCountTotal++;
   if (timer.isAntiDeadlock) {
-    probesLeft[space] = 1;
+    probesLeft[recovery.hasHandshakeKeys ? SPACE_HANDSHAKE : SPACE_INITIAL] = 1;
     return;
   }
   probesLeft[space] = PROBES;

@@ -264,18 +264,11 @@ class Pair implements FrameFates {
   readonly acked = new Map<string, number>();
   readonly lost = new Map<string, number>();
   readonly ack: AckFrame = newAckFrame();
-  persistent = 0;
   now = 1;
 
   constructor(isServer: boolean) {
     this.model = new Model(isServer);
     this.real = new Recovery({ isServer, congestion: "newreno", datagramBytes: 1452 }, this);
-    const { cc } = this.real;
-    const original = cc.onPersistentCongestion.bind(cc);
-    cc.onPersistentCongestion = () => {
-      this.persistent++;
-      original();
-    };
   }
 
   onFrameAcked(id: SpaceId, _kind: number, pn: number): void {
@@ -344,7 +337,7 @@ class Pair implements FrameFates {
     assert.equal(real.bytesInFlight, model.inFlight, "bytes in flight");
     assert.equal(real.packetsLost, model.lostTotal, "packets lost");
     assert.equal(real.ptoCount, model.ptoCount, "PTO count");
-    assert.equal(this.persistent, model.persistent, "persistent congestion");
+    assert.equal(real.persistentCongestions, model.persistent, "persistent congestion");
     close(real.rtt.smoothedRttMicros, model.smoothed, "smoothed RTT");
     close(real.rtt.rttVarMicros, model.variance, "RTT variation");
     if (model.firstSample >= 0) assert.equal(real.rtt.minRttMicros, model.min, "minimum RTT");

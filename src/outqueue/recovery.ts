@@ -54,6 +54,7 @@ export class Recovery {
   /** Packets declared lost and then acknowledged. */
   spuriousLosses = 0;
   congestionEvents = 0;
+  persistentCongestions = 0;
   ptoCount = 0;
   ptoCountTotal = 0;
 
@@ -63,7 +64,10 @@ export class Recovery {
   ackDelayExponent = 3;
   /** Handshake keys can be used: a client's anti-deadlock probe is then a Handshake packet. */
   hasHandshakeKeys = false;
-  /** A client is not certain that the server validated its address until this is set (RFC 9002 §6.2.2.1). */
+  /**
+   * The peer has validated our address (RFC 9002 §6.2.2.1). A client becomes certain of it by an acknowledgement of a
+   * Handshake packet or by the confirmed handshake; both set it.
+   */
   peerAddressValidated: boolean;
 
   // What the functions of ack.ts, loss.ts and pto.ts share.
@@ -179,10 +183,10 @@ export class Recovery {
       loss.ackedSentMicros[space] = summary.largestSentMicros;
     this.windowUse.onPacketsAcked(summary.largestSentMicros);
 
-    const recoveryStart = cc.recoveryStartMicros;
+    const reductions = this.congestionEvents + this.persistentCongestions;
     if (ack.largest > largestBefore) this.checkEcn(space, ack, nowMicros);
     detectLost(this, space, nowMicros);
-    if (summary.growthBytes !== 0 && cc.recoveryStartMicros === recoveryStart) {
+    if (summary.growthBytes !== 0 && this.congestionEvents + this.persistentCongestions === reductions) {
       cc.onPacketsAcked(
         summary.growthBytes,
         this.windowUse.isLimited(cc.cwndBytes, this.inSlowStart),
@@ -285,6 +289,7 @@ export class Recovery {
   onLoss(packets: number, lastSentMicros: number, persistent: boolean, nowMicros: number): void {
     this.congest(packets, lastSentMicros, nowMicros);
     if (!persistent) return;
+    this.persistentCongestions++;
     this.cc.onPersistentCongestion();
     this.rtt.onPersistentCongestion();
     this.loss.runStartMicros.fill(Infinity);
