@@ -245,7 +245,7 @@ for (const congestion of ["newreno", "cubic"] as const) {
       const flow = new Flow(link, congestion);
       flow.start(0);
       const share = use(link, flow, 2 * SECOND, 20 * SECOND);
-      assert.ok(share > 0.8, `${share}`);
+      assert.ok(share > 0.85, `${share}`);
     });
 
     test("RFC 9002 §6 keeps a lossy link busy without a timeout", () => {
@@ -253,7 +253,7 @@ for (const congestion of ["newreno", "cubic"] as const) {
       const flow = new Flow(link, congestion);
       flow.start(0);
       const share = use(link, flow, 1 * SECOND, 20 * SECOND);
-      assert.ok(share > 0.5, `${share}`);
+      assert.ok(share > 0.7, `${share}`);
       assert.ok(flow.recovery.packetsLost > 5);
       assert.equal(flow.recovery.ptoCountTotal, 0);
     });
@@ -275,11 +275,11 @@ for (const congestion of ["newreno", "cubic"] as const) {
       flows[1].start(2 * SECOND);
       link.clock.run(20 * SECOND);
       const before = flows.map((flow) => flow.receivedBytes);
-      link.clock.run(60 * SECOND);
+      link.clock.run(50 * SECOND);
       const [a = 0, b = 0] = flows.map((flow, i) => flow.receivedBytes - (before[i] ?? 0));
       const jain = (a + b) ** 2 / (2 * (a * a + b * b));
       assert.ok(jain > 0.9, `${a} and ${b} bytes: ${jain}`);
-      assert.ok(a + b > 0.95 * 40 * PATH.bytesPerSec, `${a + b} bytes`);
+      assert.ok(a + b > 0.95 * 30 * PATH.bytesPerSec, `${a + b} bytes`);
     });
 
     test("RFC 9002 §7.8 an application of 1 Mbit/s does not grow the window", () => {
