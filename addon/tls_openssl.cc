@@ -51,7 +51,7 @@ class OpensslSession : public tls::Session {
  private:
   void set_verify(const tls::SessionOptions& options);
   void drive();
-  void drive_after();
+  bool drive_read();
   void finish();
   void fail_now(int fallback_alert);
   std::vector<std::string> peer_certs() const;
@@ -181,27 +181,32 @@ void OpensslSession::put(int level, const uint8_t* data, size_t len) {
   }
   input_[level].emplace_back(reinterpret_cast<const char*>(data), len);
   if (level != read_level_) return;
-  if (done_) drive_after();
+  if (done_) drive_read();
   else drive();
 }
 
 void OpensslSession::drive() {
   const Api& a = api();
   int result = a.SSL_do_handshake(ssl_.get());
+  // With early data a server "succeeds" before the client's Finished, so that 0-RTT could be read; reading goes on.
+  bool is_early = result == 1 && !a.SSL_is_init_finished(ssl_.get());
+  if (is_early && !drive_read()) return;
   if (result == 1) {
-    finish();
+    if (a.SSL_is_init_finished(ssl_.get())) finish();
     return;
   }
   int error = a.SSL_get_error(ssl_.get(), result);
   if (error != ERROR_WANT_READ && error != ERROR_WANT_WRITE) fail_now(tls::ALERT_INTERNAL_ERROR);
 }
 
-// After the handshake OpenSSL takes messages in while it looks for application data, of which there is none in QUIC.
-void OpensslSession::drive_after() {
+// OpenSSL takes messages in while it looks for application data, of which there is none in QUIC. False = failed.
+bool OpensslSession::drive_read() {
   const Api& a = api();
   char none[8];
   int result = a.SSL_read(ssl_.get(), none, sizeof none);
-  if (result > 0 || a.SSL_get_error(ssl_.get(), result) != ERROR_WANT_READ) fail_now(tls::ALERT_UNEXPECTED_MESSAGE);
+  if (result <= 0 && a.SSL_get_error(ssl_.get(), result) == ERROR_WANT_READ) return true;
+  fail_now(tls::ALERT_UNEXPECTED_MESSAGE);
+  return false;
 }
 
 void OpensslSession::finish() {

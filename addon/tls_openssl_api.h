@@ -67,6 +67,7 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(void, SSL_set_accept_state, (Ssl*))                                                                              \
   X(void, SSL_set_shutdown, (Ssl*, int))                                                                             \
   X(int, SSL_do_handshake, (Ssl*))                                                                                   \
+  X(int, SSL_is_init_finished, (const Ssl*))                                                                         \
   X(int, SSL_read, (Ssl*, void*, int))                                                                               \
   X(int, SSL_get_error, (const Ssl*, int))                                                                           \
   X(void, SSL_set_verify, (Ssl*, int, VerifyCallback))                                                               \

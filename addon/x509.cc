@@ -20,6 +20,7 @@ struct Asn1Time;
 struct Bignum;
 struct Bio;
 struct BioMethod;
+using PasswordCallback = int (*)(char*, int, int, void*);
 
 // X(return type, symbol, arguments)
 #define NETQUIC_X509_SYMBOLS(X)                                                                    \
@@ -49,8 +50,8 @@ struct BioMethod;
   X(int, RAND_bytes, (uint8_t*, int))                                                              \
   X(int, PEM_write_bio_X509, (Bio*, X509*))                                                        \
   X(int, PEM_write_bio_PrivateKey, (Bio*, const EvpPkey*, void*, const uint8_t*, int, void*, void*)) \
-  X(X509*, PEM_read_bio_X509, (Bio*, X509**, void*, void*))                                        \
-  X(EvpPkey*, PEM_read_bio_PrivateKey, (Bio*, EvpPkey**, void*, void*))                            \
+  X(X509*, PEM_read_bio_X509, (Bio*, X509**, PasswordCallback, void*))                             \
+  X(EvpPkey*, PEM_read_bio_PrivateKey, (Bio*, EvpPkey**, PasswordCallback, void*))                 \
   X(Bio*, BIO_new, (const BioMethod*))                                                             \
   X(const BioMethod*, BIO_s_mem, ())                                                               \
   X(Bio*, BIO_new_mem_buf, (const void*, int))                                                     \
@@ -176,6 +177,9 @@ std::string bio_text(Bio* bio) {
   return len > 0 && data ? std::string(data, size_t(len)) : std::string();
 }
 
+// An encrypted key must fail; OpenSSL's default would ask for the passphrase on the terminal.
+int no_password(char*, int, int, void*) { return -1; }
+
 BioPtr bio_of(const std::string& text) { return BioPtr(api().BIO_new_mem_buf(text.data(), int(text.size()))); }
 
 // Returns an empty text on success, else which step failed.
@@ -190,8 +194,8 @@ const char* make(const Request& req, std::string* cert_pem, std::string* key_pem
   PkeyPtr issuer_key;
   if (!req.issuer_cert.empty()) {
     BioPtr cert_bio = bio_of(req.issuer_cert), key_bio = bio_of(req.issuer_key);
-    issuer.reset(a.PEM_read_bio_X509(cert_bio.get(), nullptr, nullptr, nullptr));
-    issuer_key.reset(a.PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
+    issuer.reset(a.PEM_read_bio_X509(cert_bio.get(), nullptr, no_password, nullptr));
+    issuer_key.reset(a.PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_password, nullptr));
     if (!issuer || !issuer_key) return "the issuer's certificate or key is not PEM";
   }
   if (!fill(cert.get(), key.get(), issuer.get(), req)) return "cannot fill the certificate in";

@@ -6,9 +6,16 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { describe, test } from "node:test";
-import { AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, type AeadId } from "../../port/aead.js";
+import {
+  AEAD_AES_128_CCM,
+  AEAD_AES_128_GCM,
+  AEAD_AES_256_GCM,
+  AEAD_CHACHA20_POLY1305,
+  type AeadId,
+} from "../../port/aead.js";
 import {
   LEVEL_APP,
+  LEVEL_EARLY,
   LEVEL_HANDSHAKE,
   LEVEL_INITIAL,
   type Level,
@@ -152,9 +159,10 @@ export function tlsContract(
         ["TLS_AES_128_GCM_SHA256", AEAD_AES_128_GCM],
         ["TLS_AES_256_GCM_SHA384", AEAD_AES_256_GCM],
         ["TLS_CHACHA20_POLY1305_SHA256", AEAD_CHACHA20_POLY1305],
+        ["TLS_AES_128_CCM_SHA256", AEAD_AES_128_CCM],
       ] as const) {
         test(`RFC 9001 §5.1 secrets are equal on both sides: ${suite}`, async () => {
-          const { pair, client, server } = await shake({ ciphers: suite });
+          const { pair, client, server } = await shake({ ciphers: suite }, { ciphers: suite });
           assert.equal(client.cipher, suite);
           assert.equal(server.cipher, suite);
           checkSecrets(pair, aead);
@@ -370,6 +378,50 @@ export function tlsContract(
         assert.equal(client.resumed, true);
         assert.equal(client.verifyError, "UNABLE_TO_VERIFY_LEAF_SIGNATURE");
         assert.equal((await alertOf("client", { ticket }, server)).alert, 48);
+      });
+    });
+
+    describe("early data (RFC 9001 §4.6)", () => {
+      const on = { earlyData: true };
+
+      async function resume(made: Made, ticket: Uint8Array) {
+        const pair = connect(made.clientContext, made.serverContext, ticket);
+        const infos = await pair.handshake(1);
+        pair.close();
+        return { pair, ...infos };
+      }
+
+      async function first(server: Partial<TlsServerConfig>) {
+        const made = make(on, server);
+        await made.pair.handshake(1);
+        made.pair.close();
+        return { made, ticket: made.pair.client.of("ticket")[0]?.bytes ?? new Uint8Array(0) };
+      }
+
+      test("its keys come with the ticket, and both sides say that it was accepted", async () => {
+        for (const ciphers of ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"]) {
+          const { made, ticket } = await first({ ...on, ciphers });
+          const { pair, client, server } = await resume(made, ticket);
+          assert.equal(client.earlyDataAccepted, true);
+          assert.equal(server.earlyDataAccepted, true);
+          const aead = ciphers.includes("AES_256") ? AEAD_AES_256_GCM : AEAD_AES_128_GCM;
+          checkSecrets(pair, aead);
+          assert.deepEqual(secret(pair.client, LEVEL_EARLY, "write"), secret(pair.server, LEVEL_EARLY, "read"));
+          const early = pair.client.results.findIndex((r) => r.kind === "secret" && r.level === LEVEL_EARLY);
+          const answer = pair.client.results.findIndex((r) => r.kind === "secret" && r.level === LEVEL_HANDSHAKE);
+          assert.ok(early < answer, "before the server's flight");
+          assert.ok(pair.client.of("send").every((send) => send.level !== LEVEL_EARLY));
+        }
+      });
+
+      test("a server without it refuses, and the handshake goes on", async () => {
+        const { made, ticket } = await first({ ...on, ticketSecret: new Uint8Array(32) });
+        const off = make(on, { ticketSecret: new Uint8Array(32) });
+        off.pair.close();
+        const { client, server } = await resume({ ...made, serverContext: off.serverContext }, ticket);
+        assert.equal(client.resumed, true);
+        assert.equal(client.earlyDataAccepted, false);
+        assert.equal(server.earlyDataAccepted, false);
       });
     });
 
