@@ -125,7 +125,8 @@ class Library {
 Library* openssl_library(std::string* why);
 Library* gnutls_library(std::string* why);
 
-// The identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`; -1 = none.
+// The identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`.
+// -1 = none.
 int pick_identity(const std::vector<Identity>& identities, const std::string& server_name);
 // The alert that a failed certificate check is answered with.
 int alert_of_verify_code(int verify_code);

@@ -1,5 +1,5 @@
-// One TLS 1.3 handshake over GnuTLS's hooks for QUIC (RFC 9001 §4): CRYPTO bytes are written in by level, bytes to send
-// and secrets come out of callbacks during gnutls_handshake.
+// One TLS 1.3 handshake over GnuTLS's hooks for QUIC (RFC 9001 §4): CRYPTO bytes are written in by level, bytes to
+// send and secrets come out of callbacks during gnutls_handshake.
 #include "tls_gnutls.h"
 
 namespace netquic {

@@ -21,7 +21,7 @@ class GnutlsContext : public tls::Context {
   std::shared_ptr<GnutlsTrust> trust;
   PriorityT* priority = nullptr;
   AntiReplayT* anti_replay = nullptr;       // server with early data
-  std::vector<CredentialsT*> credentials;  // server: parallel to config.identities; client: one, maybe empty
+  std::vector<CredentialsT*> credentials;   // server: parallel to config.identities; client: one, maybe empty
 };
 
 // Checks the peer's chain, leaf first, and its name. Returns an OpenSSL X509_V_ERR number, 0 when all is well.

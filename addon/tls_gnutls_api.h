@@ -46,7 +46,8 @@ struct TypedData {
   X(int, gnutls_credentials_set, (SessionT*, int, void*))                                                              \
   X(int, gnutls_certificate_allocate_credentials, (CredentialsT**))                                                    \
   X(void, gnutls_certificate_free_credentials, (CredentialsT*))                                                        \
-  X(int, gnutls_certificate_set_x509_key_mem2, (CredentialsT*, const Datum*, const Datum*, int, const char*, unsigned)) \
+  X(int, gnutls_certificate_set_x509_key_mem2,                                                                         \
+    (CredentialsT*, const Datum*, const Datum*, int, const char*, unsigned))                                           \
   X(void, gnutls_certificate_server_set_request, (SessionT*, int))                                                     \
   X(const Datum*, gnutls_certificate_get_peers, (SessionT*, unsigned*))                                                \
   X(void, gnutls_session_set_verify_function, (SessionT*, int (*)(SessionT*)))                                         \

@@ -155,8 +155,9 @@ napi_value tls_session(napi_env env, napi_callback_info info) {
   tls::SessionOptions options;
   napi_value value = args.at[1];
   if (!js_is_object(env, value) || !js_get_bytes(env, value, "transportParams", &options.transport_params) ||
-      !js_get_string(env, value, "sni", &options.sni) || !js_get_string(env, value, "verifyDns", &options.verify_dns) ||
-      !js_get_string(env, value, "verifyIp", &options.verify_ip) || !js_get_bytes(env, value, "ticket", &options.ticket))
+      !js_get_bytes(env, value, "ticket", &options.ticket) || !js_get_string(env, value, "sni", &options.sni) ||
+      !js_get_string(env, value, "verifyDns", &options.verify_dns) ||
+      !js_get_string(env, value, "verifyIp", &options.verify_ip))
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsSession: bad options");
   if (!context->context) return fail(env, "ERR_INVALID_STATE", "the TLS context is closed");
   std::string why;

@@ -44,7 +44,9 @@ class OpensslSession : public tls::Session {
   int on_alpn(const uint8_t** out, uint8_t* out_len, const uint8_t* in, unsigned in_len);
   int on_verify(int ok, X509StoreCtx* store);
   void on_ticket(SslSession* session);
-  void on_alert(int alert) { alert_ = alert; }
+  void on_alert(int alert) {
+    if (alert_ < 0) alert_ = alert;  // what follows the first is only its consequence
+  }
   void on_params(const uint8_t* data, size_t len) { push(Result::PEER_PARAMS, 0, data, len); }
   void on_keylog(const char* line) { push(Result::KEYLOG, 0, line, strlen(line)); }
 
@@ -281,13 +283,10 @@ int OpensslSession::on_secret(uint32_t level, bool is_write, const uint8_t* secr
     write_level_ = int(level);
     return 1;
   }
-  // Bytes that OpenSSL has read but not released yet belong to the old level; on_release drops them there.
-  if (input_[read_level_].size() > 1 || (input_[read_level_].size() == 1 && input_offset_ < input_[read_level_].front().size())) {
+  if (!input_[read_level_].empty()) {
     alert_ = tls::ALERT_UNEXPECTED_MESSAGE;  // RFC 8446 §5.1: no message spans a change of keys
     return 0;
   }
-  input_[read_level_].clear();
-  input_offset_ = 0;
   read_level_ = int(level);
   return 1;
 }

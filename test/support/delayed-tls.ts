@@ -3,14 +3,7 @@
  * `onResults` says when some are there. It shows what of the engine leans on answers that come at once.
  */
 
-import type {
-  Level,
-  TlsContext,
-  TlsProvider,
-  TlsResult,
-  TlsSession,
-  TlsSessionOptions,
-} from "#src/port/tls.js";
+import type { Level, TlsContext, TlsProvider, TlsResult, TlsSession, TlsSessionOptions } from "#src/port/tls.js";
 
 const MAX_TURNS = 4;
 

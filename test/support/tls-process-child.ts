@@ -24,9 +24,7 @@ function makeContext(request: Extract<Request, { op: "context" }>): void {
   try {
     contexts.set(
       request.id,
-      request.role === "client"
-        ? provider.newClientContext(request.config)
-        : provider.newServerContext(request.config),
+      request.role === "client" ? provider.newClientContext(request.config) : provider.newServerContext(request.config),
     );
   } catch (error) {
     broken.set(request.id, String(error));

@@ -29,7 +29,9 @@ test("the delayed provider answers nothing inside put", async () => {
     slow
       .newClientContext({ ...shared, ca: [identity.cert], serverName: "localhost", verify: "strict" })
       .newSession({ transportParams: new Uint8Array(4) }),
-    slow.newServerContext({ ...shared, identities: { "*": identity } }).newSession({ transportParams: new Uint8Array(4) }),
+    slow
+      .newServerContext({ ...shared, identities: { "*": identity } })
+      .newSession({ transportParams: new Uint8Array(4) }),
   );
   assert.equal(pair.client.session.take(), null);
   await pair.handshake(1);
