@@ -73,6 +73,6 @@ export class RecvCredit {
 
   /** Raises the window to `bytes`, within its maximum. */
   widen(bytes: number): void {
-    this.windowBytes = Math.max(this.windowBytes, Math.min(bytes, this.windowMaxBytes));
+    this.windowBytes = Math.max(this.windowBytes, Math.min(Math.floor(bytes), this.windowMaxBytes));
   }
 }

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { RecvCredit, SendCredit } from "./credit.js";
+
+const NEVER_TUNED = 0; // an RTT of 0: no update is ever quick enough
+
+describe("SendCredit", () => {
+  test("RFC 9000 §4.1 a limit that is not higher is ignored [9000-4.1-03]", () => {
+    const credit = new SendCredit();
+    assert.equal(credit.raise(1000), true);
+    assert.equal(credit.raise(10), false);
+    credit.used = 400;
+    assert.equal(credit.available, 600);
+  });
+});
+
+describe("RecvCredit", () => {
+  test("an update is due when it doubles what the peer has left: half the window when all is read", () => {
+    const credit = new RecvCredit(1000, 1000, 0);
+    credit.received = credit.consumed = 499;
+    assert.equal(credit.isDue(), false);
+    credit.received = credit.consumed = 500;
+    assert.equal(credit.isDue(), true);
+    assert.equal(credit.update(0, NEVER_TUNED), 1500);
+  });
+
+  test("one stream that is never read leaves the rest of the connection usable, however little that is", () => {
+    const credit = new RecvCredit(1000, 1000, 0);
+    credit.received = 990; // never read
+    for (let round = 0; round < 50; round++) {
+      const step = Math.min(5, credit.advertised - credit.received);
+      assert.ok(step > 0, "the peer is never blocked for good");
+      credit.received += step;
+      credit.consumed += step;
+      if (credit.isDue()) credit.update(0, NEVER_TUNED);
+    }
+    assert.ok(credit.advertised <= credit.consumed + 1000);
+  });
+
+  test("credit is not dribbled: a stream's update gives a share of the window, unless the peer asks", () => {
+    const credit = new RecvCredit(1600, 1600, 1 / 16);
+    credit.received = 1600;
+    credit.consumed = 99;
+    assert.equal(credit.isDue(), false);
+    assert.equal(credit.canRaise(), true);
+    credit.consumed = 100;
+    assert.equal(credit.isDue(), true);
+  });
+
+  test("a window grows by what is read, never by what is received", () => {
+    const credit = new RecvCredit(1000, 8000, 0);
+    credit.received = 1000;
+    assert.equal(credit.isDue(), false);
+    assert.equal(credit.canRaise(), false);
+  });
+
+  test("the window doubles up to its maximum when updates follow within two round trips", () => {
+    const credit = new RecvCredit(1000, 3000, 0);
+    const windows: number[] = [];
+    for (let round = 0, now = 0; round < 5; round++, now += 1500) {
+      credit.received = credit.consumed = credit.advertised;
+      credit.update(now, 1000);
+      windows.push(credit.windowBytes);
+    }
+    assert.deepEqual(windows, [1000, 2000, 3000, 3000, 3000]);
+    const slow = new RecvCredit(1000, 3000, 0);
+    for (let round = 0, now = 0; round < 5; round++, now += 2000) slow.update(now, 1000);
+    assert.equal(slow.windowBytes, 1000);
+  });
+
+  test("a window is a whole number of bytes", () => {
+    const credit = new RecvCredit(1, 1000, 0);
+    credit.widen(4.5);
+    assert.equal(credit.update(0, NEVER_TUNED), 4);
+  });
+});
