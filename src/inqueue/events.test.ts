@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import type { CloseInfo, HandshakeInfo, TransportHandler } from "../port/transport.js";
-import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/stream-limits.js";
+import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/limits.js";
 import { RecvStream } from "../stream/recv.js";
 import { HeldBytes } from "../stream/held.js";
 import { SendStream } from "../stream/send.js";

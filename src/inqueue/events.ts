@@ -12,7 +12,7 @@ import {
   type StreamKind,
   type TransportHandler,
 } from "../port/transport.js";
-import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/stream-limits.js";
+import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/limits.js";
 import {
   EVENT_CLOSED,
   EVENT_OPENED,

@@ -8,8 +8,7 @@
  */
 
 import type { StreamKind } from "../port/transport.js";
-import { MIN_RECV_GAPS, RECV_GAP_WINDOW_SHARE } from "../proto/limits.js";
-import { MIN_CONN_RECV_GAPS } from "../proto/stream-limits.js";
+import { MIN_CONN_RECV_GAPS, MIN_RECV_GAPS, RECV_GAP_WINDOW_SHARE } from "../proto/limits.js";
 import {
   FLOW_CONTROL_ERROR,
   INTERNAL_ERROR,

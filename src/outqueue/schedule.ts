@@ -6,7 +6,7 @@
  * Links live on the stream: every operation is O(1), except that a stream without turns is inserted by id.
  */
 
-import { URGENCIES } from "../proto/stream-limits.js";
+import { URGENCIES } from "../proto/limits.js";
 import type { Stream } from "../stream/stream.js";
 
 /** Values of `Stream.place`. */

@@ -9,7 +9,7 @@
 
 import { prefixedRoom } from "../base/varint.js";
 import { streamHeaderLength, writeStreamHeader } from "../frame/stream.js";
-import { MIN_STREAM_PIECE_BYTES } from "../proto/stream-limits.js";
+import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
 import { SEND_RESET_RECVD, SEND_RESET_SENT } from "../stream/send.js";
 import { CONTROL_STREAM_DATA_BLOCKED, type Stream, type StreamSendQueue } from "../stream/stream.js";
 import { CONN_DATA_BLOCKED, type StreamTable } from "../stream/table.js";

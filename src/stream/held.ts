@@ -3,8 +3,8 @@
  * not by their payload, and out-of-order ranges by what they take.
  */
 
-import { MIN_RING_BYTES, RING_STEP_BYTES } from "../proto/stream-limits.js";
-import { powerOfTwoAtLeast } from "../base/ring.js";
+import { MIN_RING_BYTES, RING_STEP_BYTES } from "../proto/limits.js";
+import { powerOfTwoAtLeast } from "./ring.js";
 
 const GAP_BYTES = 16;
 

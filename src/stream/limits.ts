@@ -4,7 +4,7 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
-import { STREAMS_CREDIT_SHARE } from "../proto/stream-limits.js";
+import { STREAMS_CREDIT_SHARE } from "../proto/limits.js";
 
 export class StreamCounts {
   /** Streams that we opened. */

@@ -6,7 +6,7 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
-import { ByteRing } from "../base/ring.js";
+import { ByteRing } from "./ring.js";
 import type { HeldBytes } from "./held.js";
 
 export class RecvBuffer {

@@ -9,7 +9,7 @@
  * as the final size is known. A reset that comes after all data is ignored: the data stays readable.
  */
 
-import { STREAM_CREDIT_MIN_SHARE } from "../proto/stream-limits.js";
+import { STREAM_CREDIT_MIN_SHARE } from "../proto/limits.js";
 import { FINAL_SIZE_ERROR, FLOW_CONTROL_ERROR, NO_ERROR } from "../proto/transport-error.js";
 import { RecvCredit } from "./credit.js";
 import type { HeldBytes } from "./held.js";

@@ -9,8 +9,8 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
-import { ByteRing, powerOfTwoAtLeast } from "../base/ring.js";
-import { MIN_RING_BYTES } from "../proto/stream-limits.js";
+import { ByteRing, powerOfTwoAtLeast } from "./ring.js";
+import { MIN_RING_BYTES } from "../proto/limits.js";
 import type { HeldBytes } from "./held.js";
 
 export class SendBuffer {

@@ -4,7 +4,7 @@
  */
 
 import type { StreamKind } from "../port/transport.js";
-import { DEFAULT_URGENCY } from "../proto/stream-limits.js";
+import { DEFAULT_URGENCY } from "../proto/limits.js";
 import type { RecvStream } from "./recv.js";
 import type { SendStream } from "./send.js";
 

@@ -7,8 +7,7 @@
  */
 
 import { STREAM_BIDI, STREAM_UNI, T_BLOCKED, T_RESET, T_STATE, T_STOPPED, type StreamKind } from "../port/transport.js";
-import { INITIAL_RTT_MICROS } from "../proto/limits.js";
-import { CONN_WINDOW_PER_STREAM_WINDOW, URGENCIES } from "../proto/stream-limits.js";
+import { CONN_WINDOW_PER_STREAM_WINDOW, INITIAL_RTT_MICROS, URGENCIES } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
 import { RecvCredit, SendCredit } from "./credit.js";
 import { HeldBytes } from "./held.js";

@@ -5,7 +5,7 @@
  * does not pay for fresh pages (a new 64 KiB array costs 2-6 us, a pooled one 20 ns).
  */
 
-import { RING_POOL_BYTES, RING_POOL_MAX_BYTES } from "../proto/stream-limits.js";
+import { RING_POOL_BYTES, RING_POOL_MAX_BYTES } from "../proto/limits.js";
 
 const NONE = new Uint8Array(0);
 /** Below this a loop over bytes beats `subarray` and `set` (17 ns against 50 for 8 bytes, even at 24). */
