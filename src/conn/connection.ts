@@ -67,6 +67,8 @@ export class Connection implements Transport, HeapItem {
   token: Uint8Array | null;
   /** Source id of the peer's long headers; null at a client until its first packet came (RFC 9000 §7.2). */
   peerScid: Uint8Array | null;
+  /** Stateless reset token that the endpoint knows for this connection. */
+  resetToken: Uint8Array | null = null;
   /** UDP payload that we send at most. */
   datagramBytes: number;
   info: HandshakeInfo | null = null;

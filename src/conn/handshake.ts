@@ -4,9 +4,8 @@
  * the same. The verdict on transport parameters comes before any alert of the TLS library (ROBUSTNESS 3).
  */
 
-import { equalBytes } from "../base/bytes.js";
 import { TlsFramer } from "../crypto/tls-framer.js";
-import { decodeParams } from "../frame/params.js";
+import { checkHandshakeCids, decodeParams, type HandshakeCids } from "../frame/params.js";
 import { FRAME_CRYPTO } from "../frame/table.js";
 import { CryptoIn } from "../inqueue/crypto.js";
 import {
@@ -22,6 +21,7 @@ import type { TransportParams } from "../proto/params.js";
 import { levelSpace, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
 import { CRYPTO_ERROR, PROTOCOL_VIOLATION, TRANSPORT_PARAMETER_ERROR } from "../proto/transport-error.js";
 import type { HeldBytes } from "../stream/held.js";
+import { DEADLINE_HANDSHAKE } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
 import type { Connection } from "./connection.js";
 import { STATE_OPEN } from "./state.js";
@@ -145,7 +145,7 @@ function takePeerParams(conn: Connection): boolean {
     return false;
   }
   const { params, error } = decodeParams(framer.peerParams, !conn.isServer);
-  const wrong = params === null ? error : checkIds(conn, params);
+  const wrong = params === null ? error : checkHandshakeCids(params, handshakeCids(conn));
   if (params === null || wrong !== "") {
     closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, wrong);
     return false;
@@ -168,17 +168,11 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   if (preferred !== null) peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
 }
 
-/** RFC 9000 §7.3: the ids in the parameters are those of the packets. Returns what is wrong, or "". */
-function checkIds(conn: Connection, params: TransportParams): string {
-  if (params.initialScid === null) return "initial_source_connection_id is missing";
-  if (conn.peerScid === null || !equalBytes(params.initialScid, conn.peerScid))
-    return "initial_source_connection_id does not match";
-  if (conn.isServer) return "";
-  if (params.originalDcid === null) return "original_destination_connection_id is missing";
-  if (!equalBytes(params.originalDcid, conn.origDcid)) return "original_destination_connection_id does not match";
-  if (conn.retryScid === null) return params.retryScid === null ? "" : "retry_source_connection_id without a Retry";
-  if (params.retryScid === null) return "retry_source_connection_id is missing";
-  return equalBytes(params.retryScid, conn.retryScid) ? "" : "retry_source_connection_id does not match";
+/** The ids that the packets carried (RFC 9000 §7.3). */
+function handshakeCids(conn: Connection): HandshakeCids {
+  const initialScid = conn.peerScid ?? conn.peerIds.current;
+  if (conn.isServer) return { initialScid, originalDcid: null, retryScid: null };
+  return { initialScid, originalDcid: conn.origDcid, retryScid: conn.retryScid };
 }
 
 /** Takes every result that TLS has now. */
@@ -235,6 +229,7 @@ function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
   handshake.complete = true;
   handshake.unlocked = true; // 1-RTT packets may be opened from now on (RFC 9001 §5.7)
   conn.counters.handshakeCompletedAtMicros = nowMicros;
+  conn.deadlines.clear(DEADLINE_HANDSHAKE);
   conn.info = { ...info, version: conn.version };
   conn.events.noteHandshake(conn.info);
   issueIds(conn, nowMicros);

@@ -22,6 +22,9 @@ export interface ConnectionHost {
   /** Packets to this id belong to the connection from now on, or no longer. */
   route(cid: Uint8Array, conn: Connection): void;
   unroute(cid: Uint8Array, conn: Connection): void;
+  /** A datagram that ends in this token resets the connection (RFC 9000 §10.3). */
+  routeReset(token: Uint8Array, conn: Connection): void;
+  unrouteReset(token: Uint8Array, conn: Connection): void;
   /** The connection has something to send or to tell outside of a door call. */
   schedule(conn: Connection): void;
   countDrop(reason: DropReason): void;

@@ -21,9 +21,11 @@ import {
   PACKET_SHORT,
   PACKET_VERSION_NEGOTIATION,
   PACKET_ZERO_RTT,
+  hasReservedBits,
   type PacketHeader,
   parseHeader,
 } from "../packet/header.js";
+import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import { PN_NEW } from "../pnspace/received.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
@@ -36,11 +38,6 @@ import { discardLevel, pumpTls } from "./handshake.js";
 import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
-
-const RESERVED_BITS_LONG = 0x0c;
-const RESERVED_BITS_SHORT = 0x18;
-const RESET_TOKEN_BYTES = 16;
-const MIN_RESET_BYTES = 21;
 
 const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE];
 
@@ -67,6 +64,16 @@ export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowM
 export function endReceive(conn: Connection, nowMicros: number): void {
   flushShort(conn, nowMicros);
   replayHeld(conn, nowMicros);
+  routeResetToken(conn);
+}
+
+/** Tells the endpoint by which token a stateless reset for this connection would be known. */
+function routeResetToken(conn: Connection): void {
+  const token = conn.peerIds.currentToken;
+  if (token === conn.resetToken) return;
+  if (conn.resetToken !== null) conn.host.unrouteReset(conn.resetToken, conn);
+  if (token !== null) conn.host.routeReset(token, conn);
+  conn.resetToken = token;
 }
 
 function onDatagramWhenClosing(conn: Connection, buf: Uint8Array, off: number, end: number): void {
@@ -83,10 +90,13 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
     const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header);
     if (drop !== DROP_NONE) {
       conn.drop(drop);
-      return;
+      if (header.type === PACKET_SHORT && tryReset(conn, buf, off, end, nowMicros)) return;
+      at = header.end;
+      continue;
     }
     if (header.type === PACKET_VERSION_NEGOTIATION || header.type === PACKET_RETRY) {
-      onUnprotected(conn, buf, header, nowMicros);
+      // they stand alone in a datagram (RFC 9000 §12.2)
+      if (at === off) onUnprotected(conn, buf, header, nowMicros);
       return;
     }
     at = header.end;
@@ -200,12 +210,15 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
 function onForged(conn: Connection, level: Level, row: number, nowMicros: number): void {
   const { opener, rxBuf } = conn.host.bench;
   conn.drop(DROP_FORGED);
-  if (level !== LEVEL_APP) return;
-  // RFC 9000 §10.3.1: the last 16 bytes of what cannot be opened may be a stateless reset token
-  const end = opener.packetEnd(row);
-  if (end - opener.packetStart(row) < MIN_RESET_BYTES) return;
-  if (!conn.peerIds.isResetToken(rxBuf, end - RESET_TOKEN_BYTES)) return;
+  if (level === LEVEL_APP) tryReset(conn, rxBuf, opener.packetStart(row), opener.packetEnd(row), nowMicros);
+}
+
+/** RFC 9000 §10.3.1: the last 16 bytes of what cannot be read may be a stateless reset token. True = it was one. */
+export function tryReset(conn: Connection, buf: Uint8Array, start: number, end: number, nowMicros: number): boolean {
+  const at = statelessResetTokenStart(start, end);
+  if (at < 0 || !conn.peerIds.isResetToken(buf, at)) return false;
   vanish(conn, { type: "stateless-reset", remote: true, code: 0n, frameType: 0, reason: "stateless reset" }, nowMicros);
+  return true;
 }
 
 function onOpened(conn: Connection, level: Level, row: number, nowMicros: number): void {
@@ -214,8 +227,7 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   const pn = opener.pn(row);
   const firstByte = opener.firstByte(row);
   const isShort = level === LEVEL_APP;
-  const reserved = isShort ? RESERVED_BITS_SHORT : RESERVED_BITS_LONG;
-  if ((firstByte & reserved) !== 0) {
+  if (hasReservedBits(firstByte)) {
     closeTransport(conn, PROTOCOL_VIOLATION, 0, "reserved header bits are set");
     return;
   }

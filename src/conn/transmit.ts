@@ -32,6 +32,8 @@ class Pending {
   maxBytes = 0;
   readonly sizeBytes = [0, 0, 0];
   readonly ackEliciting = [false, false, false];
+  /** The builder added PADDING: the packet counts as in flight (RFC 9002 §2). */
+  readonly padded = [false, false, false];
   /** Spaces written, in order; the last is the one that padding enlarges. */
   readonly order: SpaceId[] = [];
 }
@@ -158,6 +160,7 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   if (worn !== 0) closeTransport(conn, worn, 0, "AEAD confidentiality limit");
   pending.sizeBytes[space] = builder.closePacket(conn.keys.writeKey(level), conn.keys.writeHp(level));
   pending.ackEliciting[space] = pos > afterAck;
+  pending.padded[space] = builder.lastPaddingBytes > 0;
   pending.order.push(space);
   if (pos > afterAck && probing) recovery.onProbeSent(space);
 }
@@ -211,7 +214,8 @@ function finishDatagram(conn: Connection, dest: number, nowMicros: number): numb
     const bytes = (sizeBytes[space] as number) + (isPadded ? padded : 0);
     const eliciting = ackEliciting[space] as boolean;
     elicits ||= eliciting;
-    recovery.onPacketSent(space, bytes, eliciting, eliciting || isPadded, nowMicros);
+    const inFlight = eliciting || isPadded || (pending.padded[space] as boolean);
+    recovery.onPacketSent(space, bytes, eliciting, inFlight, nowMicros);
     counters.packetsSent++;
   }
   const bytes = builder.endDatagram(dest, marked ? ECN_ECT0 : ECN_NOT_ECT, 0);

@@ -137,6 +137,11 @@ export class PeerIds {
     return token !== null && equalConstantTimeAt(buf, start, token);
   }
 
+  /** Stateless reset token of the id in use, null while there is none. */
+  get currentToken(): Uint8Array | null {
+    return this.currentId.token;
+  }
+
   private use(id: PeerId): void {
     this.currentId = id;
     this.current = id.cid;

@@ -7,6 +7,7 @@
 import { equalBytes } from "../base/bytes.js";
 import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
+import { STATE_OPEN } from "../conn/state.js";
 import { addressKey } from "../crypto/token.js";
 import { encodeParams } from "../frame/params.js";
 import {
@@ -21,7 +22,7 @@ import {
 } from "../observe/drop-reason.js";
 import { PACKET_INITIAL, PACKET_SHORT, type PacketHeader, parseHeader } from "../packet/header.js";
 import { writeRetry } from "../packet/retry.js";
-import { writeStatelessReset } from "../packet/stateless-reset.js";
+import { statelessResetBytes, writeStatelessReset } from "../packet/stateless-reset.js";
 import { writeVersionNegotiation } from "../packet/version-negotiation.js";
 import type { TlsContext } from "../port/tls.js";
 import { ADDR_COLS, RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
@@ -55,10 +56,6 @@ interface Proof {
   retryScid: Uint8Array | null;
 }
 
-/** RFC 9000 §10.3: a reset is shorter than what it answers, and long enough to look like a packet. */
-const MIN_RESET_BYTES = 21;
-const MAX_RESET_BYTES = 42;
-
 export class Acceptor {
   private options: (ListenOptions & { full: ConnectionConfig }) | null = null;
   private readonly halfOpen = new Set<Connection>();
@@ -91,7 +88,7 @@ export class Acceptor {
       if (this.accepted.length < MAX_ACCEPT_QUEUE) this.accepted.push(conn);
       else conn.close(false, BigInt(CONNECTION_REFUSED), "accept queue is full");
     }
-    if (conn.handshakeState.complete) this.halfOpen.delete(conn);
+    if (conn.handshakeState.complete || conn.state !== STATE_OPEN) this.halfOpen.delete(conn);
   }
 
   onGone(conn: Connection): void {
@@ -112,6 +109,7 @@ export class Acceptor {
     const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header);
     const source = rx.rows[row * RX_COLS + RX_SOURCE] as number;
     const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
+    if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
     if (drop === DROP_UNKNOWN_VERSION) {
       this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
@@ -263,8 +261,8 @@ export class Acceptor {
   ): void {
     const { endpoint } = this;
     endpoint.countDrop(DROP_UNKNOWN_CID);
-    const resetBytes = Math.min(lengthBytes - 1, MAX_RESET_BYTES);
-    if (resetBytes < MIN_RESET_BYTES || !endpoint.answers.allow(nowMicros)) return;
+    const resetBytes = statelessResetBytes(lengthBytes);
+    if (resetBytes === 0 || !endpoint.answers.allow(nowMicros)) return;
     const cid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const out = new Uint8Array(resetBytes);
     writeStatelessReset(out, 0, resetBytes, endpoint.resetToken(cid), endpoint.random);

@@ -10,11 +10,13 @@ import { Heap } from "../base/heap.js";
 import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
-import { STATE_CLOSED } from "../conn/state.js";
+import { tryReset } from "../conn/receive.js";
+import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
 import { Workbench } from "../conn/workbench.js";
 import { TokenKeys } from "../crypto/token.js";
 import { encodeParams } from "../frame/params.js";
 import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
+import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext } from "../port/tls.js";
@@ -61,6 +63,8 @@ export class Endpoint implements ConnectionHost {
 
   private readonly acceptor: Acceptor;
   private readonly table: CidTable<Connection>;
+  /** Stateless reset tokens that peers gave us. */
+  private readonly resets: CidTable<Connection>;
   private readonly deadlines = new Heap<Connection>();
   private readonly all = new Set<Connection>();
   private transmitQueue: Connection[] = [];
@@ -78,6 +82,7 @@ export class Endpoint implements ConnectionHost {
     this.tokens = new TokenKeys(options.aead, options.random, secret);
     const seeds = new DataView(this.randomBytes(8).buffer);
     this.table = new CidTable<Connection>(seeds.getInt32(0), seeds.getInt32(4));
+    this.resets = new CidTable<Connection>(seeds.getInt32(4), seeds.getInt32(0));
     this.acceptor = new Acceptor(this);
     this.closeBatch = {
       buf: new Uint8Array(MAX_UDP_PAYLOAD_BYTES),
@@ -253,6 +258,14 @@ export class Endpoint implements ConnectionHost {
     this.table.remove(cid, conn);
   }
 
+  routeReset(token: Uint8Array, conn: Connection): void {
+    this.resets.add(token, conn);
+  }
+
+  unrouteReset(token: Uint8Array, conn: Connection): void {
+    this.resets.remove(token, conn);
+  }
+
   schedule(conn: Connection): void {
     if (!conn.isQueued) {
       conn.isQueued = true;
@@ -270,6 +283,16 @@ export class Endpoint implements ConnectionHost {
   /** For the acceptor: a new connection of either role. */
   add(conn: Connection): void {
     this.all.add(conn);
+  }
+
+  /** Ends the connection that the datagram resets, if there is one (RFC 9000 §10.3.1). */
+  onReset(buf: Uint8Array, start: number, end: number, nowMicros: number): boolean {
+    const at = statelessResetTokenStart(start, end);
+    const conn = at < 0 ? null : this.resets.find(buf, at, end - at);
+    if (conn === null || conn.state !== STATE_OPEN || !tryReset(conn, buf, start, end, nowMicros)) return false;
+    this.schedule(conn);
+    this.noteEvents(conn);
+    return true;
   }
 
   /** A connection that turned out to be nothing (its first packet was forged). */
@@ -342,5 +365,6 @@ export class Endpoint implements ConnectionHost {
     this.acceptor.onGone(conn);
     for (const { cid } of conn.localIds.live) this.table.remove(cid, conn);
     this.table.remove(conn.origDcid, conn);
+    if (conn.resetToken !== null) this.resets.remove(conn.resetToken, conn);
   }
 }

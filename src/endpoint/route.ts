@@ -91,8 +91,10 @@ export class CidTable<T> {
 
   private sameId(slot: number, buf: Uint8Array, start: number, length: number): boolean {
     const base = slot * MAX_CID_BYTES;
-    for (let i = 0; i < length; i++) if (this.ids[base + i] !== buf[start + i]) return false;
-    return true;
+    // no early exit: the table also holds stateless reset tokens (RFC 9000 §10.3.1)
+    let different = 0;
+    for (let i = 0; i < length; i++) different |= (this.ids[base + i] as number) ^ (buf[start + i] as number);
+    return different === 0;
   }
 
   /** Murmur3 body over 4-byte words with two secret seeds: keyed, and fast for 8-byte ids. */

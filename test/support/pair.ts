@@ -30,6 +30,7 @@ export interface PairOptions {
   clientTls?: Partial<NullTlsOptions>;
   serverTls?: Partial<NullTlsOptions>;
   retry?: "auto" | "always" | "never";
+  maxConnections?: number;
   seed?: number;
 }
 
@@ -98,6 +99,7 @@ export class Pair {
       tls: serverTls.newServerContext({ alpn: ["test"], identities: {} }),
       config: options.server ?? {},
       retry: options.retry ?? "auto",
+      maxConnections: options.maxConnections ?? 1000,
     });
     const tls: TlsContext = clientTls.newClientContext({ alpn: ["test"], serverName: "localhost", verify: "strict" });
     this.clientConn = this.client.connect(
@@ -167,6 +169,16 @@ export class Pair {
       used += bytes.length;
     }
     if (rx.count > 0) to.receive(rx, this.nowMicros);
+  }
+
+  /** A datagram out of nowhere, with the address of the other side. */
+  inject(fromClient: boolean, bytes: Uint8Array): void {
+    const { rx } = this;
+    rx.sources.set(fromClient ? this.clientAddress : this.serverAddress, 0);
+    rx.count = rx.sourceCount = 1;
+    rx.buf.set(bytes, 0);
+    rx.rows.set([0, bytes.length, 0, 0], 0);
+    (fromClient ? this.server : this.client).receive(rx, this.nowMicros);
   }
 
   drain(): void {
