@@ -6,12 +6,22 @@
  * next turn. The owner is called between the endpoint's doors, never inside one, and may call anything, `close` too.
  */
 
+import type { Connection } from "../conn/connection.js";
+import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.js";
 import type { Clock } from "../port/clock.js";
 import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
 import { RX_BATCHES_PER_TURN, TX_BATCHES_PER_TURN } from "../proto/limits.js";
 import { newRxBatch, newTxBatch } from "./batch.js";
+import type { Datapath } from "./choose.js";
 import { systemClock } from "./clock.js";
+import { systemRandom } from "./random.js";
 import { LoopTimer } from "./timer.js";
+
+// The engine's types, for the api room, which knows the engine through this file only.
+export type { ConnectionConfig } from "../conn/config.js";
+export type { ConnectOptions } from "../endpoint/endpoint.js";
+export type { ListenOptions } from "../endpoint/accept.js";
+export type { Connection, Endpoint };
 
 /** What the loop needs of an endpoint (endpoint/endpoint.ts); `C` is its connection. */
 export interface Driven<C> {
@@ -25,13 +35,37 @@ export interface Driven<C> {
   destroy(): void;
 }
 
-export interface HostOwner<C> {
+export interface HostOwner<C = Connection> {
   /** A client's connection; its events follow. */
   onAccept(conn: C): void;
   /** The connection has events: call its `drain`. */
   onEvents(conn: C): void;
   /** The socket broke and is closed; the connections are still there, to be told. */
   onError(error: Error): void;
+}
+
+export interface EndpointHostOptions {
+  udp: UdpOptions;
+  datapath: Datapath;
+  /** What is not the runtime's to give. */
+  endpoint?: Omit<EndpointOptions, "aead" | "random" | "nowMicros" | "wallSeconds">;
+}
+
+/** One QUIC endpoint on one UDP socket of this process. */
+export type EndpointHost = LoopHost<Connection, Endpoint>;
+export const EndpointHost = { open: openEndpointHost };
+
+/** Rejects with the system's error when the socket cannot be bound. */
+function openEndpointHost(options: EndpointHostOptions, owner: HostOwner): Promise<EndpointHost> {
+  const { udp, datapath } = options;
+  const endpoint = new Endpoint({
+    ...options.endpoint,
+    aead: datapath.aead,
+    random: systemRandom,
+    nowMicros: systemClock.nowMicros(),
+    wallSeconds: () => systemClock.wallSeconds(),
+  });
+  return LoopHost.open(endpoint, datapath.udp, udp, owner);
 }
 
 /** Rounds of events and datagrams in one turn: an owner that answers every event with work shares the loop. */
