@@ -382,6 +382,21 @@ describe("congestion", () => {
     }
   });
 
+  test("RFC 9002 §7.6.2 a packet that was late and not lost breaks the run", () => {
+    for (const late of [true, false]) {
+      const bench = confirmed(10);
+      bench.at(1000).send(); // 1
+      bench.at(1050).send(); // 2
+      bench.at(1200).send(SPACE_APP, 3); // 3 to 5
+      bench.at(1210).ack(SPACE_APP, 5, 5);
+      assert.deepEqual(bench.lost, [1, 2]);
+      if (late) bench.at(1211).ack(SPACE_APP, 2, 2);
+      bench.fire();
+      assert.deepEqual(bench.lost, [1, 2, 3, 4]);
+      assert.equal(bench.recovery.persistentCongestions, late ? 0 : 1);
+    }
+  });
+
   test("RFC 9002 §7 bytes in flight hold what is not acknowledged, lost or discarded", () => {
     const bench = new Bench();
     bench.send(SPACE_INITIAL, 2);
