@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { RESET_TOKEN_BYTES } from "../frame/table.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
 import { CONNECTION_ID_LIMIT_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
-import { PeerIds, RESET_TOKEN_BYTES } from "./peer.js";
+import { PeerIds } from "./peer.js";
 
 function cid(seq: number): Uint8Array {
   return Uint8Array.of(0xc1, 0, 0, (seq >> 24) & 0xff, (seq >> 16) & 0xff, (seq >> 8) & 0xff, seq & 0xff, 0);

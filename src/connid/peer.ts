@@ -11,9 +11,6 @@ import { equalBytes, equalConstantTimeAt } from "../base/bytes.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
 import { CONNECTION_ID_LIMIT_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
-/** Length of a stateless reset token, in bytes (RFC 9000 §10.3). */
-export const RESET_TOKEN_BYTES = 16;
-
 interface PeerId {
   readonly seq: number;
   cid: Uint8Array;

@@ -216,24 +216,36 @@ describe("an update by the peer", () => {
 });
 
 describe("what a forger can do with the Key Phase bit", () => {
-  test("RFC 9001 §6.3 forged flips change no key, derive nothing, and cost one open each", () => {
-    const { client, server } = confirmed();
+  /** What a forgery with this Key Phase bit costs the server: packets opened. */
+  function costOfForgery(client: Side, server: Side, phase: number): number {
     const forged = client.packet();
     forged[forged.length - 1] ^= 1;
-    const derived = server.aead.expands;
-    let flips = 0;
-    for (let bit = 0; bit < 2; bit++) {
+    let cost = 0;
+    for (const bit of [0, 0x04]) {
       const packet = forged.slice();
-      packet[0] ^= bit << 2;
+      packet[0] ^= bit;
       const opens = server.aead.opens;
       assert.equal(server.open(packet), 0);
       assert.deepEqual(server.opened, [false]);
-      assert.equal(server.aead.opens, opens + 1);
-      flips += server.opener.keyPhase(0);
+      if (server.opener.keyPhase(0) === phase) cost = server.aead.opens - opens;
     }
-    assert.equal(flips, 1);
+    return cost;
+  }
+
+  test("RFC 9001 §6.3 forged flips change no key, derive nothing, and cost one open each", () => {
+    const { client, server } = confirmed();
+    const derived = server.aead.expands;
+    assert.deepEqual([costOfForgery(client, server, 0), costOfForgery(client, server, 1)], [1, 1]);
     assert.equal(server.aead.expands, derived);
     assert.equal(server.keys.keyPhase, 0);
+  });
+
+  test("RFC 9001 §9.5 while old keys are held both phase bits of a forgery cost the same", () => {
+    const { client, server } = confirmed();
+    client.keys.initiateUpdate(0);
+    assert.equal(server.open(client.packet()), 0);
+    assert.deepEqual([costOfForgery(client, server, 0), costOfForgery(client, server, 1)], [2, 2]);
+    assert.equal(server.keys.keyPhase, 1);
   });
 
   test("genuine packets open around forged flips of the same batch", () => {

@@ -16,7 +16,7 @@ export interface CountingAead extends AeadPort {
   /** Slots in use; the port itself throws when one is freed twice. */
   packetKeys: number;
   headerKeys: number;
-  /** Calls of `open`, and of the derivation function. */
+  /** Packets that went through `open`, and calls of the derivation function. */
   opens: number;
   expands: number;
 }
@@ -54,7 +54,7 @@ export function countingAead(): CountingAead {
     seal: (batch) => aead.seal(batch),
     unmask: (batch) => aead.unmask(batch),
     open(batch) {
-      counting.opens++;
+      counting.opens += batch.count;
       aead.open(batch);
     },
     sealOnce: (id, key, nonce, aad, plain) => aead.sealOnce(id, key, nonce, aad, plain),

@@ -13,7 +13,8 @@ export const PATH_DATA_BYTES = 8;
 
 /** Challenges that arrived and are not answered yet, oldest first. */
 export class PathResponses {
-  private readonly slots = slotsOf(MAX_PATH_RESPONSES);
+  /** Made when the first challenge comes: most connections never see one. */
+  private slots: Uint8Array[] = [];
   private first = 0;
   private used = 0;
 
@@ -23,6 +24,7 @@ export class PathResponses {
 
   /** A PATH_CHALLENGE with the 8 bytes at `start` arrived. */
   onChallenge(buf: Uint8Array, start: number): void {
+    if (this.slots.length === 0) this.slots = slotsOf(MAX_PATH_RESPONSES);
     if (this.used === MAX_PATH_RESPONSES) this.pop();
     const slot = this.slots[(this.first + this.used) % MAX_PATH_RESPONSES];
     for (let i = 0; i < PATH_DATA_BYTES; i++) slot[i] = buf[start + i];

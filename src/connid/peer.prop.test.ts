@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { toHex } from "../base/bytes.js";
+import { RESET_TOKEN_BYTES } from "../frame/table.js";
+import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
+import { PeerIds } from "./peer.js";
+
+const operation = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ seq: fc.integer({ min: 0, max: 40 }), back: fc.integer({ min: 0, max: 40 }) }) },
+  { weight: 1, arbitrary: fc.constant("rotate" as const) },
+  { weight: 3, arbitrary: fc.constantFrom("send" as const, "ack" as const, "lose" as const) },
+);
+
+/** The peer sends what it likes, frames are sent, acknowledged and lost in any order. */
+test("PeerIds keeps its bounds, and never goes back to an id that it retired or that was demanded back", () => {
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 200, size: "max" }), (operations) => {
+      const ids = new PeerIds(Uint8Array.of(0, 0xcc));
+      const given = new Set<string>([toHex(ids.current)]);
+      const left = new Set<string>();
+      const inFlight: number[] = [];
+      const retired = new Set<number>();
+      let demanded = 0;
+      for (const op of operations) {
+        const before = toHex(ids.current);
+        if (op === "rotate") {
+          if (ids.rotate()) left.add(before);
+        } else if (op === "send") {
+          const seq = ids.takeRetire();
+          if (seq >= 0) {
+            assert.ok(!inFlight.includes(seq), "one frame in flight for a number");
+            inFlight.push(seq);
+            retired.add(seq);
+          }
+        } else if (op === "ack") {
+          const seq = inFlight.shift();
+          if (seq !== undefined) ids.onRetireAcked(seq);
+        } else if (op === "lose") {
+          const seq = inFlight.shift();
+          if (seq !== undefined) ids.onRetireLost(seq);
+        } else {
+          const retirePriorTo = Math.max(0, op.seq - op.back);
+          const cid = Uint8Array.of(op.seq, 0xcc);
+          if (ids.onNew(op.seq, retirePriorTo, cid, new Uint8Array(RESET_TOKEN_BYTES).fill(op.seq)) !== 0) return;
+          given.add(toHex(cid));
+          demanded = Math.max(demanded, retirePriorTo);
+        }
+        const now = toHex(ids.current);
+        assert.ok(given.has(now), "an id that the peer gave");
+        assert.ok(!left.has(now), "not one that we left");
+        assert.ok(ids.current[0] >= demanded, "not one that was demanded back");
+        assert.ok(!retired.has(ids.current[0]), "not one that we said is retired");
+        assert.ok(ids.activeCount >= 1 && ids.activeCount <= ACTIVE_CID_LIMIT);
+        assert.ok(inFlight.length <= MAX_RETIRE_PENDING);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
