@@ -113,8 +113,9 @@ class Context : public std::enable_shared_from_this<Context> {
 class Library {
  public:
   virtual ~Library() = default;
-  // Each returns null and sets `error` to one sentence when a PEM or a list is bad.
-  virtual std::shared_ptr<Trust> new_trust(const std::vector<std::string>& pems, std::string* error) = 0;
+  // Each returns null and sets `error` to one sentence when a PEM or a list is bad. A lenient trust leaves bad PEM out:
+  // for the machine's own store, of which the caller knows nothing.
+  virtual std::shared_ptr<Trust> new_trust(const std::vector<std::string>& pems, bool lenient, std::string* error) = 0;
   virtual std::shared_ptr<Context> new_context(Config config, std::shared_ptr<Trust> trust, std::string* error) = 0;
   virtual bool has_group(const std::string& name) = 0;
 

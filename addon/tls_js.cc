@@ -114,18 +114,20 @@ napi_value tls_has_group(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// tlsTrust(library, {pems}) -> handle.
+// tlsTrust(library, {pems, lenient}) -> handle.
 napi_value tls_trust(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
   std::string why;
   std::vector<std::string> pems;
+  bool lenient = false;
   tls::Library* library = library_of(env, args.at[0], &why);
   if (!library) return nullptr;
-  if (!js_is_object(env, args.at[1]) || !js_get_strings(env, args.at[1], "pems", &pems))
-    return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTrust: pems is not an array of text");
+  if (!js_is_object(env, args.at[1]) || !js_get_strings(env, args.at[1], "pems", &pems) ||
+      !js_get_bool(env, args.at[1], "lenient", &lenient))
+    return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTrust: bad options");
   auto handle = std::make_unique<Handle>();
   handle->kind = Handle::TRUST;
-  handle->trust = library->new_trust(pems, &why);
+  handle->trust = library->new_trust(pems, lenient, &why);
   if (!handle->trust) return fail(env, "ERR_NETQUIC_TLS_CONFIG", why.c_str());
   return wrap(env, std::move(handle));
 }

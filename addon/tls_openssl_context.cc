@@ -97,7 +97,7 @@ bool configure_client(OpensslContext* context) {
 
 class OpensslLibrary : public tls::Library {
  public:
-  std::shared_ptr<tls::Trust> new_trust(const std::vector<std::string>& pems, std::string* error) override {
+  std::shared_ptr<tls::Trust> new_trust(const std::vector<std::string>& pems, bool lenient, std::string* error) override {
     const Api& a = api();
     CleanErrors clean;
     auto trust = std::make_shared<OpensslTrust>();
@@ -110,7 +110,7 @@ class OpensslLibrary : public tls::Library {
         a.X509_STORE_add_cert(trust->store.get(), cert.get());
         count++;
       }
-      if (count) continue;
+      if (count || lenient) continue;
       *error = "a certificate of {ca} is not PEM";
       return nullptr;
     }

@@ -193,21 +193,23 @@ function asciiHost(host: string): string {
 
 let defaultStore: string[] | undefined;
 
-/** Node's own roots and those of NODE_EXTRA_CA_CERTS, PEM; a file that cannot be read is left out, as Node does. */
+/**
+ * Node's own roots and those of NODE_EXTRA_CA_CERTS, a certificate an entry. A file that cannot be read is left out, as
+ * Node does; its bad entries are left out by whoever parses them.
+ */
 export function defaultCa(): string[] {
-  if (defaultStore !== undefined) return defaultStore;
-  const extra: string[] = [];
-  const path = process.env.NODE_EXTRA_CA_CERTS;
-  if (path !== undefined && path !== "") {
-    try {
-      const text = readFileSync(path, "utf8");
-      if (text.includes("-----BEGIN CERTIFICATE-----")) extra.push(text);
-    } catch {
-      // Node has warned about it at its start.
-    }
-  }
-  defaultStore = [...rootCertificates, ...extra];
+  defaultStore ??= [...rootCertificates, ...extraCa(process.env.NODE_EXTRA_CA_CERTS ?? "")];
   return defaultStore;
+}
+
+function extraCa(path: string): string[] {
+  if (path === "") return [];
+  try {
+    const pems = readFileSync(path, "utf8").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+    return pems ?? [];
+  } catch {
+    return []; // Node has warned about it at its start.
+  }
 }
 
 /** Says which trust anchors a ticket was verified with: 8 bytes, the same for the same list. */

@@ -1,6 +1,10 @@
 /** The addon's TLS calls against callers that pass nonsense, and handles that nobody closes. */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
@@ -22,12 +26,13 @@ describe("the addon's TLS calls", () => {
   const nonsense: unknown[] = [undefined, null, 0, -1, Number.NaN, "", "x", {}, [], () => 0, Symbol("s"), 1n];
 
   test("throw for arguments of the wrong kind", () => {
-    const trust = addon.tlsTrust(provider.name, { pems: [] });
+    const trust = addon.tlsTrust(provider.name, { pems: [], lenient: false });
     for (const bad of [...nonsense, new Proxy({}, {}), new Uint8Array(8)]) {
       for (const call of [addon.tlsLibrary, addon.tlsTake, addon.tlsClose]) assert.throws(() => call(bad));
       assert.throws(() => addon.tlsHasGroup(bad, "X25519"));
       assert.throws(() => addon.tlsTrust(provider.name, bad));
-      assert.throws(() => addon.tlsTrust(provider.name, { pems: bad === "" ? bad : [bad] }));
+      assert.throws(() => addon.tlsTrust(provider.name, { pems: bad, lenient: bad }));
+      if (typeof bad !== "string") assert.throws(() => addon.tlsTrust(provider.name, { pems: [bad], lenient: true }));
       assert.throws(() => addon.tlsContext(provider.name, bad, trust));
       assert.throws(() => addon.tlsSession(bad, {}));
       assert.throws(() => addon.tlsPut(bad, 0, new Uint8Array(1)));
@@ -77,5 +82,31 @@ describe("handles that nobody closes", () => {
     const grownMiB = (process.memoryUsage().rss - before) / 2 ** 20;
     // A leaked client costs some 50 KiB, 200 MiB in all.
     assert.ok(grownMiB < 48, `grew by ${grownMiB.toFixed(1)} MiB`);
+  });
+});
+
+describe("the default trust store", () => {
+  test("holds the certificates of NODE_EXTRA_CA_CERTS, without its broken entries", () => {
+    const folder = mkdtempSync(join(tmpdir(), "netquic-ca-"));
+    const file = join(folder, "extra.pem");
+    const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    writeFileSync(file, broken + identity.cert);
+    const here = JSON.stringify(new URL("./", import.meta.url).href);
+    const script = `
+      const { chooseTls } = await import(new URL("../choose-tls.js", ${here}));
+      const { Pair } = await import(new URL("./tls-pair.contract.js", ${here}));
+      const tls = chooseTls(process.env), params = { transportParams: new Uint8Array(4) };
+      const identity = ${JSON.stringify(identity)};
+      const client = tls.newClientContext({ alpn: ["h3"], serverName: "localhost", verify: "strict" });
+      const server = tls.newServerContext({ alpn: ["h3"], identities: { "*": identity } });
+      const infos = await new Pair(client.newSession(params), server.newSession(params)).handshake();
+      console.log("alpn " + infos.client.alpn);`;
+    try {
+      const env = { ...process.env, NODE_EXTRA_CA_CERTS: file };
+      const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { env, encoding: "utf8" });
+      assert.match(child.stdout, /^alpn h3$/m, child.stderr);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -42,7 +42,7 @@ type NativeResult =
 interface TlsAddon {
   tlsLibrary(library: LibraryName): { version: string; missing: string };
   tlsHasGroup(library: LibraryName, name: string): boolean;
-  tlsTrust(library: LibraryName, options: { pems: string[] }): Handle;
+  tlsTrust(library: LibraryName, options: { pems: string[]; lenient: boolean }): Handle;
   tlsContext(library: LibraryName, config: NativeConfig, trust: Handle): Handle;
   tlsSession(context: Handle, options: NativeName & { transportParams: Uint8Array; ticket: Uint8Array }): Handle;
   tlsPut(session: Handle, level: number, bytes: Uint8Array): void;
@@ -90,8 +90,8 @@ class NativeProvider implements TlsProvider {
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
 
   private trust(ca: string[] | undefined): Handle {
-    if (ca !== undefined) return this.addon.tlsTrust(this.name, { pems: ca });
-    this.defaultTrust ??= this.addon.tlsTrust(this.name, { pems: defaultCa() });
+    if (ca !== undefined) return this.addon.tlsTrust(this.name, { pems: ca, lenient: false });
+    this.defaultTrust ??= this.addon.tlsTrust(this.name, { pems: defaultCa(), lenient: true });
     return this.defaultTrust;
   }
 }

@@ -267,6 +267,12 @@ export function tlsContract(
         });
       }
 
+      test("report with no name to check judges the chain alone, and sends no SNI", async () => {
+        const { client, server } = await shake({ serverName: "", verify: "report" });
+        assert.equal(client.verifyError, "");
+        assert.equal(server.serverName, "");
+      });
+
       test("without {ca} the runtime's own anchors count, and a private CA is unknown", async () => {
         const trusting = { alpn: ["h3"], serverName: "quic.test", verify: "strict" } as const;
         const clientContext = clientProvider.newClientContext({ ...trusting, alpn: ["h3"] });

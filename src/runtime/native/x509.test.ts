@@ -87,7 +87,9 @@ describe("makeCertificate", () => {
     assert.throws(() => makeCertificate({ subject: "x", issuerCertPem: "no", issuerKeyPem: "no" }), {
       code: "ERR_NETQUIC_X509",
     });
-    assert.throws(() => makeCertificate({ subject: "x", notAfter: new Date(0) }), RangeError);
+    for (const times of [{ notAfter: new Date(0) }, { days: Number.NaN }, { notBefore: new Date("never") }]) {
+      assert.throws(() => makeCertificate({ subject: "x", ...times }), RangeError);
+    }
   });
 
   test("the native call throws for wrong types", () => {

@@ -109,7 +109,7 @@ export function makeCertificate(options: MakeCertificateOptions): Certificate {
   }
   const notBefore = seconds(options.notBefore) ?? nowSeconds() - BACKDATE_SECONDS;
   const notAfter = seconds(options.notAfter) ?? Math.floor(notBefore + BACKDATE_SECONDS + days * DAY_SECONDS);
-  if (notAfter <= notBefore) throw new RangeError("makeCertificate: notAfter is not after notBefore");
+  if (!(notAfter > notBefore)) throw new RangeError("makeCertificate: notAfter is not after notBefore");
   const made = loadAddon<X509Addon>().x509Make({
     subject,
     altNames: altNames(hosts),
@@ -156,5 +156,8 @@ function nowSeconds(): number {
 }
 
 function seconds(date: Date | undefined): number | undefined {
-  return date === undefined ? undefined : Math.floor(date.getTime() / 1000);
+  if (date === undefined) return undefined;
+  const value = Math.floor(date.getTime() / 1000);
+  if (Number.isNaN(value)) throw new RangeError("not a date");
+  return value;
 }
