@@ -333,7 +333,13 @@ function sizeTests(provider: UdpProvider): void {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
       Object.assign(b, { rx: { ...newRxBatch(), rows: new Int32Array(5 * RX_COLS) } });
-      while (b.take() > 0) assert.ok(b.rx.count <= 5);
+      await until(
+        () => {
+          while (b.take() > 0) assert.ok(b.rx.count <= 5);
+          return b.arrivals.length >= 20;
+        },
+        () => `${b.arrivals.length} of 20`,
+      );
       const seen = await b.expect(20);
       for (let i = 0; i < 20; i++) assert.deepEqual(seen[i]?.bytes, pattern(300, i));
     });
