@@ -1,4 +1,4 @@
-/** The contract of port/tls holds when every answer comes late (ROBUSTNESS.md 5: hostile hosts). */
+/** The contract of port/tls holds when every answer comes late. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

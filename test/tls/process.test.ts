@@ -1,4 +1,4 @@
-/** port/tls as message passing: TLS in another process (DESIGN.md 2). */
+/** port/tls as message passing: TLS in another process. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
