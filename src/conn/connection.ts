@@ -19,13 +19,14 @@ import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
 import { PnSpace, randomSkip } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
-import type {
-  CloseInfo,
-  HandshakeInfo,
-  StreamKind,
-  Transport,
-  TransportHandler,
-  TransportStats,
+import {
+  type CloseInfo,
+  type HandshakeInfo,
+  type StreamKind,
+  T_CLOSED,
+  type Transport,
+  type TransportHandler,
+  type TransportStats,
 } from "../port/transport.js";
 import type { RxBatch, TxBatch } from "../port/udp.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
@@ -52,7 +53,7 @@ export class Connection implements Transport, HeapItem {
   /** The endpoint's queues: already in the transmit queue, already in the event queue. */
   isQueued = false;
   isEventful = false;
-  /** The API object that wraps this connection; the engine never looks at it. */
+  /** The API object that wraps it; the engine never looks at it. */
   owner: unknown = null;
 
   state: ConnectionState = STATE_OPEN;
@@ -224,11 +225,11 @@ export class Connection implements Transport, HeapItem {
   }
 
   open(kind: StreamKind): number {
-    return this.scheduled(this.streams.open(kind));
+    return this.state === STATE_OPEN ? this.scheduled(this.streams.open(kind)) : T_CLOSED;
   }
 
   write(id: number, buf: Uint8Array, start: number, end: number, fin: boolean): number {
-    return this.scheduled(this.streams.write(id, buf, start, end, fin));
+    return this.state === STATE_OPEN ? this.scheduled(this.streams.write(id, buf, start, end, fin)) : T_CLOSED;
   }
 
   writable(id: number): number {
@@ -236,10 +237,7 @@ export class Connection implements Transport, HeapItem {
   }
 
   read(id: number, buf: Uint8Array, start: number, end: number): number {
-    const count = this.streams.read(id, buf, start, end);
-    // credit that the read freed, or the end of the stream, may want to be told
-    if (this.streamOut.hasControl() || this.events.pending) this.host.schedule(this);
-    return count;
+    return this.consumed(this.streams.read(id, buf, start, end));
   }
 
   readable(id: number): number {
@@ -247,15 +245,15 @@ export class Connection implements Transport, HeapItem {
   }
 
   atEnd(id: number): boolean {
-    return this.streams.atEnd(id);
+    return this.consumed(this.streams.atEnd(id));
   }
 
   reset(id: number, code: bigint): boolean {
-    return this.scheduled(this.streams.reset(id, code));
+    return this.state === STATE_OPEN && this.scheduled(this.streams.reset(id, code));
   }
 
   stopSending(id: number, code: bigint): boolean {
-    return this.scheduled(this.streams.stopSending(id, code));
+    return this.state === STATE_OPEN && this.scheduled(this.streams.stopSending(id, code));
   }
 
   resetCode(id: number): bigint {
@@ -283,10 +281,16 @@ export class Connection implements Transport, HeapItem {
   drain(handler: TransportHandler): void {
     this.events.drain(handler);
     if (this.state === STATE_CLOSED) this.streams.clear();
+    else this.consumed(0);
   }
 
   stats(): TransportStats {
     return connectionStats(this);
+  }
+
+  private consumed<R>(result: R): R {
+    if (this.streamOut.hasControl() || this.events.pending) this.host.schedule(this);
+    return result;
   }
 
   private scheduled<R>(result: R): R {

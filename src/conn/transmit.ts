@@ -72,7 +72,7 @@ function destRow(tx: TxBatch, addr: Int32Array): number {
 function buildDatagram(conn: Connection, dest: number, nowMicros: number): number {
   const { path, recovery } = conn;
   const { builder } = conn.host.bench;
-  const mayElicit = congestionOpen(conn, nowMicros);
+  const mayElicit = hasData(conn) && congestionOpen(conn, nowMicros);
   const wanted = wantedSpaces(conn, mayElicit, nowMicros);
   if (wanted === 0) return NOTHING;
   const allowance = path.sendAllowance();
@@ -112,7 +112,7 @@ function wantedSpaces(conn: Connection, mayElicit: boolean, nowMicros: number): 
     if (
       conn.recovery.probes(space as SpaceId) > 0 ||
       conn.space(space as SpaceId).ackPolicy.isDue(nowMicros) ||
-      (mayElicit && hasData(conn, space as SpaceId))
+      (mayElicit && hasDataFor(conn, space as SpaceId))
     ) {
       wanted |= 1 << space;
     }
@@ -120,7 +120,14 @@ function wantedSpaces(conn: Connection, mayElicit: boolean, nowMicros: number): 
   return wanted;
 }
 
-function hasData(conn: Connection, space: SpaceId): boolean {
+function hasData(conn: Connection): boolean {
+  for (let space = 0; space < SPACES; space++) {
+    if (conn.keys.canWrite(spaceLevel(space as SpaceId)) && hasDataFor(conn, space as SpaceId)) return true;
+  }
+  return false;
+}
+
+function hasDataFor(conn: Connection, space: SpaceId): boolean {
   if (conn.cryptoOut[space].hasPending) return true;
   return space === SPACE_APP && (conn.control.hasPending() || conn.streamOut.hasPending());
 }

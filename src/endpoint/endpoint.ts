@@ -165,13 +165,13 @@ export class Endpoint implements ConnectionHost {
 
   /** Closes every connection with the same code. */
   closeAll(isApplication: boolean, code: bigint, reason: string): void {
-    for (const conn of [...this.all]) conn.close(isApplication, code, reason);
+    for (const conn of this.all) conn.close(isApplication, code, reason);
   }
 
   /** Forgets everything at once; nothing is sent. */
   destroy(): void {
     this.stopListening();
-    for (const conn of [...this.all]) {
+    for (const conn of this.all) {
       conn.abandon();
       this.settle(conn);
     }

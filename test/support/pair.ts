@@ -4,7 +4,7 @@ import type { Connection } from "#src/conn/connection.js";
 import type { ConnectionConfig } from "#src/conn/config.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import type { TlsContext } from "#src/port/tls.js";
-import type { TransportHandler } from "#src/port/transport.js";
+import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
 import {
   RX_COLS,
   RX_ECN,
@@ -66,6 +66,13 @@ export class Recorder implements TransportHandler {
   }
 }
 
+/** The CloseInfo that a side was told. */
+export function closeOf(events: Recorder): CloseInfo {
+  const info = events.args("closed")?.[0];
+  if (info === undefined) throw new Error("not closed");
+  return info as CloseInfo;
+}
+
 export class Pair {
   nowMicros = 1_000_000;
   readonly aead = new NullAead(true);
@@ -116,6 +123,11 @@ export class Pair {
       if (moved === 0) return;
     }
     throw new Error("the two engines never come to rest");
+  }
+
+  /** Moves datagrams, but leaves the events to the test. */
+  exchange(): void {
+    while (this.move(true) + this.move(false) > 0);
   }
 
   /** Lets time pass, in steps of the engines' own deadlines. */

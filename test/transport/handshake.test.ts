@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { CloseInfo } from "#src/port/transport.js";
 import { STREAM_BIDI } from "#src/port/transport.js";
-import { Pair, type PairOptions } from "../support/pair.js";
+import { closeOf, Pair, type PairOptions } from "../support/pair.js";
 
 /** Echo of 1 KiB: the connection is still usable. */
 function assertUsable(pair: Pair): void {
@@ -83,7 +82,7 @@ describe("handshakes", () => {
     assert.equal(pair.clientConn.closeInfo, null, "a list with our version is ignored");
     pair.inject(false, answer([0x1a, 0x2a, 0x3a, 0x4a]));
     pair.settle();
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).type, "version-negotiation");
+    assert.equal(closeOf(pair.clientEvents).type, "version-negotiation");
     assert.equal(pair.client.connectionCount, 0);
   });
 
@@ -114,12 +113,12 @@ describe("ends", () => {
     pair.settle();
     pair.clientConn.close(true, 2n ** 61n, "enough");
     pair.settle();
-    const info = pair.serverEvents.args("closed")?.[0] as CloseInfo;
+    const info = closeOf(pair.serverEvents);
     assert.equal(info.type, "application");
     assert.equal(info.code, 2n ** 61n);
     assert.equal(info.reason, "enough");
     assert.equal(info.remote, true);
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).remote, false);
+    assert.equal(closeOf(pair.clientEvents).remote, false);
     pair.advance(5_000_000);
     assert.equal(pair.client.connectionCount + pair.server.connectionCount, 0);
     assert.equal(pair.client.nextDeadline(), Infinity);
@@ -132,7 +131,7 @@ describe("ends", () => {
     const pair = new Pair();
     pair.clientConn.close(true, 77n, "early");
     pair.settle();
-    const info = pair.serverEvents.args("closed")?.[0] as CloseInfo;
+    const info = closeOf(pair.serverEvents);
     assert.equal(info.type, "transport");
     assert.equal(info.code, 0x0cn);
     assert.equal(info.reason, "");
@@ -141,7 +140,7 @@ describe("ends", () => {
   test("RFC 9001 §4.8 a TLS failure at the server reaches the client as CRYPTO_ERROR with the alert", () => {
     const pair = new Pair({ serverTls: { failOn: 1, failAlert: 40 } });
     pair.settle();
-    const info = pair.clientEvents.args("closed")?.[0] as CloseInfo;
+    const info = closeOf(pair.clientEvents);
     assert.equal(info.code, 0x128n);
     assert.equal(info.remote, true);
     assert.equal(pair.server.halfOpenCount, 0);
@@ -150,9 +149,9 @@ describe("ends", () => {
   test("RFC 9001 §4.8 a TLS failure at the client reaches the server", () => {
     const pair = new Pair({ clientTls: { failOn: 11, failAlert: 42 } });
     pair.settle();
-    const info = pair.serverEvents.args("closed")?.[0] as CloseInfo;
+    const info = closeOf(pair.serverEvents);
     assert.equal(info.code, 0x12an);
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).remote, false);
+    assert.equal(closeOf(pair.clientEvents).remote, false);
   });
 
   test("RFC 9000 §10.1 silence for the smaller idle timeout ends a connection on both sides without a packet", () => {
@@ -160,8 +159,8 @@ describe("ends", () => {
     pair.advance(1_000_000);
     const before = pair.client.counters.datagramsSent + pair.server.counters.datagramsSent;
     pair.advance(4_500_000);
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).type, "idle-timeout");
-    assert.equal((pair.serverEvents.args("closed")?.[0] as CloseInfo).type, "idle-timeout");
+    assert.equal(closeOf(pair.clientEvents).type, "idle-timeout");
+    assert.equal(closeOf(pair.serverEvents).type, "idle-timeout");
     assert.equal(pair.client.counters.datagramsSent + pair.server.counters.datagramsSent, before);
     assert.equal(pair.client.connectionCount + pair.server.connectionCount, 0);
   });
@@ -177,7 +176,7 @@ describe("ends", () => {
     const pair = new Pair();
     pair.filter = () => false;
     pair.advance(11_000_000);
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).type, "handshake-timeout");
+    assert.equal(closeOf(pair.clientEvents).type, "handshake-timeout");
     assert.equal(pair.client.connectionCount, 0);
   });
 
@@ -190,7 +189,7 @@ describe("ends", () => {
     const id = pair.clientConn.open(STREAM_BIDI);
     pair.clientConn.write(id, new Uint8Array(100), 0, 100, true);
     pair.settle();
-    assert.equal((pair.clientEvents.args("closed")?.[0] as CloseInfo).type, "stateless-reset");
+    assert.equal(closeOf(pair.clientEvents).type, "stateless-reset");
     assert.equal(pair.server.counters.statelessResetsSent, 1);
   });
 
@@ -216,7 +215,7 @@ describe("ends", () => {
   test("RFC 9000 §5.2.2 an endpoint that accepts no more refuses with CONNECTION_REFUSED", () => {
     const pair = new Pair({ maxConnections: 0 });
     pair.settle();
-    const info = pair.clientEvents.args("closed")?.[0] as CloseInfo;
+    const info = closeOf(pair.clientEvents);
     assert.equal(info.code, 2n);
     assert.equal(pair.server.connectionCount, 0);
   });
