@@ -64,8 +64,13 @@ describe("RecvCredit", () => {
     }
     assert.deepEqual(windows, [1000, 2000, 3000, 3000, 3000]);
     const slow = new RecvCredit(1000, 3000, 0);
-    for (let round = 0, now = 0; round < 5; round++, now += 2000) slow.update(now, 1000);
+    for (let round = 0, now = 0; round < 5; round++, now += 2000) {
+      slow.received = slow.consumed = slow.advertised;
+      slow.update(now, 1000);
+    }
     assert.equal(slow.windowBytes, 1000);
+    for (let round = 0; round < 5; round++) slow.update(10_000, 1000);
+    assert.equal(slow.windowBytes, 1000, "repeating a lost update is no use of the window");
   });
 
   test("a window is a whole number of bytes", () => {

@@ -5,6 +5,9 @@
  * <= consumed + window, so that a peer cannot grow a window by sparse frames.
  */
 
+/** An update of less than this share of the window says nothing about how fast the window is used. */
+const TUNE_SHARE = 1 / 4;
+
 /** What we may send on the connection. */
 export class SendCredit {
   /** Highest MAX_DATA seen. */
@@ -61,12 +64,16 @@ export class RecvCredit {
   }
 
   /**
-   * The new limit, to be sent now. The window doubles when the last update is less than two round trips old: then the
-   * window, not the path, holds the peer back. The caller grows it with {@link widen} to couple windows.
+   * The new limit, to be sent now. The window doubles when a quarter of it or more was consumed within two round trips of
+   * the update before: then the window, not the path, holds the peer back. Repetitions of a lost update gain nothing.
    */
   update(nowMicros: number, rttMicros: number): number {
-    if (this.updatedAtMicros >= 0 && nowMicros - this.updatedAtMicros < 2 * rttMicros) this.widen(2 * this.windowBytes);
-    this.updatedAtMicros = nowMicros;
+    const gain = this.consumed + this.windowBytes - this.advertised;
+    if (gain >= this.windowBytes * TUNE_SHARE) {
+      const isQuick = this.updatedAtMicros >= 0 && nowMicros - this.updatedAtMicros < 2 * rttMicros;
+      if (isQuick) this.widen(2 * this.windowBytes);
+      this.updatedAtMicros = nowMicros;
+    }
     this.advertised = Math.max(this.advertised, this.consumed + this.windowBytes);
     return this.advertised;
   }

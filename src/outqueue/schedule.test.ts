@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Stream } from "../stream/stream.js";
+import { Schedule } from "./schedule.js";
+
+function add(schedule: Schedule, id: number, urgency = 3, incremental = true): Stream {
+  const stream = new Stream(id, null, null);
+  stream.urgency = urgency;
+  stream.incremental = incremental;
+  schedule.insert(stream);
+  return stream;
+}
+
+/** Ids of the next `turns` frames. */
+function take(schedule: Schedule, turns: number): number[] {
+  return Array.from({ length: turns }, () => {
+    const stream = schedule.peek();
+    if (stream === null) return -1;
+    schedule.rotate(stream);
+    return stream.id;
+  });
+}
+
+describe("Schedule", () => {
+  test("RFC 9218 §4.1 lower urgency goes first", () => {
+    const schedule = new Schedule();
+    add(schedule, 0, 7);
+    const urgent = add(schedule, 4, 0);
+    add(schedule, 8, 3);
+    assert.deepEqual(take(schedule, 2), [4, 4]);
+    schedule.remove(urgent);
+    assert.deepEqual(take(schedule, 2), [8, 8]);
+  });
+
+  test("RFC 9218 §10 incremental streams take turns, the others go in order of their ids", () => {
+    const schedule = new Schedule();
+    for (const id of [8, 0, 4]) add(schedule, id);
+    assert.deepEqual(take(schedule, 6), [8, 0, 4, 8, 0, 4]);
+    const other = new Schedule();
+    for (const id of [8, 0, 4, 12]) add(other, id, 3, false);
+    assert.deepEqual(take(other, 2), [0, 0]);
+  });
+
+  test("neither group of one urgency starves the other", () => {
+    const schedule = new Schedule();
+    for (const id of [0, 4]) add(schedule, id);
+    for (const id of [12, 8]) add(schedule, id, 3, false);
+    assert.deepEqual(take(schedule, 6), [0, 8, 4, 8, 0, 8]);
+  });
+
+  test("a stream may leave at any time, and is gone then", () => {
+    const schedule = new Schedule();
+    const streams = [0, 4, 8].map((id) => add(schedule, id));
+    schedule.remove(streams[1]);
+    schedule.remove(streams[1]);
+    assert.deepEqual(take(schedule, 3), [0, 8, 0]);
+    schedule.remove(streams[0]);
+    schedule.remove(streams[2]);
+    assert.equal(schedule.peek(), null);
+  });
+
+  test("parked streams wait until they are let out", () => {
+    const schedule = new Schedule();
+    const one = add(schedule, 0);
+    const two = add(schedule, 4);
+    schedule.park(one);
+    schedule.park(two);
+    assert.equal(schedule.peek(), null);
+    schedule.remove(one);
+    schedule.unparkAll();
+    assert.deepEqual(take(schedule, 2), [4, 4]);
+  });
+});
