@@ -348,6 +348,8 @@ export class Endpoint implements ConnectionHost {
 
   private noteEvents(conn: Connection): void {
     if (conn.isEventful || !conn.events.pending) return;
+    // the application knows a server connection from `accept` on; one that ends before is none of its business
+    if (conn.isServer && !conn.handshakeState.offered) return;
     conn.isEventful = true;
     this.eventful.push(conn);
   }
