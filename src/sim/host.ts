@@ -141,12 +141,14 @@ export class Host implements NetSink, NetTimer {
 
   /** Application and endpoint take turns until neither has anything left to do now. */
   private settle(nowMicros: number): void {
+    let due = true;
     for (let round = 0; round < MAX_PER_INSTANT; round++) {
       this.workNoted = false;
       const acted = this.app.run(nowMicros);
-      if (round > 0 && !acted && !this.workNoted && this.endpoint.nextDeadline() > nowMicros) return;
+      if (!due && !acted && !this.workNoted) return;
       this.transmit(nowMicros);
-      if (this.endpoint.nextDeadline() <= nowMicros) this.endpoint.timeout(nowMicros);
+      due = this.endpoint.nextDeadline() <= nowMicros;
+      if (due) this.endpoint.timeout(nowMicros);
     }
     throw new Error(
       `I7: ${this.name} does not settle at ${nowMicros}: next deadline ${this.endpoint.nextDeadline()}, ` +

@@ -5,6 +5,8 @@ import { NOWHERE, type Net, type NetNode, type NetSink } from "./node.js";
 
 export class ExactLoss implements NetNode {
   next: NetSink = NOWHERE;
+  /** False switches the node off. */
+  enabled = true;
   private seen = 0;
 
   /** Bit n of `bitmap` (n in 0..31) drops the n-th datagram, counted from 0. */
@@ -15,7 +17,7 @@ export class ExactLoss implements NetNode {
 
   push(datagram: Datagram, nowMicros: number): void {
     const index = this.seen++;
-    if (index < 32 && ((this.bitmap >>> index) & 1) === 1) this.net.drop(datagram, "exact", nowMicros);
+    if (this.enabled && index < 32 && ((this.bitmap >>> index) & 1) === 1) this.net.drop(datagram, "exact", nowMicros);
     else this.next.push(datagram, nowMicros);
   }
 }

@@ -96,13 +96,17 @@ export class Checker implements WireTap {
     if (packets.length >= 3) this.marks.add("three packets in a datagram");
   }
 
-  /** I2: nothing but probes goes beyond the congestion window (RFC 9002 §7). */
+  /**
+   * I2: nothing but probes goes beyond the congestion window (RFC 9002 §7). Looked at once the handshake is confirmed:
+   * before, the padding of acknowledgements counts as in flight, but must leave all the same.
+   */
   private checkFlight(peer: Peer): void {
-    const { bytesInFlight, cwndBytes, ptoCount } = peer.conn.stats();
-    let before = this.flights.get(peer);
+    const { bytesInFlight, cwndBytes, ptoCount, handshakeConfirmedAtMicros } = peer.conn.stats();
+    if (handshakeConfirmedAtMicros === 0) return;
+    const before = this.flights.get(peer);
     if (before === undefined) {
-      before = { bytesInFlight: 0, ptoCount: 0 };
-      this.flights.set(peer, before);
+      this.flights.set(peer, { bytesInFlight, ptoCount });
+      return;
     }
     const grew = bytesInFlight > before.bytesInFlight;
     if (grew && bytesInFlight > cwndBytes && ptoCount === before.ptoCount) {

@@ -20,7 +20,10 @@ export class PrintingTap implements WireTap {
       const frame = datagram.bytes[payloadStart];
       return `${NAMES[type]}(${FRAMES[frame] ?? frame.toString(16)}.. ${bytes})`;
     });
-    this.line(nowMicros, datagram, `${host.name} sends ${datagram.length} ${packets.join(" ")}`);
+    const { bytes } = datagram;
+    const dcid = (bytes[0] & 0x80) === 0 ? bytes.subarray(1, 3) : bytes.subarray(6, 8);
+    const to = Buffer.from(dcid).toString("hex");
+    this.line(nowMicros, datagram, `${host.name} sends ${datagram.length} to ${to} ${packets.join(" ")}`);
     this.inner.onSent(host, datagram, nowMicros);
   }
 
