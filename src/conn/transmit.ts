@@ -13,6 +13,7 @@ import { LEVEL_INITIAL } from "../port/tls.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId, spaceLevel } from "../proto/space.js";
 import { REC_ACK, REC_PING, type SentPackets } from "../outqueue/sent.js";
+import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
 import { DEADLINE_PACING } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
 import { transmitClose } from "./transmit-close.js";
@@ -42,18 +43,24 @@ const pending = new Pending(); // valid during one buildDatagram only
 /** Appends datagrams to `tx`. True when more could be sent at once if the batch had room. */
 export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: number): boolean {
   if (conn.state === STATE_CLOSING) return transmitClose(conn, tx, nowMicros);
-  if (conn.state !== STATE_OPEN) return false;
+  if (!isOpen(conn)) return false;
   const { builder } = conn.host.bench;
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);
   if (dest < 0) return true;
   let result = BUILT;
-  while (result === BUILT) result = buildDatagram(conn, dest, nowMicros);
+  while (result === BUILT && isOpen(conn)) result = buildDatagram(conn, dest, nowMicros);
   if (builder.seal.count > 0) {
     sealBatch(conn.host.aead, builder.seal);
     afterSeal(conn, nowMicros);
   }
+  if (!isOpen(conn)) return transmitClose(conn, tx, nowMicros);
   return result === NO_ROOM;
+}
+
+/** Asked again while packets are built, because using up a key closes the connection. */
+function isOpen(conn: Connection): boolean {
+  return conn.state === STATE_OPEN;
 }
 
 /** The row of `tx.dests` for this address: the last one when it is the same, else a new one; -1 when there is no room. */
@@ -87,8 +94,9 @@ function buildDatagram(conn: Connection, dest: number, nowMicros: number): numbe
   for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
     if ((wanted & (1 << space)) !== 0) fillSpace(conn, space as SpaceId, mayElicit, nowMicros);
   }
-  if (pending.order.length === 0) return NOTHING;
-  return finishDatagram(conn, dest, nowMicros);
+  if (pending.order.length > 0) return finishDatagram(conn, dest, nowMicros);
+  builder.endDatagram(dest, ECN_NOT_ECT, 0); // nothing fitted: an empty datagram is dropped
+  return NOTHING;
 }
 
 /** Whether new ack-eliciting data may leave now (RFC 9002 §7, §7.7). Arms the pacing deadline when only that waits. */
@@ -163,8 +171,9 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   pnspace.takePn();
   builder.pos = pos;
   const level = spaceLevel(space);
-  const worn = conn.keys.onSealed(level, pn, 1);
-  if (worn !== 0) closeTransport(conn, worn, 0, "AEAD confidentiality limit");
+  conn.keys.onSealed(level, pn, 1);
+  // the last packet that the key may seal is kept for the close (RFC 9001 §6.6)
+  if (conn.keys.sealBudget(level) <= 1) closeTransport(conn, AEAD_LIMIT_REACHED, 0, "AEAD confidentiality limit");
   pending.sizeBytes[space] = builder.closePacket(conn.keys.writeKey(level), conn.keys.writeHp(level));
   pending.ackEliciting[space] = pos > afterAck;
   pending.padded[space] = builder.lastPaddingBytes > 0;
