@@ -87,15 +87,24 @@ describe("Events", () => {
   test("what is noted while telling is told in the same drain, and drain does not nest", () => {
     const [one, two] = [makeStream(1), makeStream(2)];
     events.note(one, EVENT_READABLE);
+    events.noteTicket(new Uint8Array(1));
     events.noteClosed(CLOSE);
     const handler = recorder(lines, (line) => {
+      if (line === "onTicket") events.note(two, EVENT_SEND_DONE);
       if (line !== "onReadable 1") return;
       events.note(two, EVENT_WRITABLE);
       events.note(one, EVENT_CLOSED);
       events.drain(handler);
     });
     events.drain(handler);
-    assert.deepEqual(lines, ["onReadable 1", "onWritable 2", "onStreamClosed 1", "onClosed"]);
+    assert.deepEqual(lines, [
+      "onReadable 1",
+      "onWritable 2",
+      "onStreamClosed 1",
+      "onTicket",
+      "onSendDone 2",
+      "onClosed",
+    ]);
   });
 
   test("a handler that throws loses nothing of the streams after it", () => {

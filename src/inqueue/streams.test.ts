@@ -74,6 +74,11 @@ describe("RFC 9000 §3, §4.6, §19 stream ids", () => {
     assert.equal(reset(OUR_UNI, 0), STREAM_STATE_ERROR);
     server.table.open(STREAM_UNI);
     assert.equal(reset(OUR_UNI, 0), STREAM_STATE_ERROR);
+    server.write(OUR_UNI, 0, 1, true);
+    server.acked(server.send()!.pn);
+    server.drain();
+    assert.equal(server.table.find(OUR_UNI), null);
+    assert.equal(reset(OUR_UNI, 0), STREAM_STATE_ERROR, "not even a forgotten one had that half");
   });
 
   test("RFC 9000 §19.4, §19.5, §19.8, §19.10 a stream of ours that was not created [9000-19.4-02, 9000-19.5-01, 9000-19.8-01, 9000-19.10-01]", () => {
@@ -138,6 +143,7 @@ describe("RFC 9000 §4.1 flow control", () => {
   test("RFC 9000 §4.1 repeated and overlapping data is counted once", () => {
     for (let round = 0; round < 30; round++) assert.equal(stream(PEER_BIDI, round * 10, 90_000), NO_ERROR);
     assert.equal(server.table.recvCredit.received, 90_290);
+    assert.equal(server.table.bytesReceived, 30 * 90_000);
   });
 
   test("RFC 9000 §4.1 BLOCKED frames bring credit that was held back, and only then", () => {
@@ -147,6 +153,9 @@ describe("RFC 9000 §4.1 flow control", () => {
     server.input.onStreamDataBlocked(PEER_BIDI, 100_000);
     assert.equal(server.output.hasPending(), false);
     server.table.read(PEER_BIDI, new Uint8Array(100), 0, 100);
+    server.input.onDataBlocked(999_999);
+    server.input.onStreamDataBlocked(PEER_BIDI, 99_999);
+    assert.equal(server.output.hasPending(), false, "the peer has a newer limit on its way");
     server.input.onDataBlocked(1_000_000);
     server.input.onStreamDataBlocked(PEER_BIDI, 100_000);
     server.input.onStreamsBlocked(STREAM_BIDI, 11);

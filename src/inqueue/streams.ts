@@ -51,6 +51,7 @@ export class StreamInput {
 
     const error = this.account(recv, offset + (end - start), fin);
     if (error !== NO_ERROR) return error;
+    table.bytesReceived += end - start;
     const { buffer } = recv;
     const rangesBefore = buffer.rangeCount;
     if (recv.receive(offset, buf, start, end, fin)) this.events.note(stream, EVENT_READABLE);

@@ -143,6 +143,42 @@ describe("RFC 9000 §13.3 loss", () => {
     assert.equal(client.output.hasPending(), false);
   });
 
+  test("RFC 9000 §13.3 MAX_DATA and MAX_STREAMS are repeated when the latest one is lost", () => {
+    const table = client.table;
+    table.recvCredit.received = table.recvCredit.consumed = 600_000;
+    client.input.onDataBlocked(1_000_000);
+    const first = client.send()!;
+    table.recvCredit.consumed = table.recvCredit.received = 700_000;
+    client.input.onDataBlocked(1_600_000);
+    const second = client.send()!;
+    client.lost(first.pn);
+    assert.equal(client.output.hasPending(), false);
+    client.lost(second.pn);
+    assert.deepEqual(framesOf(client.sendAll()), ["MAX_DATA 1700000"]);
+    for (let index = 0; index < 2; index++) table.counts[STREAM_UNI].onPeerStreamForgotten();
+    client.input.onStreamsBlocked(STREAM_UNI, 10);
+    const streams = client.send()!;
+    client.lost(streams.pn);
+    assert.deepEqual(framesOf(client.sendAll()), ["MAX_STREAMS 1 12"]);
+    table.counts[STREAM_UNI].update();
+    client.lost(streams.pn);
+    assert.deepEqual(framesOf(client.sendAll()), ["MAX_STREAMS 1 12"]);
+    table.counts[STREAM_UNI].onPeerStreamForgotten();
+    table.counts[STREAM_UNI].update();
+    client.lost(streams.pn);
+    assert.equal(client.output.hasPending(), false);
+  });
+
+  test("RFC 9000 §13.3 a lost STREAMS_BLOCKED is repeated only while somebody waits at that limit", () => {
+    while (client.table.open(STREAM_UNI) >= 0);
+    const blocked = client.send()!;
+    client.lost(blocked.pn);
+    assert.deepEqual(framesOf(client.sendAll()), ["STREAMS_BLOCKED 1 10"]);
+    client.input.onMaxStreams(STREAM_UNI, 11);
+    client.lost(blocked.pn);
+    assert.equal(client.output.hasPending(), false);
+  });
+
   test("acknowledgements and losses of forgotten streams are ignored", () => {
     const id = client.table.open(STREAM_UNI);
     client.write(id, 0, 10, true);
@@ -203,6 +239,18 @@ describe("RFC 9000 §4.1 blocked", () => {
     client.input.onMaxData(15);
     client.lost(packet.pn);
     assert.deepEqual(framesOf(client.sendAll()), ["STREAM 2 10+5", "DATA_BLOCKED 15"]);
+  });
+
+  test("RFC 9000 §4.1 credit that comes before DATA_BLOCKED was sent makes it needless", () => {
+    pair = new StreamPair({}, { initialMaxData: 10 });
+    ({ client, server } = pair);
+    const id = client.table.open(STREAM_UNI);
+    client.write(id, 0, 10);
+    client.sendAll();
+    client.write(id, 10, 10);
+    assert.equal(client.output.hasControl(), true);
+    client.input.onMaxData(100);
+    assert.deepEqual(framesOf(client.sendAll()), [`STREAM ${id} 10+10`]);
   });
 
   test("a FIN needs no credit", () => {

@@ -214,6 +214,7 @@ describe("the end of a stream", () => {
   test("clear forgets everything at once", () => {
     const id = client.table.open(STREAM_BIDI);
     client.write(id, 0, 50_000);
+    client.table.reset(client.table.open(STREAM_UNI), 1n);
     assert.ok(client.table.heldBytes() > 0);
     client.table.clear();
     assert.deepEqual([client.table.size, client.table.heldBytes(), client.output.hasPending()], [0, 0, false]);
@@ -222,6 +223,19 @@ describe("the end of a stream", () => {
 });
 
 describe("windows", () => {
+  test("a stream's window that grows takes the connection's along", () => {
+    server.table.smoothedRttMicros = 10_000;
+    const id = client.table.open(STREAM_UNI);
+    client.write(id, 0, 1);
+    pair.settle();
+    const { recv } = server.table.find(id)!;
+    for (let now = 0; now < 4; now++) {
+      recv!.credit.received = recv!.credit.consumed = recv!.credit.advertised;
+      server.table.nextMaxStreamData(recv!, now);
+    }
+    assert.deepEqual([recv!.credit.windowBytes, server.table.recvCredit.windowBytes], [800_000, 1_200_000]);
+  });
+
   test("double with use up to their maximum, the connection's ahead of the stream's", () => {
     client.table.smoothedRttMicros = server.table.smoothedRttMicros = 10_000;
     const id = client.table.open(STREAM_UNI);

@@ -59,7 +59,7 @@ export class StreamTable implements StreamEventSink {
   controlBits = 0;
   /** Set by the connection when it has a sample; windows are tuned by it. */
   smoothedRttMicros = INITIAL_RTT_MICROS;
-  /** Payload of STREAM frames that was new, bytes. */
+  /** Payload of STREAM frames, repetitions included, bytes. */
   bytesReceived = 0;
 
   private readonly local: TransportParams;
