@@ -1,5 +1,6 @@
 /** What time does to a connection: the one door for every deadline of its parts. */
 
+import { BLACK_HOLE_PTOS, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import {
   DEADLINE_CLOSE,
@@ -40,11 +41,21 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
     vanish(conn, { type: "handshake-timeout", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
     return;
   }
-  if (conn.recovery.deadline() <= nowMicros) conn.recovery.onTimeout(nowMicros);
+  if (conn.recovery.deadline() <= nowMicros) {
+    conn.recovery.onTimeout(nowMicros);
+    leaveBlackHole(conn);
+  }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
   conn.keys.phases.onDeadline(nowMicros);
   if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {
     deadlines.clear(DEADLINE_KEEP_ALIVE);
     conn.control.sendPing();
+  }
+}
+
+/** Until the path MTU is probed, silence after large datagrams is taken for a path that drops them (RFC 9000 §14.4). */
+function leaveBlackHole(conn: Connection): void {
+  if (conn.recovery.ptoCount >= BLACK_HOLE_PTOS && conn.handshakeState.complete) {
+    conn.datagramBytes = MIN_INITIAL_DATAGRAM_BYTES;
   }
 }

@@ -11,6 +11,8 @@ const MIB = 1024 * 1024;
 export const MIN_INITIAL_DATAGRAM_BYTES = 1200;
 /** Datagram size used until path MTU discovery exists: Ethernet minus IPv6 and UDP headers, minus room for tunnels. */
 export const DEFAULT_DATAGRAM_BYTES = 1452;
+/** Probe timeouts in a row after which datagrams shrink to the size that every path carries. */
+export const BLACK_HOLE_PTOS = 3;
 /** Largest UDP payload that we accept; announced as max_udp_payload_size. */
 export const MAX_UDP_PAYLOAD_BYTES = 65527;
 /** Connection ids we issue, bytes (RFC 9000 §5.1 allows 0..20). */

@@ -222,3 +222,16 @@ describe("ends", () => {
     assert.equal(pair.server.connectionCount, 0);
   });
 });
+
+describe("paths", () => {
+  test("RFC 9000 §14.4 a path that drops large datagrams does not stop a transfer", () => {
+    const pair = new Pair({ client: { maxIdleTimeoutMillis: 60_000 }, server: { maxIdleTimeoutMillis: 60_000 } });
+    pair.settle();
+    pair.filter = (_, bytes) => bytes.length <= 1280;
+    const id = pair.clientConn.open(STREAM_BIDI);
+    const sent = new Uint8Array(100_000).fill(7);
+    pair.clientConn.write(id, sent, 0, sent.length, true);
+    pair.advance(20_000_000);
+    assert.equal(pair.serverConn?.readable(id), sent.length);
+  });
+});
