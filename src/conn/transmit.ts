@@ -120,12 +120,25 @@ function wantedSpaces(conn: Connection, mayElicit: boolean, nowMicros: number): 
     if (
       conn.recovery.probes(space as SpaceId) > 0 ||
       conn.space(space as SpaceId).ackPolicy.isDue(nowMicros) ||
-      (mayElicit && hasDataFor(conn, space as SpaceId))
+      (mayElicit && hasDataFor(conn, space as SpaceId)) ||
+      mustSendCrypto(conn, space as SpaceId)
     ) {
       wanted |= 1 << space;
     }
   }
   return wanted;
+}
+
+/**
+ * Handshake data that waits for the congestion window while nothing of its space is outstanding: then the space has no
+ * PTO either, and what fills the window may be packets that the peer cannot read, or not acknowledge, without this
+ * data. One packet of it leaves whatever the window says; it also joins the probes of other spaces (RFC 9002 §6.2.4).
+ */
+function mustSendCrypto(conn: Connection, space: SpaceId): boolean {
+  if (space === SPACE_APP || !conn.cryptoOut[space].hasPending) return false;
+  const { recovery } = conn;
+  if (recovery.sent[space]?.elicitingCount === 0) return true;
+  return recovery.probes(SPACE_INITIAL) > 0 || recovery.probes(SPACE_HANDSHAKE) > 0 || recovery.probes(SPACE_APP) > 0;
 }
 
 function hasData(conn: Connection): boolean {
@@ -155,7 +168,7 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   let pos = writeAcks(conn, space, start, sent, nowMicros);
   const afterAck = pos;
   const probing = recovery.probes(space) > 0;
-  if (mayElicit || probing) pos = writeData(conn, space, pos, sent, nowMicros);
+  if (mayElicit || probing || mustSendCrypto(conn, space)) pos = writeData(conn, space, pos, sent, nowMicros);
   if (probing && pos === afterAck) {
     const next = writePing(builder.buf, pos, builder.limit);
     if (next > 0) {
