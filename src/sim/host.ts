@@ -56,6 +56,7 @@ export class Host implements NetSink, NetTimer {
   wakeups = 0;
   private readonly inbox: Datagram[] = [];
   private armedMicros = Infinity;
+  private appMicros = Infinity;
   private running = false;
   private workNoted = false;
   private instantMicros = -1;
@@ -91,7 +92,13 @@ export class Host implements NetSink, NetTimer {
     if (this.alive && nowMicros >= this.armedMicros) this.run(nowMicros);
   }
 
-  /** Runs the host at that time at the latest. */
+  /** Runs the application at that time at the latest, and then no more by itself. */
+  wakeAppAt(atMicros: number): void {
+    this.appMicros = Math.min(this.appMicros, atMicros);
+    this.wakeAt(atMicros);
+  }
+
+  /** Runs the host at that time, or earlier: then it finds its own next time. */
   wakeAt(atMicros: number): void {
     const at = Math.ceil(atMicros);
     if (at >= this.armedMicros) return;
@@ -108,6 +115,7 @@ export class Host implements NetSink, NetTimer {
 
   private run(nowMicros: number): void {
     this.armedMicros = Infinity;
+    if (nowMicros >= this.appMicros) this.appMicros = Infinity;
     this.wakeups++;
     this.countInstant(nowMicros);
     this.running = true;
@@ -192,6 +200,7 @@ export class Host implements NetSink, NetTimer {
   private arm(nowMicros: number): void {
     const deadline = this.endpoint.nextDeadline();
     if (Number.isNaN(deadline)) throw new Error(`I7: ${this.name} has a deadline that is no number`);
+    if (this.appMicros !== Infinity) this.wakeAt(Math.max(this.appMicros, nowMicros));
     if (deadline === Infinity) return;
     const { timerLateMicros } = this.options;
     const late = timerLateMicros === 0 ? 0 : Math.floor(this.prng.float() * timerLateMicros);

@@ -129,6 +129,17 @@ describe("simulation", () => {
     assert.ok(late.client.timeouts[0] >= 778 && late.client.timeouts[0] < 5778);
   });
 
+  test("a wakeup for the application is kept when the host runs before it", () => {
+    const sim = new Simulation({ startMicros: 0 });
+    const runs: number[] = [];
+    const app = { run: (nowMicros: number) => runs.push(nowMicros) < 0 };
+    const host = sim.addHost("host", CLIENT, new EchoEndpoint(false), app, PROMPT_HOST, new Prng(1));
+    sim.after(100, () => host.wakeAt(200));
+    sim.after(110, () => host.wakeAppAt(300));
+    sim.run(Infinity);
+    assert.deepEqual([...new Set(runs)], [0, 200, 300]);
+  });
+
   test("I7: a deadline that never moves is found, not waited for", () => {
     const { sim, client } = world();
     client.deadline = 100;

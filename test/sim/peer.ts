@@ -56,8 +56,8 @@ export class Peer implements TransportHandler {
   handshake: HandshakeInfo | null = null;
   confirmed = false;
   closed: CloseInfo | null = null;
-  /** A server connection that a late copy of the client's first datagram made, after the real one was gone. */
-  isGhost = false;
+  /** A server connection for a first datagram that had made one before, which is gone: sent again, or a late copy. */
+  isSecond = false;
   readonly sending = new Map<number, Sending>();
   readonly receiving = new Map<number, Receiving>();
   private readonly manners: Manners;
@@ -78,6 +78,16 @@ export class Peer implements TransportHandler {
   ) {
     this.manners = conn.isServer ? workload.server : workload.client;
     this.plannedHalves = workload.streams.flat(2).reduce((sum, plan) => sum + (plan.backward === null ? 1 : 2), 0);
+  }
+
+  /** A late copy of a client's first datagram made this connection; nobody answers it. */
+  get isGhost(): boolean {
+    return this.isSecond && this.handshake === null;
+  }
+
+  /** Nothing is to be waited for at this end. */
+  get isSettled(): boolean {
+    return this.closed !== null || this.finished || this.isGhost;
   }
 
   /** All planned halves are done at this end, and it knows that the handshake is. */

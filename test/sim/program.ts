@@ -17,7 +17,7 @@ export class Program implements SimApp {
   adopt(conn: Connection): Peer {
     const peer = this.makePeer(conn, this.peers.length);
     const isCopy = (other: Connection): boolean => Buffer.compare(other.origDcid, conn.origDcid) === 0;
-    peer.isGhost = [...this.byConnection.keys()].some(isCopy);
+    peer.isSecond = [...this.byConnection.keys()].some(isCopy);
     this.peers.push(peer);
     this.byConnection.set(conn, peer);
     return peer;

@@ -103,6 +103,8 @@ export interface Scenario {
   workload: Workload;
   /** Null mode: header protection on. */
   maskHeaders: boolean;
+  /** A connection may end by a timeout before its work is done. */
+  mayTimeOut: boolean;
   /** Time after the start at which a host vanishes. */
   kill?: { host: "client" | "server"; atMicros: number };
 }
@@ -134,6 +136,7 @@ export function plainScenario(seed: number): Scenario {
     connections: 1,
     workload: plainWorkload(1, 1000),
     maskHeaders: false,
+    mayTimeOut: false,
   };
 }
 
@@ -149,6 +152,7 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   drawConfig(scenario, new Prng(seed, "config"));
   drawHosts(scenario, new Prng(seed, "hosts"));
   scenario.workload = drawWorkload(new Prng(seed, "workload"), on);
+  scenario.mayTimeOut = on.randomClose;
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
   return scenario;

@@ -19,6 +19,7 @@ const IDLE_MILLIS = 30_000;
 function transferScenario(seed: number, bytes: number): Scenario {
   const scenario = plainScenario(seed);
   scenario.workload = plainWorkload(2, bytes);
+  scenario.mayTimeOut = true;
   for (const config of [scenario.clientConfig, scenario.serverConfig]) {
     config.handshakeTimeoutMillis = HANDSHAKE_MILLIS;
     config.maxIdleTimeoutMillis = IDLE_MILLIS;

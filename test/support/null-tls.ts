@@ -108,7 +108,7 @@ class NullSession implements TlsSession {
   private readonly results: TlsResult[] = [];
   private taken = 0;
   private readonly steps: (() => void)[] = [];
-  private readonly pending: Uint8Array[] = Array.from({ length: LEVELS }, () => new Uint8Array(0));
+  private readonly pending = Array.from({ length: LEVELS }, () => ({ buf: new Uint8Array(0), length: 0 }));
   private readonly transcript = new Mix().reset(1, 2, 3, 4);
   private readonly aead: AeadId;
   private readonly info: TlsInfo;
@@ -179,20 +179,22 @@ class NullSession implements TlsSession {
   private receive(level: Level, bytes: Uint8Array): void {
     if (this.stopped) return;
     const held = this.pending[level];
-    let buf = bytes;
-    if (held.length > 0) {
-      buf = new Uint8Array(held.length + bytes.length);
-      buf.set(held);
-      buf.set(bytes, held.length);
+    if (held.length + bytes.length > held.buf.length) {
+      const grown = new Uint8Array(Math.max(1024, 2 * (held.length + bytes.length)));
+      grown.set(held.buf.subarray(0, held.length));
+      held.buf = grown;
     }
+    held.buf.set(bytes, held.length);
+    held.length += bytes.length;
     let at = 0;
-    while (!this.stopped && at + 4 <= buf.length) {
-      const end = at + 4 + ((buf[at + 1] << 16) | (buf[at + 2] << 8) | buf[at + 3]);
-      if (end > buf.length) break;
-      this.message(level, buf.subarray(at, end));
+    while (!this.stopped && at + 4 <= held.length) {
+      const end = at + 4 + ((held.buf[at + 1] << 16) | (held.buf[at + 2] << 8) | held.buf[at + 3]);
+      if (end > held.length) break;
+      this.message(level, held.buf.subarray(at, end));
       at = end;
     }
-    this.pending[level] = buf.subarray(at);
+    held.buf.copyWithin(0, at, held.length);
+    held.length -= at;
   }
 
   private message(level: Level, message: Uint8Array): void {
