@@ -273,8 +273,7 @@ export class Acceptor {
   private refuse(buf: Uint8Array, header: PacketHeader, addr: Int32Array, code: number, nowMicros: number): void {
     const { endpoint } = this;
     if (!endpoint.answers.allow(nowMicros)) return;
-    const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
-    const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
-    endpoint.answers.push(buildRefusal(endpoint, header.version, dcid, scid, code), addr);
+    const answer = buildRefusal(endpoint, buf, header, code);
+    if (answer !== null) endpoint.answers.push(answer, addr);
   }
 }

@@ -21,7 +21,7 @@ import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext } from "../port/tls.js";
 import { RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
-import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MAX_UDP_PAYLOAD_BYTES } from "../proto/limits.js";
+import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { VERSION_1 } from "../proto/version.js";
 import { Acceptor, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
@@ -85,7 +85,7 @@ export class Endpoint implements ConnectionHost {
     this.resets = new CidTable<Connection>(seeds.getInt32(4), seeds.getInt32(0));
     this.acceptor = new Acceptor(this);
     this.closeBatch = {
-      buf: new Uint8Array(MAX_UDP_PAYLOAD_BYTES),
+      buf: new Uint8Array(MIN_INITIAL_DATAGRAM_BYTES),
       rows: new Int32Array(8),
       dests: new Int32Array(16),
       count: 0,

@@ -3,16 +3,47 @@
 import { KeySet } from "../crypto/keys.js";
 import { sealBatch } from "../crypto/seal.js";
 import { writeConnectionClose } from "../frame/close.js";
-import { PACKET_INITIAL } from "../packet/header.js";
+import { PACKET_INITIAL, type PacketHeader } from "../packet/header.js";
 import { LEVEL_INITIAL } from "../port/tls.js";
 import type { Endpoint } from "./endpoint.js";
 
 const EMPTY = new Uint8Array(0);
 const REFUSAL_BYTES = 128;
 
-/** `dcid` and `scid` are those of the client's packet. */
+/**
+ * The answer to the client's packet that `header` describes in `buf`; null when that does not open: damage on the way
+ * must not end an attempt (RFC 9000 §8.1.2 asks for a packet that is "otherwise valid"). Opens the packet in place.
+ */
 export function buildRefusal(
   endpoint: Endpoint,
+  buf: Uint8Array,
+  header: PacketHeader,
+  code: number,
+): Uint8Array | null {
+  const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+  const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
+  const keys = new KeySet(endpoint.aead, true);
+  keys.installInitial(header.version, dcid);
+  const answer = opens(endpoint, keys, buf, header)
+    ? sealRefusal(endpoint, keys, header.version, dcid, scid, code)
+    : null;
+  keys.destroy();
+  return answer;
+}
+
+function opens(endpoint: Endpoint, keys: KeySet, buf: Uint8Array, header: PacketHeader): boolean {
+  const { bench } = endpoint;
+  bench.begin(buf);
+  bench.opener.add(header.start, header.pnOffset, header.end, 0);
+  bench.opener.run(keys, LEVEL_INITIAL, -1);
+  const isOpen = bench.opener.isOpen(0);
+  bench.clear();
+  return isOpen;
+}
+
+function sealRefusal(
+  endpoint: Endpoint,
+  keys: KeySet,
   version: number,
   dcid: Uint8Array,
   scid: Uint8Array,
@@ -21,8 +52,6 @@ export function buildRefusal(
   const { builder } = endpoint.bench;
   const batch = endpoint.closeBatch;
   batch.count = batch.destCount = batch.used = 0;
-  const keys = new KeySet(endpoint.aead, true);
-  keys.installInitial(version, dcid);
   builder.beginBatch(batch);
   builder.beginDatagram(REFUSAL_BYTES);
   builder.openLong(PACKET_INITIAL, version, scid, dcid, null, 0, 1);
@@ -30,6 +59,5 @@ export function buildRefusal(
   builder.closePacket(keys.writeKey(LEVEL_INITIAL), keys.writeHp(LEVEL_INITIAL));
   const bytes = builder.endDatagram(0, 0, 0);
   sealBatch(endpoint.aead, builder.seal);
-  keys.destroy();
   return batch.buf.slice(0, bytes);
 }
