@@ -165,15 +165,16 @@ export class Events implements StreamEvents {
   }
 
   private tellStream(stream: Stream, bits: number, handler: TransportHandler): void {
-    const { id } = stream;
+    const { id, send, recv } = stream;
     if ((bits & EVENT_OPENED) !== 0) handler.onStream(id);
-    if ((bits & EVENT_READABLE) !== 0 && !stream.recv!.isTerminal) handler.onReadable(id);
-    if ((bits & EVENT_WRITABLE) !== 0) handler.onWritable(id);
+    // What the application has ended or seen by itself since is no news.
+    if ((bits & EVENT_READABLE) !== 0 && !recv!.isTerminal && !recv!.stopped) handler.onReadable(id);
+    if ((bits & EVENT_WRITABLE) !== 0 && send!.isWritable) handler.onWritable(id);
     if ((bits & EVENT_RESET) !== 0) {
       this.sink?.onResetTold(stream);
-      handler.onReset(id, stream.recv!.resetCode);
+      handler.onReset(id, recv!.resetCode);
     }
-    if ((bits & EVENT_STOP_SENDING) !== 0) handler.onStopSending(id, stream.send!.stopCode);
+    if ((bits & EVENT_STOP_SENDING) !== 0) handler.onStopSending(id, send!.stopCode);
     if ((bits & EVENT_SEND_DONE) !== 0) handler.onSendDone(id);
     if ((bits & EVENT_CLOSED) === 0) return;
     this.sink?.forget(stream);

@@ -253,6 +253,20 @@ describe("RFC 9000 §4.1 blocked", () => {
     assert.deepEqual(framesOf(client.sendAll()), [`STREAM ${id} 10+10`]);
   });
 
+  test("RFC 9000 §4.1, §4.6 limits raised before STREAM_DATA_BLOCKED and STREAMS_BLOCKED were sent make them needless", () => {
+    pair = new StreamPair({}, { initialMaxStreamDataUni: 10, initialMaxStreamsUni: 1 });
+    ({ client, server } = pair);
+    const id = client.table.open(STREAM_UNI);
+    client.write(id, 0, 10);
+    client.sendAll();
+    client.write(id, 10, 10);
+    client.table.open(STREAM_UNI);
+    client.input.onMaxStreamData(id, 15);
+    client.input.onMaxStreams(STREAM_UNI, 2);
+    assert.equal(client.output.hasControl(), false);
+    assert.deepEqual(framesOf(client.sendAll()), [`STREAM ${id} 10+5`, `STREAM_DATA_BLOCKED ${id} 15`]);
+  });
+
   test("a FIN needs no credit", () => {
     pair = new StreamPair({}, { initialMaxData: 10 });
     ({ client, server } = pair);

@@ -31,8 +31,6 @@ export class Stream {
   /** RFC 9218 §4; changed by the table only. */
   urgency = DEFAULT_URGENCY;
   incremental = true;
-  /** Both halves were terminal; the id goes when the application is told. */
-  isDone = false;
 
   /** Events not yet told; owned by the events, nonzero = queued there. */
   eventBits = 0;

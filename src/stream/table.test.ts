@@ -181,6 +181,18 @@ describe("reset and stopSending", () => {
     assert.equal(server.table.stopSending(uni, 1n), false);
   });
 
+  test("what the application ended by itself is not told any more", () => {
+    const id = client.table.open(STREAM_BIDI);
+    client.write(id, 0, 65_536 + 1);
+    for (const packet of client.sendAll()) {
+      server.receive(packet);
+      client.acked(packet.pn);
+    }
+    server.table.stopSending(id, 1n);
+    client.table.reset(id, 1n);
+    assert.deepEqual([server.takeTold(), client.takeTold()], [[`stream ${id}`], []]);
+  });
+
   test("stopSending after all data arrived drops it without a frame", () => {
     const id = client.table.open(STREAM_UNI);
     client.write(id, 0, 500, true);

@@ -307,12 +307,10 @@ export class StreamTable implements StreamEventSink {
     return max;
   }
 
-  /** Both halves terminal: the application is told, and then the stream goes. */
+  /** Both halves terminal: the application is told, and then the stream goes. Asking again changes nothing. */
   checkDone(stream: Stream): void {
-    if (stream.isDone) return;
     if (stream.send !== null && !stream.send.isTerminal) return;
     if (stream.recv !== null && !stream.recv.isTerminal) return;
-    stream.isDone = true;
     this.events.note(stream, EVENT_CLOSED);
   }
 
