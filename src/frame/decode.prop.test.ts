@@ -78,6 +78,10 @@ class Model {
 
   private body(type: number): string {
     const number = (): bigint => saturate(this.int());
+    const streamId = (): bigint => {
+      const id = this.int();
+      return saturate(id) === id ? id : (saturate(id) & ~3n) | (id & 3n);
+    };
     switch (type) {
       case 0x00: {
         const from = this.at - 1;
@@ -90,9 +94,9 @@ class Model {
       case 0x03:
         return this.ack(type === 0x03);
       case 0x04:
-        return `RESET_STREAM ${number()} ${this.int()} ${number()}`;
+        return `RESET_STREAM ${streamId()} ${this.int()} ${number()}`;
       case 0x05:
-        return `STOP_SENDING ${number()} ${this.int()}`;
+        return `STOP_SENDING ${streamId()} ${this.int()}`;
       case 0x06:
         return `CRYPTO ${this.data(true, true)}`;
       case 0x07: {
@@ -103,14 +107,14 @@ class Model {
       case 0x10:
         return `MAX_DATA ${number()}`;
       case 0x11:
-        return `MAX_STREAM_DATA ${number()} ${number()}`;
+        return `MAX_STREAM_DATA ${streamId()} ${number()}`;
       case 0x12:
       case 0x13:
         return `MAX_STREAMS ${type - 0x12} ${this.streams()}`;
       case 0x14:
         return `DATA_BLOCKED ${number()}`;
       case 0x15:
-        return `STREAM_DATA_BLOCKED ${number()} ${number()}`;
+        return `STREAM_DATA_BLOCKED ${streamId()} ${number()}`;
       case 0x16:
       case 0x17:
         return `STREAMS_BLOCKED ${type - 0x16} ${this.streams()}`;
@@ -135,7 +139,7 @@ class Model {
       case 0x1e:
         return "HANDSHAKE_DONE";
       default: {
-        const id = number();
+        const id = streamId();
         return `STREAM ${id} ${this.data((type & 4) !== 0, (type & 2) !== 0)}${(type & 1) === 0 ? "" : " fin"}`;
       }
     }

@@ -167,7 +167,7 @@ export class FrameDecoder {
 
   private stream(type: number, handler: FrameHandler): string {
     const reader = this.reader;
-    const id = reader.varint();
+    const id = this.streamId();
     const offsetAt = reader.pos;
     const offset = (type & STREAM_OFF_BIT) === 0 ? 0 : reader.varint();
     const lengthBytes = (type & STREAM_LEN_BIT) === 0 ? reader.remaining : reader.varint();
@@ -176,6 +176,13 @@ export class FrameDecoder {
     if (offset === MAX_VARINT && endsBeyond(reader.buf, offsetAt, lengthBytes)) return BEYOND_END;
     handler.onStream(id, offset, reader.buf, start, reader.pos, (type & STREAM_FIN_BIT) !== 0);
     return FINE;
+  }
+
+  /** A stream id. One above 2^53-1 keeps the bits of its type, so that it fails at the limit of its kind. */
+  private streamId(): number {
+    const { reader } = this;
+    const id = reader.varint();
+    return id === MAX_VARINT ? MAX_VARINT - 3 + (reader.buf[reader.pos - 1] & 3) : id;
   }
 
   private other(type: number, handler: FrameHandler): string {
@@ -191,7 +198,7 @@ export class FrameDecoder {
       case FRAME_ACK_ECN:
         return this.acknowledgement(type === FRAME_ACK_ECN, handler);
       case FRAME_RESET_STREAM: {
-        const id = reader.varint();
+        const id = this.streamId();
         const code = reader.varintBig();
         const finalSize = reader.varint();
         if (!reader.ok) return CUT;
@@ -199,7 +206,7 @@ export class FrameDecoder {
         return FINE;
       }
       case FRAME_STOP_SENDING: {
-        const id = reader.varint();
+        const id = this.streamId();
         const code = reader.varintBig();
         if (!reader.ok) return CUT;
         handler.onStopSending(id, code);
@@ -221,7 +228,7 @@ export class FrameDecoder {
         return FINE;
       }
       case FRAME_MAX_STREAM_DATA: {
-        const id = reader.varint();
+        const id = this.streamId();
         const max = reader.varint();
         if (!reader.ok) return CUT;
         handler.onMaxStreamData(id, max);
@@ -239,7 +246,7 @@ export class FrameDecoder {
         return FINE;
       }
       case FRAME_STREAM_DATA_BLOCKED: {
-        const id = reader.varint();
+        const id = this.streamId();
         const limit = reader.varint();
         if (!reader.ok) return CUT;
         handler.onStreamDataBlocked(id, limit);
