@@ -295,8 +295,8 @@ export class Endpoint implements ConnectionHost {
     return true;
   }
 
-  /** A connection that turned out to be nothing (its first packet was forged). */
-  forget(conn: Connection): void {
+  /** A connection that turned out to be nothing. */
+  private forget(conn: Connection): void {
     conn.finish(conn.counters.createdAtMicros);
     conn.release();
     this.settle(conn);
@@ -320,6 +320,11 @@ export class Endpoint implements ConnectionHost {
 
   private endRun(conn: Connection, nowMicros: number): void {
     conn.endReceive(nowMicros);
+    if (conn.isServer && conn.counters.packetsReceived === 0) {
+      // the first packet did not open: its ids may be wrong, and must not stand in the way of the real one
+      this.forget(conn);
+      return;
+    }
     this.acceptor.onProgress(conn);
     this.schedule(conn);
     this.noteEvents(conn);
