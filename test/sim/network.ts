@@ -23,28 +23,25 @@ export interface Direction {
   corrupt: Corrupt | null;
   /** From now on nothing is lost, changed, repeated or reordered here. Delay, rate and MTU stay. */
   becomeGood(): void;
-  /** Exact losses and blackouts, which a scenario counts on, end too. */
-  becomePerfect(): void;
 }
 
 /** `name` seeds the draws of this direction, one named stream for each node. */
 export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: number, name: string): Direction {
   const nodes: NetNode[] = [];
   const cures: (() => void)[] = [];
-  const endings: (() => void)[] = [];
   const prng = (node: string): Prng => new Prng(seed, `${name} ${node}`);
   let corrupt: Corrupt | null = null;
   if (plan.mtuBytes !== undefined) nodes.push(new MtuLimit(sim, plan.mtuBytes));
   if (plan.exact !== undefined) {
     const node = new ExactLoss(sim, plan.exact);
     nodes.push(node);
-    endings.push(() => (node.enabled = false));
+    cures.push(() => (node.enabled = false));
   }
   if (plan.blackout !== undefined) {
     const { fromMicros, untilMicros } = plan.blackout;
     const node = new Blackout(sim, sim.nowMicros + fromMicros, sim.nowMicros + untilMicros);
     nodes.push(node);
-    endings.push(() => (node.untilMicros = 0));
+    cures.push(() => (node.untilMicros = 0));
   }
   if (plan.loss !== undefined) {
     const node = new RandomLoss(sim, prng("loss"), plan.loss);
@@ -80,6 +77,5 @@ export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: numbe
     cures.push(() => (node.options = { ...node.options, chance: 0 }));
   }
   const becomeGood = (): void => cures.forEach((cure) => void cure());
-  const becomePerfect = (): void => [...cures, ...endings].forEach((end) => void end());
-  return { nodes, corrupt, becomeGood, becomePerfect };
+  return { nodes, corrupt, becomeGood };
 }

@@ -46,7 +46,6 @@ interface Receiving {
 
 export interface PeerHost {
   nowMicros(): number;
-  wakeAt(atMicros: number): void;
   mark(name: string): void;
 }
 
@@ -58,6 +57,8 @@ export class Peer implements TransportHandler {
   closed: CloseInfo | null = null;
   /** A server connection for a first datagram that had made one before, which is gone: sent again, or a late copy. */
   isSecond = false;
+  /** When `tick` is next due. */
+  tickMicros = Infinity;
   readonly sending = new Map<number, Sending>();
   readonly receiving = new Map<number, Receiving>();
   private readonly manners: Manners;
@@ -65,7 +66,6 @@ export class Peer implements TransportHandler {
   private readonly opened = [0, 0];
   private readonly forgotten = new Set<number>();
   private readonly dirty = new Set<number>();
-  private tickMicros = Infinity;
   private doneHalves = 0;
   private readonly plannedHalves: number;
 
@@ -390,9 +390,7 @@ export class Peer implements TransportHandler {
 
   private armTick(delayMicros: number): void {
     const at = Math.ceil(this.host.nowMicros() + delayMicros);
-    if (at >= this.tickMicros) return;
-    this.tickMicros = at;
-    this.host.wakeAt(at);
+    if (at < this.tickMicros) this.tickMicros = at;
   }
 
   private requireKnown(id: number): void {

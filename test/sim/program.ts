@@ -12,6 +12,7 @@ export class Program implements SimApp {
   constructor(
     readonly endpoint: Endpoint,
     private readonly makePeer: (conn: Connection, index: number) => Peer,
+    private readonly wakeAt: (atMicros: number) => void,
   ) {}
 
   adopt(conn: Connection): Peer {
@@ -34,6 +35,9 @@ export class Program implements SimApp {
       acted = true;
     }
     for (const peer of this.peers) acted = peer.tick(nowMicros) || acted;
+    // The host keeps one time for the whole program: the earliest.
+    const next = Math.min(...this.peers.map((peer) => peer.tickMicros));
+    if (next !== Infinity) this.wakeAt(next);
     return acted;
   }
 

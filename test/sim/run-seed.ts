@@ -4,6 +4,7 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
+import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import {
   type Datagram,
@@ -160,13 +161,15 @@ class World {
     });
     const host = {
       nowMicros: () => sim.nowMicros,
-      wakeAt: (atMicros: number) => (name === "client" ? this.clientHost : this.serverHost).wakeAppAt(atMicros),
       mark: (mark: string) => void this.marks.add(mark),
     };
-    return new Program(endpoint, (conn, index) => {
+    const makePeer = (conn: Connection, index: number): Peer => {
       const prng = new Prng(scenario.seed, `${name} peer ${index}`);
       return new Peer(`${name} ${index}`, conn, scenario.workload, host, prng);
-    });
+    };
+    const wakeAt = (atMicros: number): void =>
+      (name === "client" ? this.clientHost : this.serverHost).wakeAppAt(atMicros);
+    return new Program(endpoint, makePeer, wakeAt);
   }
 
   private connect(): void {
@@ -203,7 +206,7 @@ class World {
   }
 
   private close(finished: boolean): void {
-    for (const direction of this.directions) direction.becomePerfect();
+    this.becomeGood();
     this.closeNow();
     const end = this.sim.run(this.sim.nowMicros + CLOSE_LIMIT_MICROS, () => this.allClosed(), EVENT_LIMIT);
     if (!this.allClosed()) throw new Error(`E1: not closed (${end}) after ${this.elapsed()}: ${this.describe()}`);

@@ -78,7 +78,6 @@ describe("silence", () => {
       for (let seed = 1; seed <= count; seed++) {
         const scenario = transferScenario(seed, 60_000);
         scenario.forward.loss = scenario.backward.loss = 0.3;
-        scenario.goodAfterMicros = 10_000 * SECOND;
         for (const config of [scenario.clientConfig, scenario.serverConfig]) config.handshakeTimeoutMillis = 60_000;
         const outcome = runScenario(scenario, mode, { scratch });
         const ends = outcome.peers.map((peer) => peer.closed?.type);
