@@ -162,6 +162,7 @@ constexpr long SESS_CACHE_CLIENT_NO_INTERNAL = 1 | 0x300;
 constexpr long MODE_NO_AUTO_CHAIN = 8;
 constexpr uint64_t OP_ENABLE_MIDDLEBOX_COMPAT = 1u << 20;
 constexpr uint64_t OP_NO_ANTI_REPLAY = 1u << 24;
+constexpr uint64_t OP_NO_RX_CERTIFICATE_COMPRESSION = 1ull << 33;
 constexpr int VERIFY_NONE = 0;
 constexpr int VERIFY_PEER = 1;
 constexpr int VERIFY_FAIL_IF_NO_PEER_CERT = 2;
