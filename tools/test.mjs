@@ -1,6 +1,6 @@
 /**
- * `npm test [-- NAME...]`: runs the compiled tests with the Node that runs this file. A NAME selects the test files whose
- * path contains it; a NAME that is in no path selects tests by title. NETQUIC_TLS and NETQUIC_DATAPATH reach the tests as
+ * `npm test [-- NAME...]`: runs the compiled tests with the Node that runs this file. Each NAME selects the test files whose
+ * path contains it; when no path contains any of them, they select tests by title. NETQUIC_TLS and NETQUIC_DATAPATH reach the tests as
  * they are. A run with a failed, skipped or missing test, or one past its time bound, ends with exit code 1.
  */
 
@@ -59,9 +59,10 @@ async function describeRun(files) {
 function selectTests(names) {
   const all = findTests();
   const byPath = names.filter((name) => all.some((path) => path.includes(name)));
-  const byTitle = names.filter((name) => !byPath.includes(name));
-  const files = byPath.length === 0 ? all : all.filter((path) => byPath.some((name) => path.includes(name)));
-  return { files, titles: byTitle };
+  if (byPath.length === 0) return { files: all, titles: names };
+  for (const name of names.filter((other) => !byPath.includes(other)))
+    console.log(`no test file has "${name}" in its path`);
+  return { files: all.filter((path) => byPath.some((name) => path.includes(name))), titles: [] };
 }
 
 async function main() {
