@@ -42,3 +42,10 @@ export function verifyErrorName(code: number): string {
   if (code === 0) return "";
   return NAMES[code] ?? `X509_V_ERR_${code}`;
 }
+
+/** The number of a name that `verifyErrorName` gave; 0 for "". */
+export function verifyErrorCode(name: string): number {
+  if (name === "") return 0;
+  const known = Object.keys(NAMES).find((code) => NAMES[Number(code)] === name);
+  return Number(known ?? /^X509_V_ERR_(\d+)$/.exec(name)?.[1] ?? 1);
+}

@@ -1,0 +1,366 @@
+/**
+ * One UDP socket with the sessions on it, between the loop below and the QuicEndpoint that users hold. The socket is bound
+ * at the first connect or listen. It keeps the process alive while it listens or has sessions, else not.
+ */
+
+import type { SocketAddress } from "node:net";
+import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
+import type { TransportHandler } from "../../port/transport.js";
+import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
+import { setAddressRow } from "../../runtime/address.js";
+import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
+import { endpointClosed, invalidState, invalidValue } from "../errors.js";
+import { type Family, familyOf, isLoopback, socketAddress } from "./address.js";
+import { Deferred } from "./deferred.js";
+import type { DevCertificate } from "./dev-certificate.js";
+import type { QuicEndpoint } from "./endpoint.js";
+import type { EndpointSetup } from "./endpoint-options.js";
+import { sharedDatapath, sharedTls, wantsKeylogFile } from "./environment.js";
+import { faces } from "./faces.js";
+import { SessionCore } from "./session-core.js";
+import type { ClientSetup, ServerSetup } from "./session-options.js";
+import type { QuicSession } from "./session.js";
+import { callUser } from "./types.js";
+
+export type OnSession = (this: QuicEndpoint, session: QuicSession) => unknown;
+
+/** How often a closing endpoint looks whether the closing periods of its connections are over, and for how long. */
+const LINGER_STEP_MILLIS = 20;
+const LINGER_STEPS = 50;
+
+/** All endpoints that are not destroyed. */
+export const liveEndpoints = new Set<EndpointCore>();
+
+/** Connections that failed before the user saw them have nobody to tell. */
+const nobody: TransportHandler = {
+  onHandshake() {},
+  onHandshakeConfirmed() {},
+  onStream() {},
+  onReadable() {},
+  onWritable() {},
+  onReset() {},
+  onStopSending() {},
+  onSendDone() {},
+  onStreamClosed() {},
+  onStreamsAvailable() {},
+  onTicket() {},
+  onNewToken() {},
+  onKeylog() {},
+  onClosed() {},
+};
+
+export class EndpointCore implements HostOwner {
+  readonly face: QuicEndpoint;
+  readonly closed = new Deferred<void>();
+  readonly createdAtMicros = monotonicMicros();
+  destroyedAtMicros = 0;
+  host: EndpointHost | null = null;
+  listening = false;
+  closing = false;
+  destroyed = false;
+  busy = false;
+  maxConnectionsTotal: number;
+  maxConnectionsPerHost: number;
+  serverSessions = 0;
+  clientSessions = 0;
+  busyCount = 0;
+  devCertificate: DevCertificate | null = null;
+  private binding: Promise<EndpointHost> | null = null;
+  private readonly sessions = new Set<SessionCore>();
+  private server: { setup: ServerSetup; onSession: OnSession; close: () => void } | null = null;
+  /** Made by `connect` for its own use: closes itself when its last session is gone. */
+  private readonly isShared: boolean;
+  private idleTimer: NodeJS.Timeout | null = null;
+  private boundAddress: SocketAddress | null = null;
+
+  /** `face`: null when `connect` or `listen` makes it. */
+  constructor(
+    readonly setup: EndpointSetup,
+    face: QuicEndpoint | null,
+    isShared = false,
+  ) {
+    this.isShared = isShared;
+    this.maxConnectionsTotal = setup.maxConnectionsTotal;
+    this.maxConnectionsPerHost = setup.maxConnectionsPerHost;
+    this.face = face ?? faces.endpoint(this);
+    liveEndpoints.add(this);
+  }
+
+  nowMicros(): number {
+    return this.host?.now() ?? monotonicMicros();
+  }
+
+  /** Where it is bound. */
+  get address(): SocketAddress {
+    return this.boundAddress ?? socketAddress("0.0.0.0", 0);
+  }
+
+  get isBound(): boolean {
+    return this.boundAddress !== null;
+  }
+
+  get rungs(): { datapath: string; udp: string } {
+    return { datapath: sharedDatapath().name, udp: this.host?.socket.rung ?? "" };
+  }
+
+  /** Whether a new session may use it. */
+  get isUsable(): boolean {
+    return !this.closing && !this.destroyed;
+  }
+
+  /** The family that peers must have; null: any, or not said yet. */
+  get family(): Family | null {
+    const { address, ipv6Only } = this.setup;
+    if (address === null) return this.host?.socket.family ?? null;
+    const family = familyOf(address.host);
+    return family === "IPv6" && !ipv6Only && address.host === "::" ? null : family;
+  }
+
+  // --- the user ------------------------------------------------------------------------------------------------------
+
+  /** Starts a session with the literal address `remote`. */
+  async connect(setup: ClientSetup, remote: string, port: number, serverName: string): Promise<SessionCore> {
+    const family = familyOf(remote);
+    if (this.family !== null && this.family !== family) {
+      throw invalidValue("address", `is ${family}, but the endpoint is bound to ${this.family}`, remote);
+    }
+    const host = await this.bind(family === "IPv4" ? "0.0.0.0" : "::");
+    setup.signal?.throwIfAborted();
+    const row = new Int32Array(ADDR_COLS);
+    if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
+    const { identity, pins } = setup;
+    const tls = sharedTls().newClientContext({
+      alpn: setup.alpn,
+      serverName,
+      verify: setup.manual || pins !== null ? "report" : "strict",
+      keylog: setup.keylog || wantsKeylogFile(),
+      ...(setup.ca !== undefined && { ca: setup.ca }),
+      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
+      ...(setup.groups !== undefined && { groups: setup.groups }),
+      ...(identity !== undefined && { identity }),
+    });
+    const conn = host.endpoint.connect(
+      {
+        tls,
+        remote: row,
+        config: setup.config,
+        // a resumed session shows no certificate, and pins want to see one
+        ...(setup.ticket !== undefined && pins === null && { ticket: setup.ticket }),
+        ...(setup.token !== undefined && { token: setup.token }),
+      },
+      host.now(),
+    );
+    this.clientSessions++;
+    return this.adopt(conn, {
+      callbacks: setup.callbacks,
+      pins,
+      keylog: setup.keylog,
+      ownCertificate: () => identity?.cert,
+      release: () => tls.close(),
+    });
+  }
+
+  async listen(setup: ServerSetup, onSession: OnSession): Promise<void> {
+    if (this.server !== null) throw invalidState("the endpoint listens already");
+    const tls = sharedTls().newServerContext({
+      alpn: setup.alpn,
+      identities: setup.identities,
+      clientCertificate: setup.clientCertificate,
+      keylog: setup.keylog || wantsKeylogFile(),
+      ...(setup.ca !== undefined && { ca: setup.ca }),
+      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
+      ...(setup.groups !== undefined && { groups: setup.groups }),
+    });
+    this.server = { setup, onSession, close: () => tls.close() };
+    try {
+      const host = await this.bind("127.0.0.1");
+      host.endpoint.listen({ tls, config: setup.config, retry: this.setup.validateAddress ? "always" : "auto" });
+    } catch (error) {
+      this.server = null;
+      tls.close();
+      throw error;
+    }
+    this.devCertificate = setup.devCertificate;
+    this.listening = true;
+    this.settle();
+  }
+
+  /** Refuses new sessions, waits for those that are there, then gives the socket back. */
+  close(): Promise<void> {
+    if (!this.closing && !this.destroyed) {
+      this.closing = true;
+      this.stopListening();
+      this.settle();
+    }
+    return this.closed.promise;
+  }
+
+  /** Ends every session at once. */
+  destroy(error: unknown): void {
+    if (this.destroyed) return;
+    this.stopListening();
+    this.closing = true;
+    for (const session of [...this.sessions]) session.destroy(error);
+    this.finish(error);
+  }
+
+  // --- the loop --------------------------------------------------------------------------------------------------------
+
+  onAccept(conn: Connection): void {
+    const { server } = this;
+    if (server === null || !this.admits(conn)) {
+      this.busyCount++;
+      conn.close(false, BigInt(CONNECTION_REFUSED), "");
+      return;
+    }
+    const { identities, callbacks, keylog } = server.setup;
+    this.serverSessions++;
+    const session = this.adopt(conn, {
+      callbacks,
+      pins: null,
+      keylog,
+      ownCertificate: (name) => identityFor(identities, name),
+      release: () => {},
+    });
+    callUser(server.onSession, this.face, [session.face], (error) => session.destroy(error));
+  }
+
+  onEvents(conn: Connection): void {
+    const { owner } = conn;
+    conn.drain(owner instanceof SessionCore ? owner : nobody);
+  }
+
+  onError(error: Error): void {
+    if (this.destroyed) return;
+    for (const session of [...this.sessions]) session.onEndpointGone(error);
+    this.finish(error);
+  }
+
+  onSessionGone(session: SessionCore): void {
+    this.sessions.delete(session);
+    this.settle();
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private adopt(conn: Connection, setup: ConstructorParameters<typeof SessionCore>[2]): SessionCore {
+    const session = new SessionCore(this, conn, setup);
+    this.sessions.add(session);
+    this.settle();
+    return session;
+  }
+
+  /** The socket; opened at the first call, at `fallback` when the options name no address. */
+  private bind(fallback: string): Promise<EndpointHost> {
+    if (!this.isUsable) return Promise.reject(endpointClosed());
+    this.binding ??= this.open(fallback);
+    return this.binding;
+  }
+
+  private async open(fallback: string): Promise<EndpointHost> {
+    const { setup } = this;
+    try {
+      const host = await EndpointHost.open(
+        {
+          udp: {
+            address: setup.address?.host ?? fallback,
+            port: setup.address?.port ?? 0,
+            ipv6Only: setup.ipv6Only,
+            reusePort: setup.reusePort,
+            ...(setup.receiveBufferBytes !== undefined && { receiveBufferBytes: setup.receiveBufferBytes }),
+            ...(setup.sendBufferBytes !== undefined && { sendBufferBytes: setup.sendBufferBytes }),
+          },
+          datapath: sharedDatapath(),
+          endpoint: setup.secret === undefined ? {} : { secret: setup.secret },
+        },
+        this,
+      );
+      if (!this.isUsable) {
+        host.close();
+        throw endpointClosed();
+      }
+      this.host = host;
+      this.boundAddress = socketAddress(host.socket.address, host.socket.port);
+      return host;
+    } catch (error) {
+      this.binding = null;
+      throw error;
+    }
+  }
+
+  private admits(conn: Connection): boolean {
+    if (this.busy || !this.isUsable) return false;
+    const clients = [...this.sessions].filter((session) => session.transport.isServer);
+    if (this.maxConnectionsTotal > 0 && clients.length >= this.maxConnectionsTotal) return false;
+    if (this.maxConnectionsPerHost === 0) return true;
+    const { addr } = conn.path;
+    const same = clients.filter((session) =>
+      addr.subarray(0, ADDR_PORT).every((word, i) => sameWord(session, i, word)),
+    );
+    return same.length < this.maxConnectionsPerHost;
+  }
+
+  private stopListening(): void {
+    this.listening = false;
+    this.host?.endpoint.stopListening();
+  }
+
+  /** After anything that may leave the endpoint with nothing to do. */
+  private settle(): void {
+    if (this.destroyed) return;
+    const { host } = this;
+    const isIdle = this.sessions.size === 0 && !this.listening;
+    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    this.idleTimer = null;
+    if (!isIdle || (this.closing && !this.isShared)) host?.ref();
+    else host?.unref();
+    if (!isIdle) return;
+    if (this.closing || this.isShared) this.linger(LINGER_STEPS);
+    else if (this.setup.idleTimeoutMillis > 0) {
+      this.idleTimer = setTimeout(() => void this.close(), this.setup.idleTimeoutMillis);
+      this.idleTimer.unref();
+    }
+  }
+
+  /** Connections that just closed answer late packets for a while (RFC 9000 §10.2); then the socket goes. */
+  private linger(steps: number): void {
+    if (steps === 0 || this.host === null || this.host.endpoint.connectionCount === 0) {
+      this.finish(undefined);
+      return;
+    }
+    this.idleTimer = setTimeout(() => this.linger(steps - 1), LINGER_STEP_MILLIS);
+    if (this.isShared && !this.closing) this.idleTimer.unref();
+  }
+
+  private finish(error: unknown): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.destroyedAtMicros = this.nowMicros();
+    if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    this.host?.close();
+    this.server?.close();
+    liveEndpoints.delete(this);
+    if (error === undefined || error === null) this.closed.resolve();
+    else this.closed.reject(error);
+  }
+}
+
+function sameWord(session: SessionCore, index: number, word: number): boolean {
+  return session.transport.path.addr[index] === word;
+}
+
+/** The certificate that TLS chose for a name: exact, one label of a wildcard, or the default. */
+function identityFor(identities: ServerSetup["identities"], name: string): string | undefined {
+  const host = name.toLowerCase();
+  const wild = `*${host.slice(host.indexOf("."))}`;
+  return (identities[host] ?? identities[wild] ?? identities["*"])?.cert;
+}
+
+function monotonicMicros(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
+/** The name to ask for where the user gives none: the host that was connected to; `localhost` for loopback addresses. */
+export function defaultServerName(host: string, isLiteral: boolean): string {
+  return isLiteral && isLoopback(host) ? "localhost" : host;
+}

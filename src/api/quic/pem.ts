@@ -1,0 +1,84 @@
+/** Keys and certificates in the forms that Node's APIs take, made into the PEM text that port/tls takes. */
+
+import { createPrivateKey, KeyObject, X509Certificate } from "node:crypto";
+import type { TlsIdentity } from "../../port/tls.js";
+import { invalidType, invalidValue } from "../errors.js";
+import { viewOf } from "./option-reader.js";
+
+const BEGIN = "-----BEGIN ";
+
+/** PEM text, PEM or DER bytes, or an array of them. */
+export type CertificateInput =
+  | string
+  | ArrayBuffer
+  | ArrayBufferView
+  | readonly (string | ArrayBuffer | ArrayBufferView)[];
+export type KeyInput = KeyObject | string | ArrayBuffer | ArrayBufferView;
+
+/** A certificate chain with its key. @throws when one is missing or broken, or they do not belong together. */
+export function identityOf(keys: unknown, certs: unknown, path: string): TlsIdentity {
+  if (keys === undefined) throw invalidType(`${path}.keys`, "a private key (its certificate is given)", keys);
+  if (certs === undefined) throw invalidType(`${path}.certs`, "a certificate (its key is given)", certs);
+  const [first, second] = Array.isArray(keys) ? (keys as unknown[]) : [keys];
+  if (second !== undefined) throw invalidValue(`${path}.keys`, "may hold one key only", keys);
+  const key = privateKey(first, `${path}.keys`);
+  const cert = certificates(certs, `${path}.certs`).join("\n");
+  const leaf = parseCertificate(cert, `${path}.certs`);
+  if (!leaf.checkPrivateKey(key)) {
+    throw invalidValue(`${path}.keys`, `does not belong to the certificate of ${leaf.subject}`, "a private key");
+  }
+  return { cert, key: key.export({ type: "pkcs8", format: "pem" }) as string };
+}
+
+/** PEM texts of one or many certificates. */
+export function certificates(given: unknown, path: string): string[] {
+  const list = Array.isArray(given) ? (given as unknown[]) : [given];
+  return list.map((each) => {
+    const pem = certificatePem(each, path);
+    parseCertificate(pem, path);
+    return pem;
+  });
+}
+
+function certificatePem(given: unknown, path: string): string {
+  if (typeof given === "string") return given;
+  const bytes = viewOf(given);
+  if (bytes === null) throw invalidType(path, "PEM text, bytes, or an array of them", given);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = buffer.toString("latin1");
+  if (text.includes(BEGIN)) return buffer.toString("utf8");
+  return pemOfDer(buffer);
+}
+
+/** PEM text of one DER certificate. */
+export function pemOfDer(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der.buffer, der.byteOffset, der.byteLength)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return `${BEGIN}CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+}
+
+function parseCertificate(pem: string, path: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (error) {
+    throw invalidValue(path, `holds no readable certificate (${(error as Error).message})`, pem);
+  }
+}
+
+function privateKey(given: unknown, path: string): KeyObject {
+  if (given instanceof KeyObject) {
+    if (given.type !== "private") throw invalidValue(path, "must be a private key", given.type);
+    return given;
+  }
+  const bytes = typeof given === "string" ? Buffer.from(given) : viewOf(given);
+  if (bytes === null) throw invalidType(path, "a KeyObject, PEM text or bytes", given);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isPem = buffer.toString("latin1").includes(BEGIN);
+  try {
+    return createPrivateKey(isPem ? buffer : { key: buffer, format: "der", type: "pkcs8" });
+  } catch (error) {
+    throw invalidValue(path, `holds no readable private key (${(error as Error).message})`, "bytes");
+  }
+}

@@ -1,0 +1,100 @@
+/** Options of `connect` and `listen`, as users write them. They are checked in `session-options.ts`. */
+
+import type { DevCertificate } from "./dev-certificate.js";
+import type { QuicEndpoint } from "./endpoint.js";
+import type { EndpointOptions } from "./endpoint-options.js";
+import type { CertificateInput, KeyInput } from "./pem.js";
+import type { SessionCallbacks } from "./types.js";
+
+/** What is announced to the peer (RFC 9000 §18.2). Windows in bytes. */
+export interface TransportParamOptions {
+  /** Receive windows at the start; default 1 MiB a stream, 2 MiB in all. They grow with use. */
+  initialMaxStreamDataBidiLocal?: bigint | number;
+  initialMaxStreamDataBidiRemote?: bigint | number;
+  initialMaxStreamDataUni?: bigint | number;
+  initialMaxData?: bigint | number;
+  /** Streams that the peer may have open at once; default 100 of each kind. */
+  initialMaxStreamsBidi?: bigint | number;
+  initialMaxStreamsUni?: bigint | number;
+  /** Seconds of silence until the connection is given up; default 30, 0 = never. The smaller one of both sides holds. */
+  maxIdleTimeout?: bigint | number;
+  activeConnectionIDLimit?: bigint | number;
+  ackDelayExponent?: bigint | number;
+  /** Milliseconds, default 25. */
+  maxAckDelay?: bigint | number;
+}
+
+/** Options of both sides. */
+export interface SessionOptions extends SessionCallbacks {
+  /** Client: the protocol; server: protocols in order of preference. Default `h3`. */
+  alpn?: string | readonly string[];
+  /** Trust anchors: PEM or DER. Default: Node's own and NODE_EXTRA_CA_CERTS. */
+  ca?: CertificateInput;
+  /** Names of TLS 1.3 suites joined by colons. */
+  ciphers?: string;
+  /** Key exchange groups joined by colons, best first. */
+  groups?: string;
+  /** Client: its own certificate. Server: the default identity, same as `sni['*']`. */
+  keys?: KeyInput | readonly KeyInput[];
+  certs?: CertificateInput;
+  /** False: a certificate that does not verify is reported by `opened`, nothing more. Default true. */
+  rejectUnauthorized?: boolean;
+  /** Key log lines go to `onkeylog`. SSLKEYLOGFILE works without it. */
+  keylog?: boolean;
+  transportParams?: TransportParamOptions;
+  /** Default `cubic`. */
+  cc?: "reno" | "cubic" | "bbr";
+  /** Milliseconds, default 333. */
+  initialRtt?: bigint | number;
+  /** A PING after so many milliseconds of silence; 0 (default) = off. */
+  keepAlive?: bigint | number;
+  /** Milliseconds, default 10,000. */
+  handshakeTimeout?: bigint | number;
+  /** UDP payload sent at most, 1200 to 65527 bytes; default 1452. */
+  maxPayloadSize?: bigint | number;
+  /** Bytes that receive windows grow to; default 6 MiB a stream, 15 MiB in all. */
+  maxStreamWindow?: bigint | number;
+  maxWindow?: bigint | number;
+  /** 0-RTT: accepted for node:quic's sake, without effect. */
+  enableEarlyData?: boolean;
+  /** The endpoint to use, or options for a new one. */
+  endpoint?: QuicEndpoint | EndpointOptions;
+}
+
+export interface ConnectOptions extends SessionOptions {
+  /** Name that the server's certificate must have, and SNI. Default: the host of the address (`localhost` for loopback). */
+  servername?: string;
+  /** `strict` and `auto` (default) reject what does not verify; with `manual` look at `opened` and decide. */
+  verifyPeer?: "strict" | "auto" | "manual";
+  /** Resume a session: bytes of `onsessionticket`. */
+  sessionTicket?: ArrayBuffer | ArrayBufferView;
+  /** Bytes of `onnewtoken`. */
+  token?: ArrayBuffer | ArrayBufferView;
+  /** Share the socket of other sessions; default true. */
+  reuseEndpoint?: boolean;
+  /** Gives up until the handshake is complete. */
+  signal?: AbortSignal;
+  ext?: {
+    /**
+     * Accepts exactly these certificates, by SHA-256 of their DER form, in place of `ca` and the host name (as WebTransport
+     * does). Hex is fine.
+     */
+    serverCertificateHashes?: readonly { algorithm?: "sha-256"; value: string | ArrayBuffer | ArrayBufferView }[];
+    /** What one stream buffers until it is acknowledged, bytes; default 2 MiB. */
+    sendBufferBytes?: number;
+  };
+}
+
+export interface ListenOptions extends SessionOptions {
+  /** Certificates by host name; `*` is the default, `*.example.org` takes one label. */
+  sni?: Record<string, { keys: KeyInput | readonly KeyInput[]; certs: CertificateInput }>;
+  /** Clients must show a certificate that `ca` verifies; with `rejectUnauthorized: false` they are only asked for one. */
+  verifyClient?: boolean;
+  ext?: {
+    /** A self-signed certificate as the default identity, announced on stderr; see `endpoint.ext.devCertificate`. */
+    devCertificate?: boolean | { hosts?: readonly string[]; days?: number };
+    sendBufferBytes?: number;
+  };
+}
+
+export type { DevCertificate };

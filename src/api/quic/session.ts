@@ -1,0 +1,217 @@
+/** QuicSession of `node:quic`: what users hold of one connection. Everything happens in its core. */
+
+import type { X509Certificate } from "node:crypto";
+import type { SocketAddress } from "node:net";
+import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
+import { toCode } from "../errors.js";
+import { type StreamBody, sendBody } from "./body.js";
+import type { QuicEndpoint } from "./endpoint.js";
+import { sharedTls } from "./environment.js";
+import { faces } from "./faces.js";
+import { OptionReader } from "./option-reader.js";
+import type { CloseRequest, SessionCore } from "./session-core.js";
+import { type SessionStats, sessionStats } from "./stats.js";
+import { checked, type PriorityOptions, type QuicStream } from "./stream.js";
+import type { CloseOptions, OpenedInfo, SessionCallbacks } from "./types.js";
+
+export interface CreateStreamOptions {
+  /** Written, then ended; absent: `stream.writer` or `ext.toDuplex()` writes. */
+  body?: StreamBody;
+  /** Wait when the peer allows no more streams now, else reject; default true for bidirectional, false for the others. */
+  waitUntilAvailable?: boolean;
+  priority?: NonNullable<PriorityOptions["level"]>;
+  incremental?: boolean;
+  /** Ends the wait, and destroys the stream when it aborts later. */
+  signal?: AbortSignal;
+}
+
+export class QuicSession {
+  readonly #core: SessionCore;
+  /** What node:quic does not have. */
+  readonly ext: QuicSessionExt;
+
+  /** Sessions come from `connect` and `listen`. */
+  constructor(core: SessionCore) {
+    this.#core = core;
+    this.ext = new QuicSessionExt(core);
+  }
+
+  /** Fulfilled when the handshake is complete and the certificate is accepted. */
+  get opened(): Promise<OpenedInfo> {
+    return this.#core.opened.promise;
+  }
+
+  /** Fulfilled when the session ended with code 0; rejects with why it ended else. */
+  get closed(): Promise<void> {
+    return this.#core.closed.promise;
+  }
+
+  get closing(): boolean {
+    return this.#core.closing && !this.#core.destroyed;
+  }
+
+  get destroyed(): boolean {
+    return this.#core.destroyed;
+  }
+
+  get endpoint(): QuicEndpoint | null {
+    return this.#core.destroyed ? null : this.#core.endpoint.face;
+  }
+
+  get path(): { local: SocketAddress; remote: SocketAddress } | undefined {
+    return this.#core.destroyed ? undefined : { local: this.#core.local, remote: this.#core.remote };
+  }
+
+  /** SNI; false when the client sent none, null before the handshake. */
+  get servername(): string | false | null {
+    const name = this.#core.info?.serverName;
+    return name === undefined ? null : name === "" ? false : name;
+  }
+
+  /** Null before the handshake. */
+  get alpnProtocol(): string | null {
+    return this.#core.info?.alpn ?? null;
+  }
+
+  get peerCertificate(): X509Certificate | undefined {
+    return this.#core.peerCertificate;
+  }
+
+  /** This side's certificate, undefined when it has none. */
+  get certificate(): X509Certificate | undefined {
+    return this.#core.ownCertificate;
+  }
+
+  get stats(): SessionStats {
+    return sessionStats(this.#core.transport.stats());
+  }
+
+  get onstream(): SessionCallbacks["onstream"] {
+    return this.#core.callbacks.onstream;
+  }
+  set onstream(callback: SessionCallbacks["onstream"]) {
+    this.#core.callbacks.onstream = checked("onstream", callback);
+  }
+
+  get onerror(): SessionCallbacks["onerror"] {
+    return this.#core.callbacks.onerror;
+  }
+  set onerror(callback: SessionCallbacks["onerror"]) {
+    this.#core.callbacks.onerror = checked("onerror", callback);
+  }
+
+  get onhandshake(): SessionCallbacks["onhandshake"] {
+    return this.#core.callbacks.onhandshake;
+  }
+  set onhandshake(callback: SessionCallbacks["onhandshake"]) {
+    this.#core.callbacks.onhandshake = checked("onhandshake", callback);
+  }
+
+  get onsessionticket(): SessionCallbacks["onsessionticket"] {
+    return this.#core.callbacks.onsessionticket;
+  }
+  set onsessionticket(callback: SessionCallbacks["onsessionticket"]) {
+    this.#core.callbacks.onsessionticket = checked("onsessionticket", callback);
+  }
+
+  get onnewtoken(): SessionCallbacks["onnewtoken"] {
+    return this.#core.callbacks.onnewtoken;
+  }
+  set onnewtoken(callback: SessionCallbacks["onnewtoken"]) {
+    this.#core.callbacks.onnewtoken = checked("onnewtoken", callback);
+  }
+
+  get onkeylog(): SessionCallbacks["onkeylog"] {
+    return this.#core.callbacks.onkeylog;
+  }
+  set onkeylog(callback: SessionCallbacks["onkeylog"]) {
+    this.#core.callbacks.onkeylog = checked("onkeylog", callback);
+  }
+
+  /** Opens a stream that both sides write. Rejects with `ERR_QUIC_OPEN_STREAM_FAILED` or `ERR_INVALID_STATE`. */
+  createBidirectionalStream(options?: CreateStreamOptions): Promise<QuicStream> {
+    return this.#create(STREAM_BIDI, options);
+  }
+
+  /** Opens a stream that this side alone writes. */
+  createUnidirectionalStream(options?: CreateStreamOptions): Promise<QuicStream> {
+    return this.#create(STREAM_UNI, options);
+  }
+
+  /** Lets open streams finish, opens no more, then closes. Returns `closed`, which rejects when `code` is not 0. */
+  close(options?: CloseOptions): Promise<void> {
+    return this.#core.close(readClose(options));
+  }
+
+  /** Closes at once, streams included. `closed` rejects with `error` when one is given. */
+  destroy(error?: unknown, options?: CloseOptions): void {
+    this.#core.destroy(error ?? undefined, readClose(options));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #create(kind: StreamKind, given: CreateStreamOptions | undefined): Promise<QuicStream> {
+    const reader = new OptionReader(given, "options");
+    const body = reader.raw("body");
+    const wait = reader.boolean("waitUntilAvailable") ?? kind === STREAM_BIDI;
+    const level = reader.oneOf("priority", ["high", "default", "low"]);
+    const incremental = reader.boolean("incremental") ?? false;
+    const signal = reader.signal("signal");
+    reader.finish();
+    signal?.throwIfAborted();
+    const core = await this.#core.openStream(kind, wait, signal);
+    if (level !== undefined || incremental) core.face.setPriority({ level: level ?? "default", incremental });
+    if (signal !== undefined) {
+      const onAbort = (): void => core.destroy(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      core.closed.promise.catch(() => {}).finally(() => signal.removeEventListener("abort", onAbort));
+    }
+    if (body !== undefined) sendBody(core, body);
+    return core.face;
+  }
+}
+
+faces.session = (core) => new QuicSession(core);
+
+/** `session.ext`: what is ours. */
+export class QuicSessionExt {
+  readonly #core: SessionCore;
+
+  constructor(core: SessionCore) {
+    this.#core = core;
+  }
+
+  /** The connection below, for façades of other kinds. */
+  get transport(): Transport {
+    return this.#core.transport;
+  }
+
+  /** Counters as numbers, times in microseconds. */
+  stats(): TransportStats {
+    return this.#core.transport.stats();
+  }
+
+  /** What runs below: TLS library, key exchange, datapath and how the socket sends and receives. */
+  get runtime(): { tls: string; tlsVersion: string; group: string; resumed: boolean; datapath: string; udp: string } {
+    const { info, endpoint } = this.#core;
+    const tls = sharedTls();
+    return {
+      tls: tls.name,
+      tlsVersion: tls.version,
+      group: info?.group ?? "",
+      resumed: info?.resumed ?? false,
+      ...endpoint.rungs,
+    };
+  }
+}
+
+function readClose(given: CloseOptions | undefined): CloseRequest {
+  const reader = new OptionReader(given, "options");
+  const code = reader.raw("code") ?? 0n;
+  const type = reader.oneOf("type", ["transport", "application"]) ?? "transport";
+  const reason = reader.string("reason") ?? "";
+  reader.finish();
+  return { isApplication: type === "application", code: toCode(code, "options.code"), reason };
+}

@@ -1,0 +1,296 @@
+/** QuicStream of `node:quic`: what users hold of one stream. Everything happens in its core. */
+
+import type { Duplex } from "node:stream";
+import { invalidState, invalidType, toCode } from "../errors.js";
+import { sendBody, type StreamBody } from "./body.js";
+import { watchAbort } from "./deferred.js";
+import { makeDuplex, type ToDuplexOptions } from "./duplex.js";
+import { faces } from "./faces.js";
+import { OptionReader } from "./option-reader.js";
+import { READ_CHUNK_BYTES, type RecvHalf } from "./recv-half.js";
+import type { QuicSession } from "./session.js";
+import { type StreamStats, streamStats } from "./stats.js";
+import type { StreamCore } from "./stream-core.js";
+import type { StreamCallbacks } from "./types.js";
+import { StreamWriter } from "./writer.js";
+
+export interface PriorityOptions {
+  level?: "high" | "default" | "low";
+  /** Shares with other streams of its level instead of going first; default false. */
+  incremental?: boolean;
+}
+
+export interface ReadOptions {
+  /** Bytes at most, default 64 KiB. */
+  maxBytes?: number;
+  /** Ends the wait; nothing is lost by it. */
+  signal?: AbortSignal;
+}
+
+const URGENCY = { high: 0, default: 3, low: 7 } as const;
+/** Chunks that one step of the iterator yields at most. */
+const BATCH_CHUNKS = 4;
+
+export class QuicStream {
+  readonly #core: StreamCore;
+  #writer: StreamWriter | null = null;
+  /** What node:quic does not have. */
+  readonly ext: QuicStreamExt;
+
+  /** Streams come from sessions. */
+  constructor(core: StreamCore) {
+    this.#core = core;
+    this.ext = new QuicStreamExt(core);
+  }
+
+  /** Null once destroyed. */
+  get id(): bigint | null {
+    return this.#core.destroyed ? null : BigInt(this.#core.id);
+  }
+
+  get direction(): "bidi" | "uni" | null {
+    if (this.#core.destroyed) return null;
+    return this.#core.isUni ? "uni" : "bidi";
+  }
+
+  /** Fulfilled: a stream is handed out when it is open. */
+  get opened(): Promise<void> {
+    return OPENED;
+  }
+
+  /** Fulfilled when both halves are finished (everything sent is acknowledged); rejects when an error ended it. */
+  get closed(): Promise<void> {
+    return this.#core.closed.promise;
+  }
+
+  get destroyed(): boolean {
+    return this.#core.destroyed;
+  }
+
+  /** 0-RTT does not exist here. */
+  get early(): boolean {
+    return false;
+  }
+
+  get session(): QuicSession | null {
+    return this.#core.destroyed ? null : this.#core.session.face;
+  }
+
+  get stats(): StreamStats {
+    return streamStats(this.#core);
+  }
+
+  get priority(): { level: "high" | "default" | "low"; incremental: boolean } | null {
+    const { urgency, incremental, destroyed } = this.#core;
+    if (destroyed) return null;
+    return { level: urgency < 3 ? "high" : urgency > 3 ? "low" : "default", incremental };
+  }
+
+  /** @throws `ERR_INVALID_STATE` when a body or a Duplex writes this stream. */
+  get writer(): StreamWriter {
+    if (this.#writer === null) {
+      claimOutbound(this.#core);
+      this.#writer = new StreamWriter(this.#core);
+    }
+    return this.#writer;
+  }
+
+  get onerror(): StreamCallbacks["onerror"] {
+    return this.#core.callbacks.onerror;
+  }
+  set onerror(callback: StreamCallbacks["onerror"]) {
+    this.#core.callbacks.onerror = checked("onerror", callback);
+  }
+
+  get onblocked(): StreamCallbacks["onblocked"] {
+    return this.#core.callbacks.onblocked;
+  }
+  set onblocked(callback: StreamCallbacks["onblocked"]) {
+    this.#core.callbacks.onblocked = checked("onblocked", callback);
+  }
+
+  get onreset(): StreamCallbacks["onreset"] {
+    return this.#core.callbacks.onreset;
+  }
+  set onreset(callback: StreamCallbacks["onreset"]) {
+    this.#core.callbacks.onreset = checked("onreset", callback);
+  }
+
+  get onstopsending(): StreamCallbacks["onstopsending"] {
+    return this.#core.callbacks.onstopsending;
+  }
+  set onstopsending(callback: StreamCallbacks["onstopsending"]) {
+    this.#core.callbacks.onstopsending = checked("onstopsending", callback);
+  }
+
+  /** Writes `body` and ends the stream. @throws `ERR_INVALID_STATE` when something else writes it. */
+  setBody(body: StreamBody): void {
+    if (this.#core.send === null) throw invalidState("this stream cannot be written");
+    claimOutbound(this.#core);
+    sendBody(this.#core, body);
+  }
+
+  setPriority(options: PriorityOptions = {}): void {
+    const reader = new OptionReader(options, "options");
+    const level = reader.oneOf("level", ["high", "default", "low"]) ?? "default";
+    const incremental = reader.boolean("incremental") ?? false;
+    reader.finish();
+    this.#core.setPriority(URGENCY[level], incremental);
+  }
+
+  /** RESET_STREAM: drops what is not sent. The reading half goes on. */
+  resetStream(code: bigint | number = 0n): void {
+    this.#core.resetStream(toCode(code, "code"));
+  }
+
+  /** STOP_SENDING: drops what is not read. The writing half goes on. */
+  stopSending(code: bigint | number = 0n): void {
+    this.#core.stopSending(toCode(code, "code"));
+  }
+
+  /** Ends both halves. `closed` rejects with `error` when one is given; its code, or `options.code`, goes to the peer. */
+  destroy(error?: unknown, options: { code?: bigint | number; reason?: string } = {}): void {
+    const reader = new OptionReader(options, "options");
+    const code = reader.raw("code");
+    reader.string("reason"); // streams have none on the wire
+    reader.finish();
+    this.#core.destroy(error ?? undefined, code === undefined ? undefined : toCode(code, "options.code"));
+  }
+
+  /**
+   * What arrives, in batches of chunks of up to 64 KiB; throws when the peer resets the stream or the connection ends
+   * before it. Leaving the loop early stops the peer. One iterator only.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array[]> {
+    const { recv } = this.#core;
+    if (recv !== null) claimInbound(recv);
+    return new StreamIterator(this.#core);
+  }
+}
+
+faces.stream = (core) => new QuicStream(core);
+
+/** `stream.ext`: what is ours. */
+export class QuicStreamExt {
+  readonly #core: StreamCore;
+  #claimed = false;
+  #reading = false;
+
+  constructor(core: StreamCore) {
+    this.#core = core;
+  }
+
+  /** The stream as a Duplex; nothing else may read or write it after. */
+  toDuplex(options: ToDuplexOptions = {}): Duplex {
+    const { recv, send } = this.#core;
+    if (send !== null) claimOutbound(this.#core);
+    if (recv !== null) claimInbound(recv);
+    return makeDuplex(this.#core, options);
+  }
+
+  /** Bytes that can be read now. */
+  get readableBytes(): number {
+    return this.#core.recv?.readableBytes ?? 0;
+  }
+
+  /** The next chunk, or null at the end. One read at a time. Rejects as the iterator throws. */
+  async read(options: ReadOptions = {}): Promise<Uint8Array | null> {
+    const { recv } = this.#core;
+    const { maxBytes = READ_CHUNK_BYTES, signal } = options;
+    if (recv === null) return null;
+    if (this.#reading) throw invalidState("a read is under way");
+    if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
+    if (signal?.aborted === true) throw signal.reason;
+    if (!this.#claimed) claimInbound(recv);
+    this.#claimed = true;
+    this.#reading = true;
+    try {
+      const chunk = await nextChunk(recv, maxBytes, signal);
+      if (chunk === null && recv.error !== null) throw recv.error;
+      return chunk;
+    } finally {
+      this.#reading = false;
+    }
+  }
+}
+
+class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
+  readonly #core: StreamCore;
+  #done = false;
+
+  constructor(core: StreamCore) {
+    this.#core = core;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array[]>> {
+    const { recv } = this.#core;
+    if (recv === null || this.#done) return { done: true, value: undefined };
+    const first = await nextChunk(recv, READ_CHUNK_BYTES, undefined);
+    if (first === null) {
+      this.#done = true;
+      if (recv.error !== null) throw recv.error;
+      return { done: true, value: undefined };
+    }
+    const batch = [first];
+    while (batch.length < BATCH_CHUNKS) {
+      const chunk = recv.take();
+      if (chunk === null) break;
+      batch.push(chunk);
+    }
+    return { done: false, value: batch };
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array[]>> {
+    this.#done = true;
+    this.#core.stopSending(0n);
+    return { done: true, value: undefined };
+  }
+}
+
+/** A chunk, or null: the end or an error. */
+async function nextChunk(
+  recv: RecvHalf,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | null> {
+  for (;;) {
+    const chunk = recv.take(maxBytes);
+    if (chunk !== null || recv.isOver) return chunk;
+    await arrival(recv, signal);
+  }
+}
+
+function arrival(recv: RecvHalf, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const unwatch = watchAbort(signal, () => {
+      recv.unwait();
+      reject(signal?.reason as Error);
+    });
+    recv.wait(() => {
+      unwatch();
+      resolve();
+    });
+  });
+}
+
+function claimInbound(recv: RecvHalf): void {
+  if (recv.claimed) throw invalidState("something reads this stream already");
+  recv.claimed = true;
+}
+
+function claimOutbound(core: StreamCore): void {
+  if (core.outboundClaimed) throw invalidState("something writes this stream already");
+  core.outboundClaimed = true;
+}
+
+/** A callback as users may set it. */
+export function checked<F>(name: string, callback: F): F {
+  if (callback !== undefined && typeof callback !== "function") throw invalidType(name, "a function", callback);
+  return callback;
+}
+
+const OPENED = Promise.resolve();

@@ -1,0 +1,90 @@
+/** Shapes of values that users of the API see. */
+
+import type { SocketAddress } from "node:net";
+import type { QuicSession } from "./session.js";
+import type { QuicStream } from "./stream.js";
+
+/** What `session.opened` resolves to. */
+export interface OpenedInfo {
+  local: SocketAddress;
+  remote: SocketAddress;
+  /** SNI, "" for none. */
+  servername: string;
+  /** Negotiated ALPN protocol. */
+  protocol: string;
+  cipher: string;
+  cipherVersion: "TLSv1.3";
+  /** Why the peer's certificate did not verify, "" when it did or none was asked for; not "" only with manual checks. */
+  validationErrorReason: string;
+  /** OpenSSL's number of it (X509_V_ERR_*), 0 for none. */
+  validationErrorCode: number;
+  earlyDataAttempted: boolean;
+  earlyDataAccepted: boolean;
+}
+
+/** All are called with the session as `this`; what they throw or reject with destroys the session. */
+export interface SessionCallbacks {
+  /** The peer opened a stream. Without it, streams of the peer are destroyed. */
+  onstream?: ((this: QuicSession, stream: QuicStream) => unknown) | undefined;
+  /** The session is destroyed with this error. */
+  onerror?: ((this: QuicSession, error: unknown) => unknown) | undefined;
+  onhandshake?: ((this: QuicSession, info: OpenedInfo) => unknown) | undefined;
+  /** For the option `sessionTicket` of a later connect. */
+  onsessionticket?: ((this: QuicSession, ticket: Uint8Array) => unknown) | undefined;
+  /** For the option `token` of a later connect to the same server. */
+  onnewtoken?: ((this: QuicSession, token: Uint8Array, address: SocketAddress) => unknown) | undefined;
+  /** One line of NSS key log, newline included; with `keylog: true`. */
+  onkeylog?: ((this: QuicSession, line: string) => unknown) | undefined;
+}
+
+export const CALLBACK_NAMES = [
+  "onstream",
+  "onerror",
+  "onhandshake",
+  "onsessionticket",
+  "onnewtoken",
+  "onkeylog",
+] as const satisfies readonly (keyof SessionCallbacks)[];
+
+/** All are called with the stream as `this`; what they throw or reject with destroys the stream. */
+export interface StreamCallbacks {
+  /** The stream is destroyed with this error. */
+  onerror?: ((this: QuicStream, error: unknown) => unknown) | undefined;
+  /** A write waits for room. */
+  onblocked?: ((this: QuicStream) => unknown) | undefined;
+  /** The peer sent RESET_STREAM: nothing more can be read. */
+  onreset?: ((this: QuicStream, error: unknown) => unknown) | undefined;
+  /** The peer sent STOP_SENDING: nothing more can be written. */
+  onstopsending?: ((this: QuicStream, error: unknown) => unknown) | undefined;
+}
+
+/** How a session ends on the wire. */
+export interface CloseOptions {
+  /** 0 to 2^62-1; default 0. */
+  code?: bigint | number;
+  /** Namespace of `code`; default `transport`. */
+  type?: "transport" | "application";
+  reason?: string;
+}
+
+/** Calls a user's function; `onThrow` gets what it throws, or rejects with. */
+export function callUser<This, Args extends unknown[]>(
+  callback: ((this: This, ...args: Args) => unknown) | undefined,
+  self: This,
+  args: Args,
+  onThrow: (error: unknown) => void,
+): void {
+  if (callback === undefined) return;
+  try {
+    const result = callback.apply(self, args);
+    if (result instanceof Promise) result.catch(onThrow);
+  } catch (error) {
+    onThrow(error);
+  }
+}
+
+/** What `onerror` itself throws has nobody else to go to. */
+export function warnOfThrow(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.emitWarning(`an onerror callback failed: ${text}`, { type: "NetquicWarning" });
+}
