@@ -25,12 +25,17 @@ export class Checker implements WireTap {
   /** I5: datagrams of the client when it entered draining, and one farewell. */
   private drainingAt = -1;
 
+  private readonly inOrder: boolean;
+
   /** `readable`: packets on the wire are unprotected and can be looked into. */
   constructor(
     private readonly scenario: Scenario,
     private readonly readable: boolean,
     private readonly marks: Set<string>,
-  ) {}
+  ) {
+    const { on, forward, backward } = scenario;
+    this.inOrder = !on.reorder && !on.duplicate && forward.delay.fifo && backward.delay.fifo;
+  }
 
   onSent(host: Host, datagram: Datagram, nowMicros: number): void {
     const isServer = host.name === "server";
@@ -71,7 +76,11 @@ export class Checker implements WireTap {
     same(`E4: ${host.name} datagrams received`, counters.datagramsReceived, host.datagramsReceived);
     same(`E4: ${host.name} bytes received`, counters.bytesReceived, host.bytesReceived);
     let sent = 0;
-    for (const peer of program.peers) sent += peer.conn.stats().bytesSent;
+    for (const peer of program.peers) {
+      const stats = peer.conn.stats();
+      sent += stats.bytesSent;
+      if (this.inOrder) same(`E6: ${peer.name} spurious losses on a path that keeps order`, stats.spuriousLosses, 0);
+    }
     const stateless = counters.statelessResetsSent + counters.retriesSent + counters.versionNegotiationsSent;
     if (host.name === "client" && stateless === 0) same(`E4: ${host.name} connections' bytes`, sent, host.bytesSent);
   }

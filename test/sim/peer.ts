@@ -90,9 +90,9 @@ export class Peer implements TransportHandler {
     return this.closed !== null || this.finished || this.isGhost;
   }
 
-  /** All planned halves are done at this end, and it knows that the handshake is. */
+  /** All planned halves are done at this end, and the handshake is confirmed. */
   get finished(): boolean {
-    return this.handshake !== null && this.doneHalves === this.plannedHalves;
+    return this.confirmed && this.doneHalves === this.plannedHalves;
   }
 
   /** Drains the connection and acts on it. */

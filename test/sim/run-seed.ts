@@ -31,6 +31,9 @@ const SECOND = 1_000_000;
 const WORK_LIMIT_MICROS = 1800 * SECOND;
 const CLOSE_LIMIT_MICROS = 600 * SECOND;
 const EVENT_LIMIT = 400_000;
+/** After this much time without work all backoff is over; then nothing may be sent for a while. Less than idle. */
+const CALM_MICROS = 70 * SECOND;
+const QUIET_MICROS = 20 * SECOND;
 
 export interface Outcome {
   /** `finished`: all work was done before the close; else how it ended. */
@@ -130,6 +133,7 @@ class World {
     this.work();
     const finished = this.allFinished();
     const atEnd = this.sim.nowMicros - this.startMicros;
+    if (finished && this.canBeQuiet()) this.checkQuiet();
     if (!this.killed) this.close(finished);
     this.settle();
     this.collectMarks();
@@ -186,12 +190,23 @@ class World {
     sim.after(scenario.goodAfterMicros, () => this.becomeGood());
     const { close } = scenario.workload;
     if (close.atMicros !== Infinity) sim.after(close.atMicros, () => this.closeNow());
+    for (const side of ["client", "server"] as const) {
+      for (const atMicros of scenario.keyUpdates[side]) sim.after(atMicros, () => this.updateKeys(this[side]));
+    }
     const { kill } = scenario;
     if (kill === undefined) return;
     sim.after(kill.atMicros, () => {
       this.killed = true;
       (kill.host === "client" ? this.clientHost : this.serverHost).kill();
     });
+  }
+
+  private updateKeys(program: Program): void {
+    for (const { conn } of program.peers) {
+      if (conn.closeInfo === null && (conn as Connection).keys.initiateUpdate(this.sim.nowMicros)) {
+        this.marks.add("key update");
+      }
+    }
   }
 
   private becomeGood(): void {
@@ -211,6 +226,24 @@ class World {
     const end = this.sim.run(this.sim.nowMicros + CLOSE_LIMIT_MICROS, () => this.allClosed(), EVENT_LIMIT);
     if (!this.allClosed()) throw new Error(`E1: not closed (${end}) after ${this.elapsed()}: ${this.describe()}`);
     this.checkCodes(finished);
+  }
+
+  /** Nothing in the scenario makes an idle connection speak: keep-alive, or a late copy of a first datagram. */
+  private canBeQuiet(): boolean {
+    const { on, clientConfig, serverConfig, mayTimeOut } = this.scenario;
+    const idleMillis = Math.min(clientConfig.maxIdleTimeoutMillis ?? 0, serverConfig.maxIdleTimeoutMillis ?? 0);
+    return !on.keepAlive && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
+  }
+
+  /** I11: once all is acknowledged, acknowledgements and probes end. */
+  private checkQuiet(): void {
+    const { sim } = this;
+    this.becomeGood();
+    sim.run(sim.nowMicros + CALM_MICROS, undefined, EVENT_LIMIT);
+    const before = this.clientHost.datagramsSent + this.serverHost.datagramsSent;
+    sim.run(sim.nowMicros + QUIET_MICROS, undefined, EVENT_LIMIT);
+    const after = this.clientHost.datagramsSent + this.serverHost.datagramsSent;
+    if (after !== before) throw new Error(`I11: ${after - before} datagrams with nothing to say: ${this.describe()}`);
   }
 
   private closeNow(): void {
@@ -251,6 +284,10 @@ class World {
       this.checker.checkTotals(host, program);
     }
     if (end === "events") throw new Error(`E3: still busy long after the close: ${this.describe()}`);
+    for (const { name, conn } of [...this.client.peers, ...this.server.peers]) {
+      const held = (conn as Connection).heldBytes();
+      if (held !== 0 && !this.killed) throw new Error(`E3: ${name} still holds ${held} bytes`);
+    }
     const left = this.killed ? "" : this.crypto.leftovers();
     if (left !== "") throw new Error(`E3: ${left}`);
   }

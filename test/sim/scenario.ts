@@ -53,6 +53,8 @@ export const DIMENSIONS = [
   "manyStreams",
   "big",
   "randomClose",
+  // New ones go to the end, so that a seed keeps its draws.
+  "keyUpdate",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -103,6 +105,8 @@ export interface Scenario {
   workload: Workload;
   /** Null mode: header protection on. */
   maskHeaders: boolean;
+  /** Times after the start at which a side updates its keys, if it may; by side. */
+  keyUpdates: { client: number[]; server: number[] };
   /** A connection may end by a timeout before its work is done. */
   mayTimeOut: boolean;
   /** Time after the start at which a host vanishes. */
@@ -132,13 +136,14 @@ export function plainScenario(seed: number): Scenario {
       lateMicros: 0,
     },
     retry: "never",
-    clientConfig: { handshakeTimeoutMillis: 120_000, maxIdleTimeoutMillis: 120_000 },
-    serverConfig: { handshakeTimeoutMillis: 120_000, maxIdleTimeoutMillis: 120_000 },
+    clientConfig: { handshakeTimeoutMillis: 60_000, maxIdleTimeoutMillis: 120_000 },
+    serverConfig: { handshakeTimeoutMillis: 60_000, maxIdleTimeoutMillis: 120_000 },
     clientHost: PROMPT_HOST,
     serverHost: PROMPT_HOST,
     connections: 1,
     workload: plainWorkload(1, 1000),
     maskHeaders: false,
+    keyUpdates: { client: [], server: [] },
     mayTimeOut: false,
   };
 }
@@ -156,6 +161,11 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   drawHosts(scenario, new Prng(seed, "hosts"));
   scenario.workload = drawWorkload(new Prng(seed, "workload"), on);
   scenario.mayTimeOut = on.randomClose;
+  if (on.keyUpdate) {
+    const prng = new Prng(seed, "keys");
+    const times = (): number[] => Array.from({ length: prng.range(1, 4) }, () => prng.logUniform(10_000, 5_000_000));
+    scenario.keyUpdates = { client: times(), server: times() };
+  }
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
   return scenario;

@@ -4,6 +4,8 @@ const C0 = 0x9e3779b1;
 const C1 = 0x85ebca6b;
 const C2 = 0xc2b2ae35;
 const C3 = 0x27d4eb2f;
+/** Below this a byte at a time is cheaper than a view of the buffer. */
+const SHORT_BYTES = 64;
 
 /** Four words of state over a run of bytes; every bit of input reaches every bit of `digest`. */
 export class Mix {
@@ -23,9 +25,19 @@ export class Mix {
 
   /** Adds buf[start, end) and its length. */
   add(buf: Uint8Array, start: number, end: number): this {
+    const from = end - start < SHORT_BYTES ? start : this.addWords(buf, start, end);
+    let { c } = this;
+    for (let at = from; at < end; at++) c = Math.imul((c << 7) | (c >>> 25), C2) ^ buf[at];
+    this.c = c;
+    this.d = (Math.imul(this.d ^ (end - start), C3) + 1) | 0;
+    return this;
+  }
+
+  /** Adds whole pairs of words; returns where they end. */
+  private addWords(buf: Uint8Array, start: number, end: number): number {
     if (this.view.buffer !== buf.buffer) this.view = new DataView(buf.buffer as ArrayBuffer);
     const { view } = this;
-    let { a, b, c, d } = this;
+    let { a, b } = this;
     let at = buf.byteOffset + start;
     const stop = buf.byteOffset + end;
     // Each step is a bijection of its lane for a fixed word, and of the word for a fixed lane: one change never cancels.
@@ -33,13 +45,9 @@ export class Mix {
       a = Math.imul((a << 13) | (a >>> 19), C0) ^ view.getInt32(at, true);
       b = Math.imul((b << 15) | (b >>> 17), C1) ^ view.getInt32(at + 4, true);
     }
-    for (; at < stop; at++) c = Math.imul((c << 7) | (c >>> 25), C2) ^ view.getUint8(at);
-    d = Math.imul(d ^ (end - start), C3) + 1;
     this.a = a;
     this.b = b;
-    this.c = c;
-    this.d = d | 0;
-    return this;
+    return at - buf.byteOffset;
   }
 
   addWord(word: number): this {
