@@ -92,11 +92,11 @@ export function realMode(env: Readonly<Record<string, string | undefined>>): Mod
       const client = { alpn: ALPN, ca, serverName: SERVER_NAME, verify: "strict" as const, identity: { cert, key } };
       const server = { alpn: ALPN, ca, identities: { "*": { cert, key } } };
       made = {
-        // The client's first share is of a group that the server does not take: HelloRetryRequest.
-        client: provider.newClientContext(helloRetry ? { ...client, groups: "X25519:P-256" } : client),
+        // The client's first shares (GnuTLS sends two) are of groups that the server does not take: HelloRetryRequest.
+        client: provider.newClientContext(helloRetry ? { ...client, groups: "X25519:P-256:P-384" } : client),
         server: provider.newServerContext({
           ...server,
-          ...(helloRetry ? { groups: "P-256" } : {}),
+          ...(helloRetry ? { groups: "P-384" } : {}),
           clientCertificate: clientAuth ? "request" : "ignore",
         }),
       };
