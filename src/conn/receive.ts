@@ -6,17 +6,21 @@
 
 import { equalBytes } from "../base/bytes.js";
 import {
+  DROP_BAD_TOKEN,
   DROP_DUPLICATE,
   DROP_FORGED,
   DROP_KEYS_DISCARDED,
   DROP_KEYS_UNAVAILABLE,
   DROP_NONE,
   DROP_OTHER_ADDRESS,
+  DROP_SMALL_INITIAL,
   DROP_UNEXPECTED_TYPE,
   DROP_UNKNOWN_VERSION,
   DROP_WRONG_DCID,
+  type DropReason,
 } from "../observe/drop-reason.js";
 import {
+  PACKET_INITIAL,
   PACKET_RETRY,
   PACKET_SHORT,
   PACKET_VERSION_NEGOTIATION,
@@ -29,7 +33,7 @@ import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import { PN_NEW } from "../pnspace/received.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
-import { LOCAL_CID_BYTES } from "../proto/limits.js";
+import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, vanish } from "./close.js";
@@ -86,11 +90,11 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
   let at = off;
   let firstDcid = -1;
   let firstDcidLength = 0;
+  const droppedBefore = conn.counters.packetsDropped;
   while (at < end && conn.state === STATE_OPEN) {
     const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header);
     if (drop !== DROP_NONE) {
       conn.drop(drop);
-      if (header.type === PACKET_SHORT && tryReset(conn, buf, off, end, nowMicros)) return;
       at = header.end;
       continue;
     }
@@ -108,8 +112,18 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
       continue;
     }
     if (header.type === PACKET_SHORT) addShort(conn, buf, header, ecn, nowMicros);
-    else onLong(conn, buf, header, ecn, nowMicros);
+    else onLong(conn, buf, header, end - off, ecn, nowMicros);
   }
+  // a stateless reset may look like any packet that cannot be read (RFC 9000 §10.3)
+  const isRead = conn.counters.packetsDropped === droppedBefore;
+  if (!isRead && conn.state === STATE_OPEN) tryReset(conn, buf, off, end, nowMicros);
+}
+
+/** RFC 9000 §14.1: an Initial of a client fills its datagram. §17.2.2: one of a server has no token. */
+function checkInitial(conn: Connection, header: PacketHeader, datagramBytes: number): DropReason {
+  if (header.type !== PACKET_INITIAL) return DROP_NONE;
+  if (!conn.isServer) return header.tokenEnd > header.tokenStart ? DROP_BAD_TOKEN : DROP_NONE;
+  return datagramBytes < MIN_INITIAL_DATAGRAM_BYTES ? DROP_SMALL_INITIAL : DROP_NONE;
 }
 
 function sameDcid(buf: Uint8Array, firstStart: number, firstLength: number, header: PacketHeader): boolean {
@@ -126,9 +140,21 @@ function onUnprotected(conn: Connection, buf: Uint8Array, header: PacketHeader, 
   if (accepted !== DROP_NONE) conn.drop(accepted);
 }
 
-function onLong(conn: Connection, buf: Uint8Array, header: PacketHeader, ecn: number, nowMicros: number): void {
+function onLong(
+  conn: Connection,
+  buf: Uint8Array,
+  header: PacketHeader,
+  datagramBytes: number,
+  ecn: number,
+  nowMicros: number,
+): void {
   flushShort(conn, nowMicros);
   if (conn.state !== STATE_OPEN) return;
+  const bad = checkInitial(conn, header, datagramBytes);
+  if (bad !== DROP_NONE) {
+    conn.drop(bad);
+    return;
+  }
   if (header.version !== conn.version) {
     conn.drop(DROP_UNKNOWN_VERSION);
     return;
