@@ -231,8 +231,9 @@ function finishDatagram(conn: Connection, dest: number, nowMicros: number): numb
   const { order, sizeBytes, ackEliciting } = pending;
   const hasInitial = order[0] === SPACE_INITIAL;
   let padded = 0;
-  // RFC 9000 §14.1: every Initial of a client, and an ack-eliciting one of a server
-  if (hasInitial && (!conn.isServer || ackEliciting[SPACE_INITIAL])) {
+  // RFC 9000 §14.1: every Initial of a client, and an ack-eliciting one of a server; §8.2.2: every PATH_RESPONSE
+  const isLarge = hasInitial && (!conn.isServer || ackEliciting[SPACE_INITIAL]);
+  if (isLarge || conn.control.takeAnswered()) {
     padded = builder.padLastPacket(MIN_INITIAL_DATAGRAM_BYTES);
   }
   const marked = recovery.beginDatagram();

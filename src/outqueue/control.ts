@@ -29,6 +29,7 @@ export class ControlOut {
   private token: Uint8Array | null = null;
   private tokenWaits = false;
   private ping = false;
+  private answered = false;
 
   constructor(
     private readonly localIds: LocalIds,
@@ -51,6 +52,13 @@ export class ControlOut {
     this.ping = true;
   }
 
+  /** Whether a PATH_RESPONSE was written since the last call: its datagram has to be large (RFC 9000 §8.2.2). */
+  takeAnswered(): boolean {
+    const { answered } = this;
+    this.answered = false;
+    return answered;
+  }
+
   hasPending(): boolean {
     return (
       this.handshakeDone ||
@@ -68,6 +76,7 @@ export class ControlOut {
     for (let data = this.responses.peek(); data !== null; data = this.responses.peek()) {
       const next = writePathResponse(buf, at, limit, data);
       if (next < 0) return at;
+      this.answered = true;
       this.responses.pop(); // never resent: the peer sends a new challenge (RFC 9000 §13.3)
       at = next;
     }
