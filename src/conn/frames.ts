@@ -23,6 +23,7 @@ import {
 } from "../frame/table.js";
 import { LEVEL_INITIAL, type Level } from "../port/tls.js";
 import type { StreamKind } from "../port/transport.js";
+import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
@@ -94,7 +95,7 @@ export class ConnectionFrames implements FrameHandler {
 
   onNewToken(buf: Uint8Array, start: number, end: number): void {
     if (this.conn.isServer) this.verdict(PROTOCOL_VIOLATION, FRAME_NEW_TOKEN, "NEW_TOKEN from a client");
-    else this.conn.events.noteNewToken(buf.slice(start, end));
+    else if (end - start <= MAX_PEER_TOKEN_BYTES) this.conn.events.noteNewToken(buf.slice(start, end));
   }
 
   onStream(id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean): void {

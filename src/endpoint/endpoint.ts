@@ -21,7 +21,13 @@ import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext } from "../port/tls.js";
 import { RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
-import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
+import {
+  INITIAL_DCID_BYTES,
+  LOCAL_CID_BYTES,
+  MAX_CID_BYTES,
+  MAX_PEER_TOKEN_BYTES,
+  MIN_INITIAL_DATAGRAM_BYTES,
+} from "../proto/limits.js";
 import { VERSION_1 } from "../proto/version.js";
 import { Acceptor, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
@@ -137,7 +143,7 @@ export class Endpoint implements ConnectionHost {
       localCid,
       peerCid: origDcid,
       addr: options.remote.slice(),
-      token: options.token ?? null,
+      token: options.token !== undefined && options.token.length <= MAX_PEER_TOKEN_BYTES ? options.token : null,
       addressValidated: true,
       nowMicros,
     });

@@ -71,6 +71,8 @@ export const RETRY_TOKEN_SECONDS = 10;
 export const NEW_TOKEN_SECONDS = 24 * 3600;
 /** NEW_TOKEN tokens remembered as used, so that each validates an address once; about 40 bytes each. */
 export const MAX_USED_TOKENS = 65_536;
+/** Largest token of a server's Retry or NEW_TOKEN that we send back, bytes: a third of an Initial is left for TLS. */
+export const MAX_PEER_TOKEN_BYTES = 768;
 /** Largest token accepted in an Initial, bytes. */
 export const MAX_TOKEN_BYTES = 512;
 
