@@ -3,7 +3,7 @@
  * gathers arrivals into batches, tells the time, sends what the endpoint has, and sleeps until the next deadline.
  *
  * Guards: no more than 100 wakeups or rounds at one instant, and after the last round nothing is overdue
- * (ROBUSTNESS.md 5.3, I7).
+ * (I7 of docs/simulation.md).
  */
 
 import { ADDR_COLS, type RxBatch, TX_COLS, TX_DEST, TX_ECN, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";

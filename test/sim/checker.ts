@@ -1,10 +1,11 @@
 /**
- * The invariants of ROBUSTNESS.md 5.3 that can be seen from outside: on the wire, in the counters of connections and
+ * The invariants of docs/simulation.md that can be seen from outside: on the wire, in the counters of connections and
  * endpoints. Each violation throws at the event that shows it. (I3, nonces, is held by the AEAD itself; I7 by the host;
  * I13 by the programs.)
  */
 
 import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import type { Connection } from "#src/conn/connection.js";
 import type { Datagram, Host, WireTap } from "#src/sim/index.js";
 import type { Peer } from "./peer.js";
 import type { Program } from "./program.js";
@@ -110,8 +111,11 @@ export class Checker implements WireTap {
    * before, the padding of acknowledgements counts as in flight, but must leave all the same.
    */
   private checkFlight(peer: Peer): void {
-    const { bytesInFlight, cwndBytes, ptoCount, handshakeConfirmedAtMicros } = peer.conn.stats();
-    if (handshakeConfirmedAtMicros === 0) return;
+    if (!peer.confirmed) return;
+    // Read from the parts: stats() makes an object, and this runs after every transmit.
+    const { recovery } = peer.conn as Connection;
+    const { bytesInFlight, ptoCountTotal: ptoCount } = recovery;
+    const { cwndBytes } = recovery.cc;
     const before = this.flights.get(peer);
     if (before === undefined) {
       this.flights.set(peer, { bytesInFlight, ptoCount });

@@ -1,6 +1,6 @@
 /**
  * Every way of losing some of the first seven datagrams of one direction, or the same of both, for every kind of
- * handshake: it completes within the time that the probe timeouts of the lost datagrams add up to (ROBUSTNESS.md 5.2).
+ * handshake: it completes within the time that the probe timeouts of the lost datagrams add up to.
  */
 
 import assert from "node:assert/strict";

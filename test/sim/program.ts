@@ -34,9 +34,12 @@ export class Program implements SimApp {
       this.peerOf(conn).drain();
       acted = true;
     }
-    for (const peer of this.peers) acted = peer.tick(nowMicros) || acted;
     // The host keeps one time for the whole program: the earliest.
-    const next = Math.min(...this.peers.map((peer) => peer.tickMicros));
+    let next = Infinity;
+    for (const peer of this.peers) {
+      acted = peer.tick(nowMicros) || acted;
+      next = Math.min(next, peer.tickMicros);
+    }
     if (next !== Infinity) this.wakeAt(next);
     return acted;
   }

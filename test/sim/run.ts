@@ -12,7 +12,7 @@ import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
 
 const DEFAULT_SEEDS = 5000;
-/** What CI runs: ROBUSTNESS.md 5.6 asks for more in campaigns of their own. */
+/** What CI runs. */
 const CI_SEEDS = 20_000;
 const REAL_SHARE = 10;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
@@ -91,7 +91,7 @@ function printMarks(results: Map<ModeName, CampaignResult>): void {
   for (const [mark, hits] of Object.entries(summary(results).marks)) console.log(`  ${hits} ${mark}`);
 }
 
-/** The object of DESIGN.md 3. */
+/** The last line of `--json`. */
 function summary(results: Map<ModeName, CampaignResult>) {
   const part = (name: ModeName) => ({
     seeds: results.get(name)?.seeds ?? 0,

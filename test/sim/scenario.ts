@@ -1,5 +1,5 @@
 /**
- * The configuration of one simulated run and its drawing from a seed (ROBUSTNESS.md 5.2). Swarm rule: each seed switches
+ * The configuration of one simulated run and its drawing from a seed (docs/simulation.md). Swarm rule: each seed switches
  * about half of the dimensions off, otherwise every run looks the same and rare combinations never meet.
  */
 
