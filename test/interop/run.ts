@@ -8,12 +8,12 @@
  * The exit code is 1 when a cell failed, or when every peer is absent and so nothing was shown.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { makeCertificate } from "#src/runtime/native/x509.js";
-import { type Cell, type CellFiles, runCell } from "./cell.js";
+import { type Cell, runCell } from "./cell.js";
+import { writeCertificates } from "./certificates.js";
 import { formatMatrix } from "./matrix.js";
 import { OWN, PEERS, type Peer } from "./peers.js";
 import type { InteropCase } from "./protocol.js";
@@ -59,22 +59,6 @@ function pick<T extends string>(option: string, given: string[] | undefined, kno
     if (!known.includes(name as T)) throw new Error(`${option}: one of ${known.join(", ")}, not "${name}"`);
   }
   return given as T[] | undefined;
-}
-
-/** An authority and a certificate for localhost, as files that every peer can read. */
-function writeCertificates(folder: string): CellFiles {
-  const ca = makeCertificate({ subject: "netquic interop authority", ca: true });
-  const leaf = makeCertificate({
-    subject: "localhost",
-    hosts: ["localhost", "127.0.0.1", "::1"],
-    issuerCertPem: ca.cert,
-    issuerKeyPem: ca.key,
-  });
-  const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem"), ca: join(folder, "ca.pem") };
-  writeFileSync(files.cert, leaf.cert);
-  writeFileSync(files.key, leaf.key, { mode: 0o600 });
-  writeFileSync(files.ca, ca.cert);
-  return files;
 }
 
 async function main(selection: Selection): Promise<number> {
