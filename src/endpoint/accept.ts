@@ -7,7 +7,6 @@
 import { equalBytes } from "../base/bytes.js";
 import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
-import { STATE_OPEN } from "../conn/state.js";
 import { addressKey } from "../crypto/token.js";
 import { encodeParams } from "../frame/params.js";
 import {
@@ -88,7 +87,8 @@ export class Acceptor {
       if (this.accepted.length < MAX_ACCEPT_QUEUE) this.accepted.push(conn);
       else conn.close(false, BigInt(CONNECTION_REFUSED), "accept queue is full");
     }
-    if (conn.handshakeState.complete || conn.state !== STATE_OPEN) this.halfOpen.delete(conn);
+    // one that failed counts until its closing period is over: a flood of failing first flights is a flood all the same
+    if (conn.handshakeState.complete) this.halfOpen.delete(conn);
   }
 
   onGone(conn: Connection): void {
