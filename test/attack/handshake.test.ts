@@ -324,11 +324,7 @@ describe("CRYPTO frames, T09", () => {
   test("RFC 9000 §7.5 (9000-7.5-01), RFC 9001 §4.3 a ClientHello of 5 KB in reverse order", () => {
     const arena = new Arena();
     const peer = new RawPeer(arena, { tls: { keyShareBytes: 5000 } });
-    const held: Uint8Array[] = [];
-    const send = arena.send.bind(arena);
-    arena.send = (_peer, ...datagrams) => void held.push(...datagrams);
-    peer.hello();
-    arena.send = send;
+    const held = arena.hold(() => peer.hello());
     assert.ok(held.length >= 5);
     for (const datagram of held.toReversed()) arena.send(peer, datagram);
     peer.pumpTls();

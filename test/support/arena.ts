@@ -55,6 +55,7 @@ export class Arena {
   readonly events = new Map<Connection, Recorder>();
   /** Whether `pump` drains events. */
   drains = true;
+  private held: Uint8Array[] | null = null;
   private readonly peers = new Map<number, ArenaPeer>();
   private readonly rx = newRxBatch(64, 256 * 1024);
   private readonly tx = newTxBatch();
@@ -94,11 +95,24 @@ export class Arena {
 
   /** Datagrams from this peer's address in one receive batch; then everything that the endpoint says. */
   send(peer: ArenaPeer, ...datagrams: Uint8Array[]): void {
+    if (this.held !== null) {
+      this.held.push(...datagrams);
+      return;
+    }
     this.deliver(peer, datagrams);
     this.pump();
   }
 
-  /** The same without letting the endpoint answer. */
+  /** What peers send during `act`, which does not arrive. */
+  hold(act: () => void): Uint8Array[] {
+    const held: Uint8Array[] = [];
+    this.held = held;
+    act();
+    this.held = null;
+    return held;
+  }
+
+  /** As `send`, without letting the endpoint answer. */
   deliver(peer: ArenaPeer, datagrams: readonly Uint8Array[]): void {
     const { rx } = this;
     rx.sources.set(peer.address, 0);

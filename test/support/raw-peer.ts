@@ -123,6 +123,7 @@ export class RawPeer implements ArenaPeer {
   private readonly cryptoHeld: Map<number, Uint8Array>[] = [new Map(), new Map(), new Map(), new Map()];
   private unopened: Uint8Array[] = [];
   private knowsPeer = false;
+  private readonly sentTls: Uint8Array[] = [];
   /** Handshake and 1-RTT pieces of TLS that wait for `flushTls`. */
   private tlsOut: { level: Level; bytes: Uint8Array }[] = [];
 
@@ -172,6 +173,16 @@ export class RawPeer implements ArenaPeer {
     return this;
   }
 
+  /** Client: sends its ClientHello once more, after a Retry, and goes on with the handshake. */
+  connectAgain(): this {
+    const [hello] = this.sentTls;
+    assert.ok(hello !== undefined);
+    this.send(LEVEL_INITIAL, crypto(0, hello));
+    this.pumpTls();
+    this.flushTls();
+    return this;
+  }
+
   /** Takes what TLS has made; what it wants to send waits for `flushTls`. */
   pumpTls(): void {
     const session = this.openSession;
@@ -195,6 +206,7 @@ export class RawPeer implements ArenaPeer {
     const out = this.tlsOut;
     this.tlsOut = [];
     for (const { level, bytes: message } of out) {
+      this.sentTls.push(message);
       for (let at = 0; at < message.length; at += PIECE_BYTES) {
         this.sendCrypto(level, message.subarray(at, at + PIECE_BYTES));
       }

@@ -145,6 +145,8 @@ describe("ends", () => {
     const info = closeOf(pair.clientEvents);
     assert.equal(info.code, 0x128n);
     assert.equal(info.remote, true);
+    assert.equal(pair.server.halfOpenCount, 1, "it costs as much as any other until its closing period is over");
+    pair.advance(5_000_000);
     assert.equal(pair.server.halfOpenCount, 0);
   });
 
