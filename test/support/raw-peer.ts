@@ -109,7 +109,7 @@ export class RawPeer implements ArenaPeer {
   unread: Uint8Array[] = [];
   retries: Uint8Array[] = [];
   versionNegotiations: Uint8Array[] = [];
-  token = NONE;
+  token: Uint8Array = NONE;
   readonly isServer: boolean;
   readonly tls: NullTls;
   private readonly session: () => TlsSession;
