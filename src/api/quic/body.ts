@@ -21,7 +21,7 @@ const FILE_CHUNK_BYTES = 256 * 1024;
 /** @throws `ERR_INVALID_ARG_TYPE` for what is no body; what fails later destroys the stream. */
 export function sendBody(core: StreamCore, body: unknown): void {
   if (!isBody(body)) throw invalidType("body", "a string, bytes, Blob, FileHandle, iterable, promise or null", body);
-  core.outboundClaimed = true;
+  core.outbound = "body";
   run(core, body).catch((error: unknown) => core.destroy(error));
 }
 

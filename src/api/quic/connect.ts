@@ -23,7 +23,7 @@ const shared = new Map<string, EndpointCore>();
 export async function connect(address: string | SocketAddress, options?: ConnectOptions): Promise<QuicSession> {
   const setup = readClientOptions(options);
   const target = parseAddress(address, "address");
-  const given = setup.endpoint === undefined ? null : endpointFrom(setup.endpoint);
+  const given = setup.endpoint === undefined ? null : endpointFrom(setup.endpoint, true);
   setup.signal?.throwIfAborted();
   const remote = await resolveHost(target.host, given?.family ?? null);
   setup.signal?.throwIfAborted();
@@ -31,7 +31,9 @@ export async function connect(address: string | SocketAddress, options?: Connect
   const session = await endpoint.connect(setup, remote, target.port, serverNameOf(setup, target));
   const { signal } = setup;
   if (signal !== undefined) {
-    const onAbort = (): void => session.destroy(signal.reason);
+    const onAbort = (): void => {
+      if (session.info === null) session.destroy(signal.reason);
+    };
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     session.opened.promise.catch(() => {}).finally(() => signal.removeEventListener("abort", onAbort));
@@ -43,7 +45,7 @@ export async function connect(address: string | SocketAddress, options?: Connect
 export async function listen(onsession: OnSession, options?: ListenOptions): Promise<QuicEndpoint> {
   if (typeof onsession !== "function") throw invalidType("onsession", "a function", onsession);
   const setup = readServerOptions(options);
-  const endpoint = endpointFrom(setup.endpoint ?? {});
+  const endpoint = endpointFrom(setup.endpoint ?? {}, false);
   try {
     await endpoint.listen(setup, onsession);
   } catch (error) {
@@ -62,9 +64,10 @@ export function listEndpoints(options?: { active?: boolean }): QuicEndpoint[] {
   return all.map((core) => core.face);
 }
 
-function endpointFrom(given: unknown): EndpointCore {
+/** `isAuto`: one that is made of options goes with its last session. */
+function endpointFrom(given: unknown, isAuto: boolean): EndpointCore {
   if (given instanceof QuicEndpoint) return coreOf(given);
-  return new EndpointCore(readEndpointOptions(given as EndpointOptions, "options.endpoint"), null);
+  return new EndpointCore(readEndpointOptions(given as EndpointOptions, "options.endpoint"), null, isAuto);
 }
 
 /** The shared endpoint of that family, or a new one; either goes by itself after its last session. */

@@ -69,7 +69,9 @@ export class EndpointCore implements HostOwner {
   private readonly sessions = new Set<SessionCore>();
   private server: { setup: ServerSetup; onSession: OnSession; close: () => void } | null = null;
   /** Made by `connect` for its own use: closes itself when its last session is gone. */
-  private readonly isShared: boolean;
+  private readonly isAuto: boolean;
+  /** Sessions on their way to be here. */
+  private starting = 0;
   private idleTimer: NodeJS.Timeout | null = null;
   private boundAddress: SocketAddress | null = null;
 
@@ -77,9 +79,9 @@ export class EndpointCore implements HostOwner {
   constructor(
     readonly setup: EndpointSetup,
     face: QuicEndpoint | null,
-    isShared = false,
+    isAuto = false,
   ) {
-    this.isShared = isShared;
+    this.isAuto = isAuto;
     this.maxConnectionsTotal = setup.maxConnectionsTotal;
     this.maxConnectionsPerHost = setup.maxConnectionsPerHost;
     this.face = face ?? faces.endpoint(this);
@@ -120,44 +122,13 @@ export class EndpointCore implements HostOwner {
 
   /** Starts a session with the literal address `remote`. */
   async connect(setup: ClientSetup, remote: string, port: number, serverName: string): Promise<SessionCore> {
-    const family = familyOf(remote);
-    if (this.family !== null && this.family !== family) {
-      throw invalidValue("address", `is ${family}, but the endpoint is bound to ${this.family}`, remote);
+    this.starting++;
+    try {
+      return await this.start(setup, remote, port, serverName);
+    } finally {
+      this.starting--;
+      this.settle();
     }
-    const host = await this.bind(family === "IPv4" ? "0.0.0.0" : "::");
-    setup.signal?.throwIfAborted();
-    const row = new Int32Array(ADDR_COLS);
-    if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
-    const { identity, pins } = setup;
-    const tls = sharedTls().newClientContext({
-      alpn: setup.alpn,
-      serverName,
-      verify: setup.manual || pins !== null ? "report" : "strict",
-      keylog: setup.keylog || wantsKeylogFile(),
-      ...(setup.ca !== undefined && { ca: setup.ca }),
-      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
-      ...(setup.groups !== undefined && { groups: setup.groups }),
-      ...(identity !== undefined && { identity }),
-    });
-    const conn = host.endpoint.connect(
-      {
-        tls,
-        remote: row,
-        config: setup.config,
-        // a resumed session shows no certificate, and pins want to see one
-        ...(setup.ticket !== undefined && pins === null && { ticket: setup.ticket }),
-        ...(setup.token !== undefined && { token: setup.token }),
-      },
-      host.now(),
-    );
-    this.clientSessions++;
-    return this.adopt(conn, {
-      callbacks: setup.callbacks,
-      pins,
-      keylog: setup.keylog,
-      ownCertificate: () => identity?.cert,
-      release: () => tls.close(),
-    });
   }
 
   async listen(setup: ServerSetup, onSession: OnSession): Promise<void> {
@@ -222,7 +193,7 @@ export class EndpointCore implements HostOwner {
       ownCertificate: (name) => identityFor(identities, name),
       release: () => {},
     });
-    callUser(server.onSession, this.face, [session.face], (error) => session.destroy(error));
+    callUser(server.onSession, this.face, [session.face], (error) => session.failBy(error));
   }
 
   onEvents(conn: Connection): void {
@@ -242,6 +213,47 @@ export class EndpointCore implements HostOwner {
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private async start(setup: ClientSetup, remote: string, port: number, serverName: string): Promise<SessionCore> {
+    const family = familyOf(remote);
+    if (this.family !== null && this.family !== family) {
+      throw invalidValue("address", `is ${family}, but the endpoint is bound to ${this.family}`, remote);
+    }
+    const host = await this.bind(family === "IPv4" ? "0.0.0.0" : "::");
+    setup.signal?.throwIfAborted();
+    const row = new Int32Array(ADDR_COLS);
+    if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
+    const { identity, pins } = setup;
+    const tls = sharedTls().newClientContext({
+      alpn: setup.alpn,
+      serverName,
+      verify: setup.manual || pins !== null ? "report" : "strict",
+      keylog: setup.keylog || wantsKeylogFile(),
+      ...(setup.ca !== undefined && { ca: setup.ca }),
+      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
+      ...(setup.groups !== undefined && { groups: setup.groups }),
+      ...(identity !== undefined && { identity }),
+    });
+    const conn = host.endpoint.connect(
+      {
+        tls,
+        remote: row,
+        config: setup.config,
+        // a resumed session shows no certificate, and pins want to see one
+        ...(setup.ticket !== undefined && pins === null && { ticket: setup.ticket }),
+        ...(setup.token !== undefined && { token: setup.token }),
+      },
+      host.now(),
+    );
+    this.clientSessions++;
+    return this.adopt(conn, {
+      callbacks: setup.callbacks,
+      pins,
+      keylog: setup.keylog,
+      ownCertificate: () => identity?.cert,
+      release: () => tls.close(),
+    });
+  }
 
   private adopt(conn: Connection, setup: ConstructorParameters<typeof SessionCore>[2]): SessionCore {
     const session = new SessionCore(this, conn, setup);
@@ -309,13 +321,13 @@ export class EndpointCore implements HostOwner {
   private settle(): void {
     if (this.destroyed) return;
     const { host } = this;
-    const isIdle = this.sessions.size === 0 && !this.listening;
+    const isIdle = this.sessions.size === 0 && this.starting === 0 && !this.listening;
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     this.idleTimer = null;
-    if (!isIdle || (this.closing && !this.isShared)) host?.ref();
+    if (!isIdle || (this.closing && !this.isAuto)) host?.ref();
     else host?.unref();
     if (!isIdle) return;
-    if (this.closing || this.isShared) this.linger(LINGER_STEPS);
+    if (this.closing || this.isAuto) this.linger(LINGER_STEPS);
     else if (this.setup.idleTimeoutMillis > 0) {
       this.idleTimer = setTimeout(() => void this.close(), this.setup.idleTimeoutMillis);
       this.idleTimer.unref();
@@ -329,7 +341,7 @@ export class EndpointCore implements HostOwner {
       return;
     }
     this.idleTimer = setTimeout(() => this.linger(steps - 1), LINGER_STEP_MILLIS);
-    if (this.isShared && !this.closing) this.idleTimer.unref();
+    if (this.isAuto && !this.closing) this.idleTimer.unref();
   }
 
   private finish(error: unknown): void {

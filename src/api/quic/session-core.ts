@@ -18,7 +18,7 @@ import {
   type TransportHandler,
 } from "../../port/transport.js";
 import { ALERT_BAD_CERTIFICATE, ALERT_CERTIFICATE_EXPIRED, localAlertText } from "../../proto/tls-alert.js";
-import { CRYPTO_ERROR } from "../../proto/transport-error.js";
+import { CRYPTO_ERROR, INTERNAL_ERROR } from "../../proto/transport-error.js";
 import type { Connection } from "../../runtime/loop.js";
 import { verifyErrorCode } from "../../runtime/native/tls-verify.js";
 import { closeError, invalidState, QuicError } from "../errors.js";
@@ -139,6 +139,11 @@ export class SessionCore implements TransportHandler {
     return this.closed.promise;
   }
 
+  /** A callback threw `error`: the peer is told INTERNAL_ERROR. */
+  failBy(error: unknown): void {
+    this.destroy(error, { isApplication: false, code: BigInt(INTERNAL_ERROR), reason: "" });
+  }
+
   /** Closes at once. `closed` rejects with `error` when there is one. */
   destroy(error: unknown, request: CloseRequest = PLAIN_CLOSE): void {
     if (this.destroyed) return;
@@ -177,7 +182,7 @@ export class SessionCore implements TransportHandler {
       core.destroy();
       return;
     }
-    this.call("onstream", [core.face]);
+    callUser(this.callbacks.onstream, this.face, [core.face], (error) => this.onStreamThrow(core, error));
   }
 
   onReadable(id: number): void {
@@ -241,12 +246,12 @@ export class SessionCore implements TransportHandler {
   }
 
   /** Calls a user's function of this session; what it throws destroys the session. */
-  call<K extends Exclude<keyof SessionCallbacks, "onerror">>(
+  call<K extends Exclude<keyof SessionCallbacks, "onerror" | "onstream">>(
     name: K,
     args: Parameters<NonNullable<SessionCallbacks[K]>>,
   ): void {
     const callback = this.callbacks[name] as ((this: QuicSession, ...args: unknown[]) => unknown) | undefined;
-    callUser(callback, this.face, args as unknown[], (error) => this.destroy(error, callbackFailed()));
+    callUser(callback, this.face, args as unknown[], (error) => this.failBy(error));
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
@@ -255,6 +260,12 @@ export class SessionCore implements TransportHandler {
     const stream = new StreamCore(this, id);
     this.streams.set(id, stream);
     return stream;
+  }
+
+  /** A failed `onstream` ends its stream; a stream that the peer reset makes its reader throw, which is no news. */
+  private onStreamThrow(stream: StreamCore, error: unknown): void {
+    if (!stream.isOwnError(error) && stream.callbacks.onerror === undefined) warnOfThrow("onstream", error);
+    stream.destroy(error);
   }
 
   /** A stream of the peer that came too late. */
@@ -308,7 +319,7 @@ export class SessionCore implements TransportHandler {
     this.streams.clear();
     if (reason === null) this.closed.resolve();
     else {
-      callUser(this.callbacks.onerror, this.face, [reason], warnOfThrow);
+      callUser(this.callbacks.onerror, this.face, [reason], (thrown) => warnOfThrow("onerror", thrown));
       this.closed.reject(reason);
     }
     this.setup.release();
@@ -347,11 +358,6 @@ export class SessionCore implements TransportHandler {
     if (alert === ALERT_CERTIFICATE_EXPIRED) return localAlertText(alert);
     return "bad_certificate: the certificate's SHA-256 is not among ext.serverCertificateHashes";
   }
-}
-
-/** What the peer is told when a callback of ours threw. */
-function callbackFailed(): CloseRequest {
-  return { isApplication: false, code: 1n, reason: "" };
 }
 
 function notOpened(): QuicError {

@@ -20,8 +20,8 @@ export class StreamCore {
   readonly send: SendHalf | null;
   readonly recv: RecvHalf | null;
   destroyed = false;
-  /** A body, the writer or a Duplex was chosen for what is written. */
-  outboundClaimed = false;
+  /** Who writes it; "" = nobody yet. */
+  outbound: "" | "writer" | "body" | "duplex" = "";
   urgency = 3;
   incremental = false;
   readonly createdAtMicros: number;
@@ -145,6 +145,11 @@ export class StreamCore {
     callUser(callback, this.face, args as unknown[], (error) => this.destroy(error));
   }
 
+  /** Why its halves failed: what a reader or writer of it throws is no news. */
+  isOwnError(error: unknown): boolean {
+    return error === this.recv?.error || error === this.send?.error;
+  }
+
   private finish(error: unknown): void {
     if (this.destroyed) return;
     this.destroyed = true;
@@ -153,7 +158,7 @@ export class StreamCore {
       this.closed.resolve();
       return;
     }
-    callUser(this.callbacks.onerror, this.face, [error], warnOfThrow);
+    callUser(this.callbacks.onerror, this.face, [error], (thrown) => warnOfThrow("onerror", thrown));
     this.closed.reject(error);
   }
 }

@@ -89,7 +89,7 @@ export class QuicStream {
   /** @throws `ERR_INVALID_STATE` when a body or a Duplex writes this stream. */
   get writer(): StreamWriter {
     if (this.#writer === null) {
-      claimOutbound(this.#core);
+      claimOutbound(this.#core, "writer");
       this.#writer = new StreamWriter(this.#core);
     }
     return this.#writer;
@@ -126,7 +126,7 @@ export class QuicStream {
   /** Writes `body` and ends the stream. @throws `ERR_INVALID_STATE` when something else writes it. */
   setBody(body: StreamBody): void {
     if (this.#core.send === null) throw invalidState("this stream cannot be written");
-    claimOutbound(this.#core);
+    claimOutbound(this.#core, "body");
     sendBody(this.#core, body);
   }
 
@@ -173,18 +173,16 @@ faces.stream = (core) => new QuicStream(core);
 /** `stream.ext`: what is ours. */
 export class QuicStreamExt {
   readonly #core: StreamCore;
-  #claimed = false;
-  #reading = false;
-
   constructor(core: StreamCore) {
     this.#core = core;
   }
 
-  /** The stream as a Duplex; nothing else may read or write it after. */
+  /** The stream as a Duplex. Reads and writes before it are fine (a header, say); nothing else may do them after. */
   toDuplex(options: ToDuplexOptions = {}): Duplex {
     const { recv, send } = this.#core;
-    if (send !== null) claimOutbound(this.#core);
     if (recv !== null) claimInbound(recv);
+    if (send !== null && this.#core.outbound !== "writer") claimOutbound(this.#core, "duplex");
+    this.#core.outbound = "duplex";
     return makeDuplex(this.#core, options);
   }
 
@@ -198,18 +196,15 @@ export class QuicStreamExt {
     const { recv } = this.#core;
     const { maxBytes = READ_CHUNK_BYTES, signal } = options;
     if (recv === null) return null;
-    if (this.#reading) throw invalidState("a read is under way");
     if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
     if (signal?.aborted === true) throw signal.reason;
-    if (!this.#claimed) claimInbound(recv);
-    this.#claimed = true;
-    this.#reading = true;
+    claimInbound(recv);
     try {
       const chunk = await nextChunk(recv, maxBytes, signal);
       if (chunk === null && recv.error !== null) throw recv.error;
       return chunk;
     } finally {
-      this.#reading = false;
+      recv.claimed = false;
     }
   }
 }
@@ -282,9 +277,9 @@ function claimInbound(recv: RecvHalf): void {
   recv.claimed = true;
 }
 
-function claimOutbound(core: StreamCore): void {
-  if (core.outboundClaimed) throw invalidState("something writes this stream already");
-  core.outboundClaimed = true;
+function claimOutbound(core: StreamCore, by: "writer" | "body" | "duplex"): void {
+  if (core.outbound !== "") throw invalidState(`a ${core.outbound} writes this stream already`);
+  core.outbound = by;
 }
 
 /** A callback as users may set it. */

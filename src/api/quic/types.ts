@@ -24,7 +24,7 @@ export interface OpenedInfo {
 
 /** All are called with the session as `this`; what they throw or reject with destroys the session. */
 export interface SessionCallbacks {
-  /** The peer opened a stream. Without it, streams of the peer are destroyed. */
+  /** The peer opened a stream. Without it, streams of the peer are destroyed. What it throws destroys that stream only. */
   onstream?: ((this: QuicSession, stream: QuicStream) => unknown) | undefined;
   /** The session is destroyed with this error. */
   onerror?: ((this: QuicSession, error: unknown) => unknown) | undefined;
@@ -83,8 +83,8 @@ export function callUser<This, Args extends unknown[]>(
   }
 }
 
-/** What `onerror` itself throws has nobody else to go to. */
-export function warnOfThrow(error: unknown): void {
+/** For what a callback threw that has nobody else to go to. */
+export function warnOfThrow(callback: string, error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.emitWarning(`an onerror callback failed: ${text}`, { type: "NetquicWarning" });
+  process.emitWarning(`${callback} failed: ${text}`, { type: "NetquicWarning" });
 }
