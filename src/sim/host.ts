@@ -42,6 +42,19 @@ export interface HostOptions {
 
 export const PROMPT_HOST: HostOptions = { batchPackets: 64, gatherMicros: 0, timerLateMicros: 0, spuriousTimeouts: 0 };
 
+export interface HostSetup {
+  /** For messages. */
+  name: string;
+  /** ADDR_COLS words (port/udp); the local ones do not matter. */
+  address: Int32Array;
+  endpoint: SimEndpoint;
+  app: SimApp;
+  /** Default: prompt in everything. */
+  options?: HostOptions;
+  /** For what the options leave to chance. */
+  prng: Prng;
+}
+
 /** Rounds and wakeups that one instant may have. */
 const MAX_PER_INSTANT = 100;
 
@@ -62,16 +75,24 @@ export class Host implements NetSink, NetTimer {
   private instantMicros = -1;
   private wakeupsAtInstant = 0;
 
+  readonly name: string;
+  readonly address: Int32Array;
+  readonly endpoint: SimEndpoint;
+  readonly app: SimApp;
+  private readonly options: HostOptions;
+  private readonly prng: Prng;
+
   constructor(
     private readonly sim: Simulation,
-    readonly name: string,
-    readonly address: Int32Array,
-    readonly endpoint: SimEndpoint,
-    readonly app: SimApp,
-    private readonly options: HostOptions,
-    private readonly prng: Prng,
+    setup: HostSetup,
   ) {
-    endpoint.onWork = () => {
+    this.name = setup.name;
+    this.address = setup.address;
+    this.endpoint = setup.endpoint;
+    this.app = setup.app;
+    this.options = setup.options ?? PROMPT_HOST;
+    this.prng = setup.prng;
+    this.endpoint.onWork = () => {
       this.workNoted = true;
       if (!this.running) this.wakeAt(this.sim.nowMicros);
     };

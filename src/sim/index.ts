@@ -7,7 +7,7 @@ export { ADDRESS_WORDS, Datagram, DatagramPool } from "./datagram.js";
 export { Delay, type DelayOptions } from "./delay.js";
 export { Duplicate, type DuplicateOptions } from "./duplicate.js";
 export { EcnMarker } from "./ecn.js";
-export { Host, type HostOptions, PROMPT_HOST, type SimApp, type SimEndpoint } from "./host.js";
+export { Host, type HostOptions, type HostSetup, PROMPT_HOST, type SimApp, type SimEndpoint } from "./host.js";
 export { BurstLoss, type BurstLossOptions } from "./loss-burst.js";
 export { ExactLoss } from "./loss-exact.js";
 export { RandomLoss } from "./loss-random.js";

@@ -84,8 +84,10 @@ function world(options: Partial<HostOptions> = {}, loss = 0) {
   const client = new EchoEndpoint(false);
   const server = new EchoEndpoint(true);
   const host = { ...PROMPT_HOST, ...options };
-  const clientHost = sim.addHost("client", CLIENT, client, IDLE_APP, host, new Prng(1, "client"));
-  const serverHost = sim.addHost("server", SERVER, server, IDLE_APP, host, new Prng(1, "server"));
+  const add = (name: string, address: Int32Array, endpoint: EchoEndpoint) =>
+    sim.addHost({ name, address, endpoint, app: IDLE_APP, options: host, prng: new Prng(1, name) });
+  const clientHost = add("client", CLIENT, client);
+  const serverHost = add("server", SERVER, server);
   const path = (name: string) => [
     new RandomLoss(sim, new Prng(1, name), loss),
     new Delay(sim, new Prng(1, name), { baseMicros: 500, jitterMicros: 0, jitter: "uniform", fifo: true }),
@@ -133,7 +135,8 @@ describe("simulation", () => {
     const sim = new Simulation({ startMicros: 0 });
     const runs: number[] = [];
     const app = { run: (nowMicros: number) => runs.push(nowMicros) < 0 };
-    const host = sim.addHost("host", CLIENT, new EchoEndpoint(false), app, PROMPT_HOST, new Prng(1));
+    const endpoint = new EchoEndpoint(false);
+    const host = sim.addHost({ name: "host", address: CLIENT, endpoint, app, prng: new Prng(1) });
     sim.after(100, () => host.wakeAt(200));
     sim.after(110, () => host.wakeAppAt(300));
     sim.run(Infinity);

@@ -6,10 +6,9 @@
 import { SimScratch } from "./batches.js";
 import type { Datagram } from "./datagram.js";
 import { EventHeap } from "./event-heap.js";
-import { Host, type HostOptions, type SimApp, type SimEndpoint } from "./host.js";
+import { Host, type HostSetup } from "./host.js";
 import { Network } from "./network.js";
 import { DROP_CAUSES, type DropCause, type Net, type NetNode, type NetTimer } from "./node.js";
-import type { Prng } from "./prng.js";
 
 const MICROS_PER_SECOND = 1e6;
 
@@ -61,17 +60,10 @@ export class Simulation implements Net {
     return this.wallStartSeconds + Math.floor((this.nowMicros - this.startMicros) / MICROS_PER_SECOND);
   }
 
-  /** Adds a host at `address` (ADDR_COLS words); it runs for the first time at once, when `run` is called. */
-  addHost(
-    name: string,
-    address: Int32Array,
-    endpoint: SimEndpoint,
-    app: SimApp,
-    options: HostOptions,
-    prng: Prng,
-  ): Host {
-    const host = new Host(this, name, address, endpoint, app, options, prng);
-    host.id = this.network.attach(address, host);
+  /** Adds a host; it runs for the first time at once, when `run` is called. Two hosts of one address throw. */
+  addHost(setup: HostSetup): Host {
+    const host = new Host(this, setup);
+    host.id = this.network.attach(setup.address, host);
     this.hosts.push(host);
     host.wakeAt(this.nowMicros);
     return host;

@@ -98,24 +98,13 @@ class World {
       retry: scenario.retry,
     });
     const { sim } = this;
-    const { clientHost, serverHost } = scenario;
-    const hostPrng = (name: string): Prng => new Prng(seed, `${name} host`);
-    this.clientHost = sim.addHost(
-      "client",
-      CLIENT_ADDRESS,
-      this.client.endpoint,
-      this.client,
-      clientHost,
-      hostPrng("client"),
-    );
-    this.serverHost = sim.addHost(
-      "server",
-      SERVER_ADDRESS,
-      this.server.endpoint,
-      this.server,
-      serverHost,
-      hostPrng("server"),
-    );
+    const add = (name: "client" | "server", address: Int32Array): Host => {
+      const app = this[name];
+      const options = name === "client" ? scenario.clientHost : scenario.serverHost;
+      return sim.addHost({ name, address, endpoint: app.endpoint, app, options, prng: new Prng(seed, `${name} host`) });
+    };
+    this.clientHost = add("client", CLIENT_ADDRESS);
+    this.serverHost = add("server", SERVER_ADDRESS);
     this.directions = [
       buildDirection(sim, scenario.forward, seed, "forward"),
       buildDirection(sim, scenario.backward, seed, "backward"),
