@@ -28,6 +28,11 @@ export class Network implements NetSink {
     return host;
   }
 
+  /** Another host takes the place, addresses and paths of this one. */
+  replace(host: number, sink: NetSink): void {
+    this.sinks[host] = sink;
+  }
+
   /** What goes from one host to the other passes `nodes` in this order. A node may be the tail of several chains. */
   join(from: number, to: number, nodes: readonly NetNode[]): void {
     for (let i = 0; i < nodes.length; i++) nodes[i].next = nodes[i + 1] ?? this;

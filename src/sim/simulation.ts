@@ -69,6 +69,17 @@ export class Simulation implements Net {
     return host;
   }
 
+  /** Kills a host and starts another one at its address, as after a crash of its process. */
+  replaceHost(old: Host, setup: Omit<HostSetup, "address">): Host {
+    old.kill();
+    const host = new Host(this, { ...setup, address: old.address });
+    host.id = old.id;
+    this.network.replace(old.id, host);
+    this.hosts[this.hosts.indexOf(old)] = host;
+    host.wakeAt(this.nowMicros);
+    return host;
+  }
+
   /** Joins two hosts by the nodes of each direction. */
   join(a: Host, b: Host, forward: readonly NetNode[], backward: readonly NetNode[]): void {
     this.network.join(a.id, b.id, forward);

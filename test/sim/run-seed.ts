@@ -6,16 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
-import {
-  type Datagram,
-  DROP_CAUSES,
-  type Host,
-  Prng,
-  SimScratch,
-  simAddress,
-  Simulation,
-  type WireTap,
-} from "#src/sim/index.js";
+import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
@@ -23,6 +14,7 @@ import { Peer } from "./peer.js";
 import { PrintingTap } from "./printing-tap.js";
 import { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
+import { TracingTap } from "./tracing-tap.js";
 
 const CLIENT_ADDRESS = simAddress(10, 0, 0, 1, 50_000);
 const SERVER_ADDRESS = simAddress(10, 0, 0, 2, 4433);
@@ -69,9 +61,9 @@ class World {
   readonly sim: Simulation;
   readonly marks = new Set<string>();
   readonly client: Program;
-  readonly server: Program;
+  server: Program;
   readonly clientHost: Host;
-  readonly serverHost: Host;
+  serverHost: Host;
   private readonly crypto: RunCrypto;
   private readonly directions: Direction[];
   private readonly startMicros: number;
@@ -92,11 +84,7 @@ class World {
     this.crypto = mode.open(scenario.tls, random, scenario.maskHeaders, later);
     this.client = this.program("client", this.crypto.clientAead);
     this.server = this.program("server", this.crypto.serverAead);
-    this.server.endpoint.listen({
-      tls: this.crypto.serverTls,
-      config: scenario.serverConfig,
-      retry: scenario.retry,
-    });
+    this.listen();
     const { sim } = this;
     const add = (name: "client" | "server", address: Int32Array): Host => {
       const app = this[name];
@@ -151,6 +139,7 @@ class World {
       random: new Prng(scenario.seed, `${name} random`),
       nowMicros: sim.nowMicros,
       wallSeconds: () => sim.wallSeconds(),
+      secret: new Uint8Array(32).fill(name === "client" ? 1 : 2),
     });
     const host = {
       nowMicros: () => sim.nowMicros,
@@ -181,7 +170,9 @@ class World {
     if (close.atMicros !== Infinity) sim.after(close.atMicros, () => this.closeNow());
     for (const side of ["client", "server"] as const) {
       for (const atMicros of scenario.keyUpdates[side]) sim.after(atMicros, () => this.updateKeys(this[side]));
+      for (const atMicros of scenario.cidRotations[side]) sim.after(atMicros, () => this.rotateIds(this[side]));
     }
+    if (scenario.restartMicros !== undefined) sim.after(scenario.restartMicros, () => this.restartServer());
     const { kill } = scenario;
     if (kill === undefined) return;
     sim.after(kill.atMicros, () => {
@@ -190,11 +181,39 @@ class World {
     });
   }
 
+  private restartServer(): void {
+    const { scenario } = this;
+    this.killed = true;
+    this.server = this.program("server", this.crypto.serverAead);
+    this.listen();
+    this.serverHost = this.sim.replaceHost(this.serverHost, {
+      name: "server",
+      endpoint: this.server.endpoint,
+      app: this.server,
+      options: scenario.serverHost,
+      prng: new Prng(scenario.seed, "restarted host"),
+    });
+  }
+
+  private listen(): void {
+    const { serverConfig: config, retry } = this.scenario;
+    this.server.endpoint.listen({ tls: this.crypto.serverTls, config, retry });
+  }
+
   private updateKeys(program: Program): void {
     for (const { conn } of program.peers) {
       if (conn.closeInfo === null && (conn as Connection).keys.initiateUpdate(this.sim.nowMicros)) {
         this.marks.add("key update");
       }
+    }
+  }
+
+  private rotateIds(program: Program): void {
+    for (const peer of program.peers) {
+      const conn = peer.conn as Connection;
+      if (!peer.confirmed || conn.closeInfo !== null || !conn.peerIds.rotate()) continue;
+      conn.host.schedule(conn);
+      this.marks.add("connection id rotated");
     }
   }
 
@@ -361,34 +380,5 @@ class World {
       if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);
       if (peer.handshake === null) marks.add("closed before the handshake");
     }
-  }
-}
-
-/** Hashes what is sent on its way to the checker. */
-class TracingTap implements WireTap {
-  private readonly head = new Float64Array(3);
-  private readonly headBytes = new Uint8Array(this.head.buffer);
-
-  constructor(
-    private readonly checker: Checker,
-    private readonly hash: Hash,
-  ) {}
-
-  onSent(host: Host, datagram: Datagram, nowMicros: number): void {
-    this.head.set([nowMicros, host.id, datagram.length]);
-    this.hash.update(this.headBytes).update(datagram.bytes.subarray(0, datagram.length));
-    this.checker.onSent(host, datagram, nowMicros);
-  }
-
-  onDelivered(host: Host, datagram: Datagram, nowMicros: number): void {
-    this.head.set([nowMicros, -host.id, datagram.id]);
-    this.hash.update(this.headBytes);
-    this.checker.onDelivered(host, datagram);
-  }
-
-  onDropped(): void {}
-
-  afterTransmit(host: Host): void {
-    this.checker.afterTransmit(host);
   }
 }

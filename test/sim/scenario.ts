@@ -55,6 +55,7 @@ export const DIMENSIONS = [
   "randomClose",
   // New ones go to the end, so that a seed keeps its draws.
   "keyUpdate",
+  "cidRotation",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -86,6 +87,11 @@ export interface TlsPlan {
   lateMicros: number;
 }
 
+interface SideTimes {
+  client: number[];
+  server: number[];
+}
+
 export interface Scenario {
   seed: number;
   on: Switches;
@@ -105,10 +111,13 @@ export interface Scenario {
   workload: Workload;
   /** Null mode: header protection on. */
   maskHeaders: boolean;
-  /** Times after the start at which a side updates its keys, if it may; by side. */
-  keyUpdates: { client: number[]; server: number[] };
+  /** Times after the start at which a side updates its keys, or moves to another of the peer's ids, if it may. */
+  keyUpdates: SideTimes;
+  cidRotations: SideTimes;
   /** A connection may end by a timeout before its work is done. */
   mayTimeOut: boolean;
+  /** Time after the start at which the server's process is replaced by another one with the same secret. */
+  restartMicros?: number;
   /** Time after the start at which a host vanishes. */
   kill?: { host: "client" | "server"; atMicros: number };
 }
@@ -144,6 +153,7 @@ export function plainScenario(seed: number): Scenario {
     workload: plainWorkload(1, 1000),
     maskHeaders: false,
     keyUpdates: { client: [], server: [] },
+    cidRotations: { client: [], server: [] },
     mayTimeOut: false,
   };
 }
@@ -161,14 +171,16 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   drawHosts(scenario, new Prng(seed, "hosts"));
   scenario.workload = drawWorkload(new Prng(seed, "workload"), on);
   scenario.mayTimeOut = on.randomClose;
-  if (on.keyUpdate) {
-    const prng = new Prng(seed, "keys");
-    const times = (): number[] => Array.from({ length: prng.range(1, 4) }, () => prng.logUniform(10_000, 5_000_000));
-    scenario.keyUpdates = { client: times(), server: times() };
-  }
+  if (on.keyUpdate) scenario.keyUpdates = drawTimes(new Prng(seed, "keys"), 4);
+  if (on.cidRotation) scenario.cidRotations = drawTimes(new Prng(seed, "ids"), 10);
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
   return scenario;
+}
+
+function drawTimes(prng: Prng, most: number): SideTimes {
+  const times = (): number[] => Array.from({ length: prng.range(1, most) }, () => prng.logUniform(10_000, 5_000_000));
+  return { client: times(), server: times() };
 }
 
 /** Dimensions that shape or lengthen a run so much that half of all seeds would be too many. */

@@ -86,6 +86,21 @@ describe("silence", () => {
     });
   }
 
+  test("RFC 9000 §10.3 a server that lost its state resets its clients, at once and for good", () => {
+    for (const atMillis of [70, 150, 400, 1500]) {
+      const scenario = transferScenario(atMillis, 2_000_000);
+      scenario.connections = 3;
+      scenario.restartMicros = atMillis * MILLI;
+      const outcome = runScenario(scenario, nullMode(), { scratch });
+      const clients = outcome.peers.filter((peer) => !peer.conn.isServer);
+      assert.deepEqual(
+        clients.map((peer) => peer.closed?.type),
+        ["stateless-reset", "stateless-reset", "stateless-reset"],
+      );
+      assert.ok(outcome.virtualMicros < atMillis * MILLI + 2 * SECOND, `after ${outcome.virtualMicros} µs`);
+    }
+  });
+
   test("RFC 9000 §14 a path that carries less than 1200 bytes ends in a handshake timeout", () => {
     const scenario = transferScenario(1, 1000);
     scenario.forward.mtuBytes = 1100;
