@@ -1,0 +1,75 @@
+/**
+ * What a command ends with when it cannot do its work: one line for the person, an exit code, and who caused it.
+ * Text that came from the network or from file names is stripped of control characters, so it cannot steer a terminal.
+ */
+
+export const EXIT_OK = 0;
+export const EXIT_FAILURE = 1;
+export const EXIT_USAGE = 2;
+
+/** Longest line printed for one failure, characters. */
+const LINE_CHARS = 400;
+
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly exitCode: number;
+  /** The other side only tells us that it gave up; its own failure says why. */
+  readonly byPeer: boolean;
+
+  constructor(message: string, options: { exitCode?: number; byPeer?: boolean; cause?: unknown } = {}) {
+    super(oneLine(message), options.cause === undefined ? {} : { cause: options.cause });
+    this.exitCode = options.exitCode ?? EXIT_FAILURE;
+    this.byPeer = options.byPeer ?? false;
+  }
+}
+
+export function usage(message: string): Failure {
+  return new Failure(message, { exitCode: EXIT_USAGE });
+}
+
+/** The first `LINE_CHARS` characters of `text` as one line without control characters. */
+export function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  return clean.length <= LINE_CHARS ? clean : `${clean.slice(0, LINE_CHARS - 1)}…`;
+}
+
+/** What each system error means for a file, as the end of a sentence that starts with the path. */
+const FILE_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EISDIR: "is a directory; give the files in it",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EEXIST: "exists already",
+  ENOSPC: "no space left on the disk",
+  EDQUOT: "the disk quota is used up",
+  EROFS: "the file system is read-only",
+  EFBIG: "the file is too large for the file system",
+  EMFILE: "too many open files",
+  ENFILE: "too many open files",
+  ENAMETOOLONG: "the name is too long",
+  ELOOP: "too many symbolic links",
+  EIO: "the disk reports an input/output error",
+};
+
+export function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? code : "";
+}
+
+/** `doing` is a verb: `read`, `write`, `create`. */
+export function fileFailure(doing: string, path: string, error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  const meaning = FILE_ERRORS[codeOf(error)] ?? messageOf(error);
+  return new Failure(`cannot ${doing} ${path}: ${meaning}`, { cause: error });
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Anything thrown as a failure; what is not one already keeps its message. */
+export function toFailure(error: unknown): Failure {
+  return error instanceof Failure ? error : new Failure(messageOf(error), { cause: error });
+}

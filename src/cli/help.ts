@@ -1,0 +1,37 @@
+/** What `--help` prints. */
+
+export const HELP = `quic: QUIC from the command line
+
+usage: quic COMMAND [OPTION...]
+
+commands:
+  transfer    send files over QUIC to a server and back, verified on both sides
+
+quic COMMAND --help tells more; quic --version prints the version.
+`;
+
+export const TRANSFER_HELP = `quic transfer: send files over QUIC to a server and back, verified by SHA-256 on both sides
+
+usage: quic transfer [FILE...] [OPTION...]                       server and client, two processes here
+       quic transfer --listen [OPTION...]                        the server alone
+       quic transfer [FILE...] --connect HOST:PORT [OPTION...]   the client alone
+
+Without FILE a generated sample of 64 MiB is sent. The server keeps each file under its base name; what comes
+back to the client is kept beside it in the folder "returned" (with --connect: in the folder itself).
+
+  -o, --out DIR         where files arrive; default: a fresh temporary folder, which is named and left
+      --host ADDR       address of the server; default 127.0.0.1
+  -p, --port N          UDP port of the server; default: any free one, with --listen 4433
+      --streams N       streams on their way at once in each direction, 1 to 64; default 4
+      --timeout SECONDS for the handshake, and for silence after it; default 10
+  -f, --force           replace files that exist
+      --json            the last line of the output is the result as JSON
+
+  --cert FILE --key FILE  certificate chain and key of the server (PEM); default: self-signed, made for this run
+  --ca FILE               certificates that the client trusts (PEM)
+  --pin SHA256            with --connect: the one certificate the client accepts, as --listen prints it
+  --servername NAME       the name that the server's certificate must have; default: the host
+
+Exit code: 0 all files verified on both sides, 1 failure, 2 wrong usage. NO_COLOR, NETQUIC_TLS, NETQUIC_DATAPATH and
+SSLKEYLOGFILE are honoured.
+`;

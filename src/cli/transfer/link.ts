@@ -1,0 +1,47 @@
+/**
+ * What a transfer needs of a connection, and no more: quic-link.ts gives it over a QuicSession, tests over pairs in
+ * memory. Every rejection is a Failure.
+ */
+
+/** The sending half of a stream. */
+export interface ByteSink {
+  /** Resolves when there is room for more. `bytes` may be used again from then on. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** The end of the stream; what was written is on its way. */
+  end(): Promise<void>;
+}
+
+/** The receiving half: batches in order. An end without a reset is the end of the stream. */
+export type ByteSource = AsyncIterable<Uint8Array[]>;
+
+export interface ControlStream {
+  sink: ByteSink;
+  source: ByteSource;
+}
+
+/** What a connection can say about itself when asked. */
+export interface LinkFacts {
+  tls: string;
+  cipher: string;
+  datapath: string;
+  minRttMicros: number;
+  smoothedRttMicros: number;
+  packetsSent: number;
+  packetsLost: number;
+}
+
+export interface Link {
+  /** The client opens the one bidirectional stream; the server waits for it. */
+  control(): Promise<ControlStream>;
+  /** Opens a unidirectional stream as soon as the peer allows one more. */
+  openUni(): Promise<ByteSink>;
+  /** Called for each unidirectional stream of the peer, from now on and for those that came before. */
+  onUni(handler: (source: ByteSource) => void): void;
+  facts(): LinkFacts;
+  /** Gives up: the peer is told `reason`, all streams end. Idempotent. */
+  abort(reason: string): void;
+  /** The orderly end: resolves when the connection is closed. */
+  close(): Promise<void>;
+  /** Resolves when either side closed in order, rejects when the connection broke or the peer gave up. */
+  readonly closed: Promise<void>;
+}

@@ -1,0 +1,145 @@
+/** The two jobs over the API: listens and serves, or connects and sends. The only file that opens sockets. */
+
+import { readFile } from "node:fs/promises";
+import { connect, listen, type QuicEndpoint, type QuicSession } from "../../api/quic/index.js";
+import { codeOf, Failure, fileFailure, messageOf, toFailure } from "../failure.js";
+import { runClient } from "./client.js";
+import type { ClientEvents, ClientJob, ClientResult, ServerEvents, ServerJob } from "./job.js";
+import { ALPN, MAX_STREAMS } from "./protocol.js";
+import { networkFailure, type Peer, QuicLink } from "./quic-link.js";
+import { runServer } from "./server.js";
+
+/** Streams that wait for their turn to be read are few: the sender opens no more than --streams at once. */
+const TRANSPORT_STREAMS = { initialMaxStreamsBidi: 1, initialMaxStreamsUni: MAX_STREAMS };
+/** Keep-alives in the time of silence that ends a connection. */
+const KEEP_ALIVES = 3;
+
+function sessionOptions(timeoutSeconds: number) {
+  return {
+    handshakeTimeout: timeoutSeconds * 1000,
+    keepAlive: Math.floor((timeoutSeconds * 1000) / KEEP_ALIVES),
+    transportParams: { ...TRANSPORT_STREAMS, maxIdleTimeout: timeoutSeconds },
+  };
+}
+
+export function hostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+async function readPem(path: string): Promise<Buffer> {
+  return await readFile(path).catch((error) => {
+    throw fileFailure("read", path, error);
+  });
+}
+
+/** Errors about options come from the files that the user named: `files` says which. */
+function setupFailure(error: unknown, peer: Peer, files: string): Failure {
+  if (files !== "" && codeOf(error).startsWith("ERR_INVALID_ARG")) {
+    return new Failure(`cannot use ${files}: ${messageOf(error)}`, { cause: error });
+  }
+  return networkFailure(error, peer);
+}
+
+/** Connects, sends, and resolves when everything is verified on both sides and the connection is closed. */
+export async function runClientJob(job: ClientJob, events: ClientEvents, signal: AbortSignal): Promise<ClientResult> {
+  const { caPath, pin, serverName, timeoutSeconds } = job;
+  const peer = { address: hostPort(job.host, job.port), timeoutSeconds };
+  const ca = caPath === null ? null : await readPem(caPath);
+  let link: QuicLink;
+  let session: QuicSession;
+  try {
+    session = await connect(peer.address, {
+      ...sessionOptions(timeoutSeconds),
+      alpn: ALPN,
+      reuseEndpoint: false,
+      signal,
+      ...(ca === null ? {} : { ca }),
+      ...(serverName === null ? {} : { servername: serverName }),
+      ...(pin === null ? {} : { ext: { serverCertificateHashes: [{ algorithm: "sha-256", value: pin }] } }),
+    });
+    link = new QuicLink(session, peer, false);
+    await session.opened;
+  } catch (error) {
+    throw setupFailure(error, peer, caPath === null ? "" : `--ca ${caPath}`);
+  }
+  const { createdAtMicros, handshakeCompletedAtMicros } = session.ext.stats();
+  const report = await runClient(link, { ...job, signal, onProgress: events.onProgress });
+  return { report, handshakeMicros: handshakeCompletedAtMicros - createdAtMicros };
+}
+
+/** Listens and serves: one client with `once`, else until the signal comes. Rejects when it cannot listen. */
+export async function runServerJob(job: ServerJob, events: ServerEvents, signal: AbortSignal): Promise<void> {
+  let finish: () => void = () => {};
+  let fail: (error: unknown) => void = () => {};
+  const ended = new Promise<void>((resolve, reject) => {
+    finish = resolve;
+    fail = reject;
+  });
+  const running = new Set<Promise<void>>();
+  const onSession = (session: QuicSession) => {
+    const served = serve(session, job, events, signal).then(() => {
+      running.delete(served);
+      if (job.once) finish();
+    });
+    running.add(served);
+  };
+  const onAbort = () => fail(toFailure(signal.reason));
+  signal.throwIfAborted();
+  signal.addEventListener("abort", onAbort, { once: true });
+  const endpoint = await openServer(job, onSession);
+  endpoint.closed.then(finish, (error) => fail(new Failure(`the server's socket broke: ${messageOf(error)}`)));
+  try {
+    const { address, port } = endpoint.address as { address: string; port: number };
+    events.onListening({ address, port, pin: endpoint.ext.devCertificate?.fingerprint256 ?? null });
+    await ended;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    await Promise.all(running);
+    await endpoint.close().catch(() => {});
+  }
+}
+
+async function openServer(job: ServerJob, onSession: (session: QuicSession) => void): Promise<QuicEndpoint> {
+  const { host, port, certPath, keyPath, timeoutSeconds } = job;
+  const where = { address: hostPort(host, port), timeoutSeconds };
+  const own = certPath !== null && keyPath !== null;
+  const identity = own
+    ? { sni: { "*": { certs: await readPem(certPath), keys: await readPem(keyPath) } } }
+    : { ext: { devCertificate: true as const } };
+  try {
+    const options = { ...sessionOptions(timeoutSeconds), alpn: [ALPN], endpoint: { address: where.address } };
+    return await listen(onSession, { ...options, ...identity });
+  } catch (error) {
+    throw bindFailure(error, job) ?? setupFailure(error, where, own ? `--cert ${certPath} with --key ${keyPath}` : "");
+  }
+}
+
+function bindFailure(error: unknown, { host, port }: ServerJob): Failure | null {
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return new Failure(`port ${port} of ${host} is in use: choose another with --port`, { cause: error });
+    case "EADDRNOTAVAIL":
+      return new Failure(`${host} is no address of this machine: choose another with --host`, { cause: error });
+    case "EACCES":
+    case "EPERM":
+      return new Failure(`no permission to listen on port ${port} of ${host}: choose one from 1024`, { cause: error });
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return new Failure(`cannot find an address for ${host}`, { cause: error });
+    default:
+      return null;
+  }
+}
+
+/** One client, to its end; `events` hear how it went. */
+async function serve(session: QuicSession, job: ServerJob, events: ServerEvents, signal: AbortSignal): Promise<void> {
+  const remote = session.path?.remote;
+  const address = remote === undefined ? "a client" : hostPort(remote.address, remote.port);
+  const link = new QuicLink(session, { address, timeoutSeconds: job.timeoutSeconds }, true);
+  try {
+    await session.opened.catch(() => link.closed);
+    events.onServed(await runServer(link, { ...job, signal }));
+  } catch (error) {
+    events.onServed(toFailure(error));
+  }
+}
