@@ -29,8 +29,7 @@ export function usage(message: string): Failure {
 
 /** The first `LINE_CHARS` characters of `text` as one line without control characters. */
 export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ").trim();
+  const clean = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
   return clean.length <= LINE_CHARS ? clean : `${clean.slice(0, LINE_CHARS - 1)}…`;
 }
 

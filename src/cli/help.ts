@@ -22,7 +22,7 @@ back to the client is kept beside it in the folder "returned" (with --connect: i
   -o, --out DIR         where files arrive; default: a fresh temporary folder, which is named and left
       --host ADDR       address of the server; default 127.0.0.1
   -p, --port N          UDP port of the server; default: any free one, with --listen 4433
-      --streams N       streams on their way at once in each direction, 1 to 64; default 4
+      --streams N       streams that a side has on their way at once, 1 to 64; default 4
       --timeout SECONDS for the handshake, and for silence after it; default 10
   -f, --force           replace files that exist
       --json            the last line of the output is the result as JSON

@@ -95,6 +95,9 @@ describe("progress of a transfer", () => {
       clock.millis += 2000;
       progress.update("sending", 20 * MIB, 100 * MIB);
     }
-    assert.match(screen.text.trim().split("\n").at(-1) as string, /20%, 20.0 MiB of 100 MiB, [0-9.]+ (KiB|B)\/s, ETA [0-9]+:/);
+    assert.match(
+      screen.text.trim().split("\n").at(-1) as string,
+      /20%, 20.0 MiB of 100 MiB, [0-9.]+ (KiB|B)\/s, ETA [0-9]+:/,
+    );
   });
 });

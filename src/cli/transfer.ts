@@ -1,7 +1,7 @@
 /** `quic transfer`: sends files to a server and back. Both sides here by default; one of them with --listen or --connect. */
 
-import { basename, join } from "node:path";
-import { EXIT_OK, Failure } from "./failure.js";
+import { join } from "node:path";
+import { EXIT_OK, Failure, oneLine } from "./failure.js";
 import { formatBytes, formatFiles } from "./format.js";
 import { TRANSFER_HELP } from "./help.js";
 import { type Output, Progress } from "./progress.js";
@@ -102,10 +102,13 @@ async function run(
   signal: AbortSignal,
 ): Promise<ClientResult> {
   const bytes = client.files.reduce((sum, { size }) => sum + size, 0);
-  const names = client.files.length === 1 ? basename((client.files[0] as SourceFile).path) : formatFiles(client.files.length);
+  const names =
+    client.files.length === 1 ? oneLine((client.files[0] as SourceFile).name) : formatFiles(client.files.length);
   const announce = (address: string, port: number) => {
     const streams = options.streams === 1 ? "1 stream" : `${options.streams} streams`;
-    progress.line(`sending ${names} (${formatBytes(bytes)}) to ${address} port ${port} and back on ${streams} each way`);
+    progress.line(
+      `sending ${names} (${formatBytes(bytes)}) to ${address} port ${port} and back on ${streams} each way`,
+    );
   };
   const onProgress = (sentBytes: number, receivedBytes: number) => {
     progress.update(labelOf(sentBytes, receivedBytes, bytes), sentBytes + receivedBytes, 2 * bytes);
@@ -142,11 +145,13 @@ function report(
 }
 
 function serverJob(options: TransferOptions, dir: string): ServerJob {
-  const { host, port, force, timeoutSeconds, certPath, keyPath } = options;
-  return { role: "server", host, port, dir, runId: newRunId(), force, timeoutSeconds, certPath, keyPath, once: true };
+  const { host, port, force, timeoutSeconds, streams, certPath, keyPath } = options;
+  const common = { host, port, dir, runId: newRunId(), force, timeoutSeconds, streams };
+  return { role: "server", ...common, certPath, keyPath, once: true };
 }
 
 function clientJob(options: TransferOptions, files: readonly SourceFile[], dir: string, runId: string): ClientJob {
   const { host, port, force, timeoutSeconds, streams, caPath, pin, serverName } = options;
-  return { role: "client", host, port, dir, runId, force, timeoutSeconds, files, streams, caPath, pin, serverName };
+  const common = { host, port, dir, runId, force, timeoutSeconds, streams };
+  return { role: "client", ...common, files, caPath, pin, serverName };
 }

@@ -67,7 +67,9 @@ export class Child {
         if (message.type === "finished") resolve(message.result);
         else if (message.type === "failed") reject(new Failure(message.message, message));
       });
-      this.process.once("error", (error) => reject(new Failure(`cannot start the ${this.role} process: ${error.message}`)));
+      this.process.once("error", (error) =>
+        reject(new Failure(`cannot start the ${this.role} process: ${error.message}`)),
+      );
       this.process.once("close", (code, signal) => reject(this.unexpectedEnd(code, signal, lastLine)));
     });
   }

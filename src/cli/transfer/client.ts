@@ -58,7 +58,13 @@ export async function runClient(link: Link, options: ClientOptions): Promise<Cli
     const server = await supervise(link, signal, work, () => receiver.discard());
     show();
     const totalBytes = files.reduce((sum, { size }) => sum + size, 0);
-    const report = { files: files.length, totalBytes, client: link.facts(), server, receiveMicros: receiver.receiveMicros };
+    const report = {
+      files: files.length,
+      totalBytes,
+      client: link.facts(),
+      server,
+      receiveMicros: receiver.receiveMicros,
+    };
     await link.close().catch(() => {}); // all is verified; how the peer leaves changes nothing
     return report;
   } finally {
@@ -70,7 +76,7 @@ async function converse(
   control: Control,
   receiver: Receiver,
   sender: Sender,
-  { files, streams }: ClientOptions,
+  { files }: ClientOptions,
   spawn: Spawn,
 ): Promise<ServerReport> {
   const hashes: string[] = [];
@@ -78,7 +84,7 @@ async function converse(
     hashes[index] = await sender.send(index, file);
   };
   const offer = async () => {
-    await control.send({ type: "hello", version: PROTOCOL_VERSION, streams });
+    await control.send({ type: "hello", version: PROTOCOL_VERSION });
     for (const { name, size } of files) await control.send({ type: "file", name, size });
     await control.send({ type: "offered", count: files.length });
   };

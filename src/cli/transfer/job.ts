@@ -16,6 +16,8 @@ interface CommonJob {
   runId: string;
   force: boolean;
   timeoutSeconds: number;
+  /** Ranges that this side has on their way at once. */
+  streams: number;
 }
 
 export interface ServerJob extends CommonJob {
@@ -29,7 +31,6 @@ export interface ServerJob extends CommonJob {
 export interface ClientJob extends CommonJob {
   role: "client";
   files: readonly SourceFile[];
-  streams: number;
   caPath: string | null;
   pin: string | null;
   serverName: string | null;

@@ -1,6 +1,8 @@
 /** The two jobs over the API: listens and serves, or connects and sends. The only file that opens sockets. */
 
+import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { connect, listen, type QuicEndpoint, type QuicSession } from "../../api/quic/index.js";
 import { codeOf, Failure, fileFailure, messageOf, toFailure } from "../failure.js";
 import { runClient } from "./client.js";
@@ -14,8 +16,16 @@ const TRANSPORT_STREAMS = { initialMaxStreamsBidi: 1, initialMaxStreamsUni: MAX_
 /** Keep-alives in the time of silence that ends a connection. */
 const KEEP_ALIVES = 3;
 
-function sessionOptions(timeoutSeconds: number) {
+/** What all streams together may hold of bytes that the peer has not acknowledged, each within these bounds. */
+const SEND_BUFFERS_BYTES = 8 << 20;
+const MIN_SEND_BUFFER_BYTES = 128 * 1024;
+const MAX_SEND_BUFFER_BYTES = 2 << 20;
+
+function sessionOptions({ timeoutSeconds, streams }: ServerJob | ClientJob) {
+  const share = Math.floor(SEND_BUFFERS_BYTES / streams);
+  const sendBufferBytes = Math.min(Math.max(share, MIN_SEND_BUFFER_BYTES), MAX_SEND_BUFFER_BYTES);
   return {
+    ext: { sendBufferBytes },
     handshakeTimeout: timeoutSeconds * 1000,
     keepAlive: Math.floor((timeoutSeconds * 1000) / KEEP_ALIVES),
     transportParams: { ...TRANSPORT_STREAMS, maxIdleTimeout: timeoutSeconds },
@@ -34,28 +44,34 @@ async function readPem(path: string): Promise<Buffer> {
 
 /** Errors about options come from the files that the user named: `files` says which. */
 function setupFailure(error: unknown, peer: Peer, files: string): Failure {
-  if (files !== "" && codeOf(error).startsWith("ERR_INVALID_ARG")) {
-    return new Failure(`cannot use ${files}: ${messageOf(error)}`, { cause: error });
-  }
-  return networkFailure(error, peer);
+  const failure = networkFailure(error, peer);
+  if (files === "") return failure;
+  const [message] = messageOf(error).split(". Received");
+  if (codeOf(error).startsWith("ERR_INVALID_ARG"))
+    return new Failure(`cannot use ${files}: ${message}`, { cause: error });
+  if (codeOf(error) !== "ERR_QUIC_HANDSHAKE" || failure.byPeer) return failure;
+  return new Failure(`${message}; checked against ${files}`, { cause: error });
 }
 
 /** Connects, sends, and resolves when everything is verified on both sides and the connection is closed. */
 export async function runClientJob(job: ClientJob, events: ClientEvents, signal: AbortSignal): Promise<ClientResult> {
   const { caPath, pin, serverName, timeoutSeconds } = job;
   const peer = { address: hostPort(job.host, job.port), timeoutSeconds };
+  const common = sessionOptions(job);
   const ca = caPath === null ? null : await readPem(caPath);
   let link: QuicLink;
   let session: QuicSession;
   try {
     session = await connect(peer.address, {
-      ...sessionOptions(timeoutSeconds),
+      ...common,
       alpn: ALPN,
       reuseEndpoint: false,
       signal,
       ...(ca === null ? {} : { ca }),
       ...(serverName === null ? {} : { servername: serverName }),
-      ...(pin === null ? {} : { ext: { serverCertificateHashes: [{ algorithm: "sha-256", value: pin }] } }),
+      ...(pin === null
+        ? {}
+        : { ext: { ...common.ext, serverCertificateHashes: [{ algorithm: "sha-256", value: pin }] } }),
     });
     link = new QuicLink(session, peer, false);
     await session.opened;
@@ -83,10 +99,10 @@ export async function runServerJob(job: ServerJob, events: ServerEvents, signal:
     });
     running.add(served);
   };
-  const onAbort = () => fail(toFailure(signal.reason));
-  signal.throwIfAborted();
-  signal.addEventListener("abort", onAbort, { once: true });
   const endpoint = await openServer(job, onSession);
+  const onAbort = () => fail(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
   endpoint.closed.then(finish, (error) => fail(new Failure(`the server's socket broke: ${messageOf(error)}`)));
   try {
     const { address, port } = endpoint.address as { address: string; port: number };
@@ -102,12 +118,14 @@ export async function runServerJob(job: ServerJob, events: ServerEvents, signal:
 async function openServer(job: ServerJob, onSession: (session: QuicSession) => void): Promise<QuicEndpoint> {
   const { host, port, certPath, keyPath, timeoutSeconds } = job;
   const where = { address: hostPort(host, port), timeoutSeconds };
+  const common = sessionOptions(job);
   const own = certPath !== null && keyPath !== null;
   const identity = own
     ? { sni: { "*": { certs: await readPem(certPath), keys: await readPem(keyPath) } } }
-    : { ext: { devCertificate: true as const } };
+    : { ext: { ...common.ext, devCertificate: true as const } };
   try {
-    const options = { ...sessionOptions(timeoutSeconds), alpn: [ALPN], endpoint: { address: where.address } };
+    const literal = isIP(host) === 0 ? (await lookup(host)).address : host;
+    const options = { ...common, alpn: [ALPN], endpoint: { address: hostPort(literal, port) } };
     return await listen(onSession, { ...options, ...identity });
   } catch (error) {
     throw bindFailure(error, job) ?? setupFailure(error, where, own ? `--cert ${certPath} with --key ${keyPath}` : "");

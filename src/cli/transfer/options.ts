@@ -107,7 +107,7 @@ function refuseMixtures(values: Values, files: string[], mode: TransferOptions["
   } else refuse("pin", "goes with --connect");
   if (mode !== "listen") return;
   if (files.length > 0) throw usage("--listen takes no files: the client names them");
-  for (const flag of ["ca", "servername", "streams"] as const) refuse(flag, "is for the client");
+  for (const flag of ["ca", "servername"] as const) refuse(flag, "is for the client");
 }
 
 /** Files land under their base names, so two of a name would meet. */

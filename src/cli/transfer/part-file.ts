@@ -98,7 +98,9 @@ export class PartFile {
       if (this.force) await rename(this.partPath, this.finalPath);
       else await this.moveToFreeName();
     } catch (error) {
-      throw codeOf(error) === "EEXIST" ? overwriteFailure(this.finalPath) : fileFailure("create", this.finalPath, error);
+      throw codeOf(error) === "EEXIST"
+        ? overwriteFailure(this.finalPath)
+        : fileFailure("create", this.finalPath, error);
     }
   }
 

@@ -25,7 +25,7 @@ export const APP_FAILED = 1n;
 
 /** Files in one transfer. */
 export const MAX_FILES = 100_000;
-/** Ranges on their way at once, each direction. */
+/** Ranges that one side has on their way at once. */
 export const MAX_STREAMS = 64;
 /** A name has at most 255 bytes, six characters each when escaped. */
 const MAX_LINE_BYTES = 4096;
@@ -50,7 +50,7 @@ export interface ServerReport {
 }
 
 export type Message =
-  | { type: "hello"; version: number; streams: number }
+  | { type: "hello"; version: number }
   | ({ type: "file" } & OfferedFile)
   | { type: "offered"; count: number }
   | { type: "ready" }
@@ -72,7 +72,7 @@ function broken(what: string): Failure {
 type Kind = "count" | "text" | "sha256";
 
 const FIELDS: { readonly [K in Message["type"]]: Readonly<Record<string, Kind>> } = {
-  hello: { version: "count", streams: "count" },
+  hello: { version: "count" },
   file: { name: "text", size: "count" },
   offered: { count: "count" },
   ready: {},

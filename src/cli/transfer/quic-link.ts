@@ -47,6 +47,7 @@ export function networkFailure(error: unknown, peer: Peer): Failure {
 
 export class QuicLink implements Link {
   readonly closed: Promise<void>;
+  private cipher = "";
   private readonly session: QuicSession;
   private readonly peer: Peer;
   private readonly uniWaiting: ByteSource[] = [];
@@ -69,6 +70,12 @@ export class QuicLink implements Link {
       throw networkFailure(error, peer);
     });
     this.closed.catch(() => {});
+    session.opened.then(
+      (info) => {
+        this.cipher = info.cipher;
+      },
+      () => {}, // `closed` says why
+    );
     session.onstream = (stream) => this.take(stream);
   }
 
@@ -90,7 +97,8 @@ export class QuicLink implements Link {
     const { minRttMicros, smoothedRttMicros, packetsSent, packetsLost } = this.session.ext.stats();
     const { tls, tlsVersion, datapath, udp } = this.session.ext.runtime;
     return {
-      tls: `${tls} ${tlsVersion}`,
+      tls: tlsVersion.toLowerCase().includes(tls) ? tlsVersion : `${tls} ${tlsVersion}`,
+      cipher: this.cipher,
       datapath: `${datapath} (${udp})`,
       minRttMicros,
       smoothedRttMicros,
@@ -152,7 +160,8 @@ export class QuicLink implements Link {
     const own = new Promise<Failure>((resolve) => {
       timer = setTimeout(() => resolve(networkFailure(error, this.peer)), CAUSE_MILLIS);
     });
-    const early = () => new Failure("the peer closed the connection before the transfer was complete", { byPeer: true });
+    const early = () =>
+      new Failure("the peer closed the connection before the transfer was complete", { byPeer: true });
     const cause = await Promise.race([own, this.closed.then(early, (failure: Failure) => failure)]);
     clearTimeout(timer);
     return cause;

@@ -12,6 +12,8 @@ import type { Link } from "./link.js";
 import { hashHandle } from "./part-file.js";
 import { type Control, encodeRangeHeader, type Range } from "./protocol.js";
 
+/** What all streams together read ahead, at most so much each. */
+const READ_AHEAD_BYTES = 2 << 20;
 const READ_CHUNK_BYTES = 256 * 1024;
 /** A range below this is not worth a stream. */
 const MIN_RANGE_BYTES = 1 << 20;
@@ -102,7 +104,7 @@ export class Sender {
   private async sendRange(handle: FileHandle, file: SourceFile, range: Range): Promise<void> {
     const sink = await this.link.openUni();
     await sink.write(encodeRangeHeader(range));
-    const chunk = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, range.length));
+    const chunk = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, READ_AHEAD_BYTES / this.streams, range.length));
     const end = range.offset + range.length;
     for (let position = range.offset; position < end; ) {
       const wanted = Math.min(chunk.length, end - position);

@@ -2,7 +2,7 @@
 
 import { Failure } from "../failure.js";
 import type { Link } from "./link.js";
-import { Control, MAX_FILES, MAX_STREAMS, type Message, type OfferedFile, PROTOCOL_VERSION } from "./protocol.js";
+import { Control, MAX_FILES, type Message, type OfferedFile, PROTOCOL_VERSION } from "./protocol.js";
 import { Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
 import { type Spawn, supervise } from "./supervise.js";
@@ -12,6 +12,7 @@ export interface ServerOptions {
   dir: string;
   runId: string;
   force: boolean;
+  streams: number;
   signal: AbortSignal;
 }
 
@@ -33,9 +34,9 @@ export async function runServer(link: Link, options: ServerOptions): Promise<Ser
   const work = async (spawn: Spawn) => {
     const control = new Control(await link.control());
     const messages = control.messages();
-    const { files, streams } = await readOffer(messages);
+    const files = await readOffer(messages);
     await receiver.offer(files);
-    const sender = new Sender(link, control, streams, () => {});
+    const sender = new Sender(link, control, options.streams, () => {});
     onVerified = (index, path, sha256) => {
       spawn(control.send({ type: "verified", file: index }));
       const { name, size } = files[index] as OfferedFile;
@@ -55,20 +56,22 @@ export async function runServer(link: Link, options: ServerOptions): Promise<Ser
   return result;
 }
 
-async function readOffer(messages: AsyncIterator<Message>): Promise<{ files: OfferedFile[]; streams: number }> {
+async function readOffer(messages: AsyncIterator<Message>): Promise<OfferedFile[]> {
   const files: OfferedFile[] = [];
-  let streams = 0;
+  let greeted = false;
   for (let next = await messages.next(); next.done !== true; next = await messages.next()) {
     const message = next.value;
     if (message.type === "hello") {
       if (message.version !== PROTOCOL_VERSION) {
-        throw new Failure(`the client speaks version ${message.version} of the transfer protocol, not ${PROTOCOL_VERSION}`);
+        throw new Failure(
+          `the client speaks version ${message.version} of the transfer protocol, not ${PROTOCOL_VERSION}`,
+        );
       }
-      streams = Math.min(Math.max(message.streams, 1), MAX_STREAMS);
-    } else if (streams === 0) break;
+      greeted = true;
+    } else if (!greeted) break;
     else if (message.type === "file") {
       if (files.push({ name: message.name, size: message.size }) > MAX_FILES) throw new Failure("too many files");
-    } else if (message.type === "offered" && message.count === files.length) return { files, streams };
+    } else if (message.type === "offered" && message.count === files.length) return files;
     else break;
   }
   throw new Failure("the client did not say what it sends");

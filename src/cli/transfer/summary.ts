@@ -21,7 +21,10 @@ export function summaryLines({ report, handshakeMicros, serverDir, clientDir }: 
   const libraries = client.tls === server.tls ? client.tls : `${client.tls} (client), ${server.tls} (server)`;
   const paths = client.datapath === server.datapath ? client.datapath : `${client.datapath}, server ${server.datapath}`;
   const rows: [string, string][] = [
-    ["verified", `${formatFiles(files)}, ${formatBytes(totalBytes)}, SHA-256 equal at the server and back at the client`],
+    [
+      "verified",
+      `${formatFiles(files)}, ${formatBytes(totalBytes)}, SHA-256 equal at the server and back at the client`,
+    ],
     ["handshake", formatMicros(handshakeMicros)],
     ["to server", describeWay(server.receivedBytes, server.receiveMicros, client.packetsLost, client.packetsSent)],
     ["to client", describeWay(totalBytes, report.receiveMicros, server.packetsLost, server.packetsSent)],
@@ -58,7 +61,7 @@ export function summaryJson({ report, handshakeMicros, serverDir, clientDir }: S
       packetsLost: server.packetsLost,
     },
     minRttMicros: client.minRttMicros,
-    smoothedRttMicros: client.smoothedRttMicros,
+    smoothedRttMicros: Math.round(client.smoothedRttMicros),
     tls: { client: client.tls, server: server.tls, cipher: client.cipher },
     datapath: { client: client.datapath, server: server.datapath },
     serverDir,

@@ -20,9 +20,14 @@ function giveUp(why: string): void {
   stop.abort(new Failure(why));
 }
 
+function onOrphaned(): void {
+  giveUp("the command that started the transfer is gone");
+}
+
 async function work(job: Job): Promise<ClientResult | null> {
   if (job.role === "client") {
-    const onProgress = (sentBytes: number, receivedBytes: number) => tell({ type: "progress", sentBytes, receivedBytes });
+    const onProgress = (sentBytes: number, receivedBytes: number) =>
+      tell({ type: "progress", sentBytes, receivedBytes });
     return await runClientJob(job, { onProgress }, stop.signal);
   }
   let failure: Failure | null = null;
@@ -42,13 +47,14 @@ async function main(job: Job): Promise<void> {
     tell({ type: "failed", message, exitCode, byPeer });
     process.exitCode = exitCode;
   }
+  process.off("disconnect", onOrphaned);
   if (process.connected) process.disconnect();
   setTimeout(() => process.exit(), LINGER_MILLIS).unref();
 }
 
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => giveUp(`the ${role} process was told to end (SIGTERM)`));
-process.on("disconnect", () => giveUp("the command that started the transfer is gone"));
+process.on("disconnect", onOrphaned);
 let role = "transfer";
 process.on("message", (order: WorkerOrder) => {
   if (order.type === "stop") return giveUp("the transfer was given up");
