@@ -17,19 +17,28 @@ const CI_SEEDS = 20_000;
 const REAL_SHARE = 10;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string" },
-    seed: { type: "string" },
-    null: { type: "boolean", default: false },
-    real: { type: "boolean", default: false },
-    ci: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
-    trace: { type: "boolean", default: false },
-    "max-failures": { type: "string", default: "5" },
-  },
-});
+const OPTIONS = {
+  seeds: { type: "string" },
+  seed: { type: "string" },
+  null: { type: "boolean", default: false },
+  real: { type: "boolean", default: false },
+  ci: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  verbose: { type: "boolean", default: false },
+  trace: { type: "boolean", default: false },
+  "max-failures": { type: "string", default: "5" },
+} as const;
+
+const values = readArguments();
+
+function readArguments() {
+  try {
+    return parseArgs({ options: OPTIONS }).values;
+  } catch (error) {
+    console.error(`sim: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(2);
+  }
+}
 
 function count(name: string, text: string | undefined, fallback: number): number {
   if (text === undefined || text === "") return fallback;
