@@ -17,6 +17,7 @@ function codesIn(text: string): string[] {
 test("every code that the package throws has a row in docs/errors.md, and no other has", () => {
   const inSources = new Set<string>();
   for (const name of readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })) {
+    if (name.startsWith("cli")) continue; // the command prints a line and an exit code
     if (!name.endsWith(".ts") || /\.(test|contract)\.ts$/.test(name)) continue;
     for (const code of codesIn(readFileSync(join(root, "src", name), "utf8"))) inSources.add(code);
   }
