@@ -4,8 +4,11 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
+import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
+import { ECN_CAPABLE } from "#src/path/ecn-check.js";
+import { ACTIVE_CID_LIMIT } from "#src/proto/limits.js";
 import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
@@ -13,7 +16,7 @@ import { buildDirection, type Direction } from "./network.js";
 import { Peer } from "./peer.js";
 import { PrintingTap } from "./printing-tap.js";
 import { Program } from "./program.js";
-import type { Scenario } from "./scenario.js";
+import type { DirectionPlan, Scenario } from "./scenario.js";
 import { TracingTap } from "./tracing-tap.js";
 
 const CLIENT_ADDRESS = simAddress(10, 0, 0, 1, 50_000);
@@ -252,6 +255,9 @@ class World {
     sim.run(sim.nowMicros + QUIET_MICROS, undefined, EVENT_LIMIT);
     const after = this.clientHost.datagramsSent + this.serverHost.datagramsSent;
     if (after !== before) throw new Error(`I11: ${after - before} datagrams with nothing to say: ${this.describe()}`);
+    const { scenario } = this;
+    for (const peer of this.client.peers) checkCalm(peer, scenario.clientConfig, scenario.forward);
+    for (const peer of this.server.peers) if (!peer.isGhost) checkCalm(peer, scenario.serverConfig, scenario.backward);
   }
 
   private closeNow(): void {
@@ -380,5 +386,18 @@ class World {
       if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);
       if (peer.handshake === null) marks.add("closed before the handshake");
     }
+  }
+}
+
+/** E8: what both ends should have arrived at once nothing is under way any more. `outward` is what its datagrams pass. */
+function checkCalm(peer: Peer, config: Partial<ConnectionConfig>, outward: DirectionPlan): void {
+  const { peerIds, recovery } = peer.conn as Connection;
+  const wanted = config.activeConnectionIdLimit ?? ACTIVE_CID_LIMIT;
+  if (peerIds.activeCount !== wanted || peerIds.hasRetire) {
+    throw new Error(`E8: ${peer.name} holds ${peerIds.activeCount} ids of the peer's, it announced ${wanted}`);
+  }
+  if (recovery.bytesInFlight !== 0) throw new Error(`E8: ${peer.name} has ${recovery.bytesInFlight} bytes in flight`);
+  if (outward.ecn?.bleach === true && recovery.ecn.state === ECN_CAPABLE) {
+    throw new Error(`E8: ${peer.name} believes in ECN on a path that clears it`);
   }
 }
