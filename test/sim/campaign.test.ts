@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { SimScratch } from "#src/sim/index.js";
+import { OPEN_COLS, OPEN_OK, OPEN_STATUS } from "#src/port/aead.js";
+import { Prng, SimScratch } from "#src/sim/index.js";
 import { attempt, type CampaignResult, type Failure, runCampaign } from "./campaign.js";
 import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
@@ -45,5 +46,33 @@ describe("simulation", () => {
 
   test(`${REAL_SEEDS} seeds with real TLS and AEAD hold every invariant`, () => {
     assertHeld(runCampaign(modes.real, { firstSeed: 1, seeds: REAL_SEEDS }), REAL_SEEDS);
+  });
+
+  test("the checks find an AEAD that lets damage through, and chance that is not of the seed", () => {
+    const careless: Mode = {
+      name: "null",
+      open(...args) {
+        const crypto = nullMode().open(...args);
+        const { clientAead } = crypto;
+        const open = clientAead.open.bind(clientAead);
+        clientAead.open = (batch) => {
+          open(batch);
+          for (let row = 0; row < batch.count; row++) batch.rows[row * OPEN_COLS + OPEN_STATUS] = OPEN_OK;
+        };
+        return crypto;
+      },
+    };
+    assert.ok(runCampaign(careless, { firstSeed: 1, seeds: 60, maxFailures: 1 }).failed.length > 0);
+
+    let runs = 0;
+    const fickle: Mode = {
+      name: "null",
+      open(plan, _random, maskHeaders, later) {
+        return nullMode().open(plan, new Prng(runs++), maskHeaders, later);
+      },
+    };
+    const { failed } = runCampaign(fickle, { firstSeed: 1, seeds: 1 });
+    assert.match(failed[0].message, /E9/);
+    assert.equal(failed[0].replay, "SIM_SEED=1 npm run sim -- --seed 1 --null");
   });
 });
