@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect } from "#src/api/quic/index.js";
-import { ALPN, quicError, readAll, withBench } from "./support.js";
+import { ALPN, quicError, readAll, until, withBench } from "./support.js";
 
 const PROGRAM = fileURLToPath(new URL("./program.js", import.meta.url));
 
@@ -35,11 +35,9 @@ describe("processes", () => {
       });
       const exited = once(child, "exit");
       assert.deepEqual(await firstLine(child), { same: true });
-      const begin = Date.now();
       const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
       assert.deepEqual(await exited, [0, null]);
       clearTimeout(timer);
-      assert.ok(Date.now() - begin < 3000);
       assert.match(stderr, /^netquic: self-signed development certificate for localhost.*SHA-256 [0-9a-f]{64}\n$/);
     });
   }
@@ -77,7 +75,8 @@ describe("processes", () => {
       const secret = { resetTokenSecret: new Uint8Array(16), tokenSecret: new Uint8Array(16) };
       const endpoint = await bench.serve(() => {}, { endpoint: { address: "127.0.0.1:0", ...secret } });
       const session = await bench.connect(endpoint);
-      await session.opened;
+      // before it is confirmed, a handshake would be tried again, in packets that get no reset
+      await until(() => session.stats.handshakeConfirmedAt > 0n);
       const address = `127.0.0.1:${endpoint.address?.port}`;
       // the process forgets everything and says nothing, as a crash does
       const lost = await forget(endpoint);

@@ -30,9 +30,11 @@ export function parseAddress(given: unknown, path: string, defaultPort = -1): Ho
 }
 
 /** A literal address for `host`, of that family when one is asked for. Rejects with the system's error for a name unknown. */
-export async function resolveHost(host: string, family: Family | null): Promise<string> {
+export async function resolveHost(host: string, family: Family | null, signal?: AbortSignal): Promise<string> {
+  signal?.throwIfAborted();
   if (isIP(host) !== 0) return host;
   const found = await lookup(host, { all: true, family: family === null ? 0 : family === "IPv4" ? 4 : 6 });
+  signal?.throwIfAborted();
   // IPv4 first: a name whose IPv6 address leads nowhere would cost a whole handshake timeout
   const best = found.find((each) => each.family === 4) ?? found[0];
   if (best === undefined) throw invalidValue("address", "has no address", host);

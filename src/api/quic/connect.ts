@@ -24,11 +24,10 @@ export async function connect(address: string | SocketAddress, options?: Connect
   const setup = readClientOptions(options);
   const target = parseAddress(address, "address");
   const given = setup.endpoint === undefined ? null : endpointFrom(setup.endpoint, true);
-  setup.signal?.throwIfAborted();
-  const remote = await resolveHost(target.host, given?.family ?? null);
-  setup.signal?.throwIfAborted();
-  const endpoint = given ?? clientEndpoint(remote, setup.reuseEndpoint);
-  const session = await endpoint.connect(setup, remote, target.port, serverNameOf(setup, target));
+  const serverName = serverNameOf(setup, target);
+  if (given === null) target.host = await resolveHost(target.host, null, setup.signal);
+  const endpoint = given ?? clientEndpoint(target.host, setup.reuseEndpoint);
+  const session = await endpoint.connect(setup, target, serverName);
   const { signal } = setup;
   if (signal !== undefined) {
     const onAbort = (): void => {

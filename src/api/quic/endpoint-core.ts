@@ -10,7 +10,7 @@ import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
-import { type Family, familyOf, isLoopback, socketAddress } from "./address.js";
+import { type Family, familyOf, type HostPort, isLoopback, resolveHost, socketAddress } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
@@ -120,11 +120,12 @@ export class EndpointCore implements HostOwner {
 
   // --- the user ------------------------------------------------------------------------------------------------------
 
-  /** Starts a session with the literal address `remote`. */
-  async connect(setup: ClientSetup, remote: string, port: number, serverName: string): Promise<SessionCore> {
+  /** Starts a session; a name is looked up in the endpoint's family. */
+  async connect(setup: ClientSetup, target: HostPort, serverName: string): Promise<SessionCore> {
     this.starting++;
     try {
-      return await this.start(setup, remote, port, serverName);
+      const remote = await resolveHost(target.host, this.family, setup.signal);
+      return await this.start(setup, remote, target.port, serverName);
     } finally {
       this.starting--;
       this.settle();
@@ -149,6 +150,7 @@ export class EndpointCore implements HostOwner {
     } catch (error) {
       this.server = null;
       tls.close();
+      this.settle();
       throw error;
     }
     this.devCertificate = setup.devCertificate;

@@ -68,6 +68,8 @@ export class SessionCore implements TransportHandler {
   destroyed = false;
   private readonly streams = new Map<number, StreamCore>();
   private readonly waiting: [OpenRequest[], OpenRequest[]] = [[], []];
+  /** Streams of the peer that nobody was told of, for want of `onstream`. */
+  private readonly held: StreamCore[] = [];
   private closeRequest = PLAIN_CLOSE;
   private closeSent = false;
 
@@ -151,6 +153,15 @@ export class SessionCore implements TransportHandler {
     this.finish(error);
   }
 
+  /** Hands streams over that came while there was no `onstream`. */
+  offerHeld(): void {
+    const { onstream } = this.callbacks;
+    if (onstream === undefined) return;
+    for (const stream of this.held.splice(0)) {
+      callUser(onstream, this.face, [stream.face], (error) => this.onStreamThrow(stream, error));
+    }
+  }
+
   // --- the engine ----------------------------------------------------------------------------------------------------
 
   onHandshake(info: HandshakeInfo): void {
@@ -175,14 +186,10 @@ export class SessionCore implements TransportHandler {
       return;
     }
     const core = this.add(id);
-    if (this.callbacks.onstream === undefined) {
-      process.emitWarning("a stream came, but the session has no onstream callback; it was destroyed", {
-        type: "NetquicWarning",
-      });
-      core.destroy();
-      return;
-    }
-    callUser(this.callbacks.onstream, this.face, [core.face], (error) => this.onStreamThrow(core, error));
+    // one that sets `onstream` after `await session.opened` is in time for a stream of the same turn
+    if (this.callbacks.onstream === undefined && this.held.length === 0) setImmediate(() => this.dropHeld());
+    this.held.push(core);
+    this.offerHeld();
   }
 
   onReadable(id: number): void {
@@ -260,6 +267,15 @@ export class SessionCore implements TransportHandler {
     const stream = new StreamCore(this, id);
     this.streams.set(id, stream);
     return stream;
+  }
+
+  private dropHeld(): void {
+    const held = this.held.splice(0);
+    if (held.length === 0 || this.destroyed) return;
+    process.emitWarning("a stream came, but the session has no onstream callback; it was destroyed", {
+      type: "NetquicWarning",
+    });
+    for (const stream of held) stream.destroy();
   }
 
   /** A failed `onstream` ends its stream; a stream that the peer reset makes its reader throw, which is no news. */
@@ -349,9 +365,13 @@ export class SessionCore implements TransportHandler {
     const leaf = info.peerCertificates[0];
     if (leaf === undefined) return ALERT_BAD_CERTIFICATE;
     if (!pins.includes(createHash("sha256").update(leaf).digest("hex"))) return ALERT_BAD_CERTIFICATE;
-    const { validFrom, validTo } = new X509Certificate(leaf);
-    const now = Date.now();
-    return now >= Date.parse(validFrom) && now <= Date.parse(validTo) ? 0 : ALERT_CERTIFICATE_EXPIRED;
+    try {
+      const { validFrom, validTo } = new X509Certificate(leaf);
+      const now = Date.now();
+      return now >= Date.parse(validFrom) && now <= Date.parse(validTo) ? 0 : ALERT_CERTIFICATE_EXPIRED;
+    } catch {
+      return ALERT_BAD_CERTIFICATE; // what Node cannot read is not accepted
+    }
   }
 
   private pinReason(alert: number): string {

@@ -91,6 +91,7 @@ export class QuicSession {
   }
   set onstream(callback: SessionCallbacks["onstream"]) {
     this.#core.callbacks.onstream = checked("onstream", callback);
+    this.#core.offerHeld();
   }
 
   get onerror(): SessionCallbacks["onerror"] {

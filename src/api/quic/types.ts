@@ -24,7 +24,7 @@ export interface OpenedInfo {
 
 /** All are called with the session as `this`; what they throw or reject with destroys the session. */
 export interface SessionCallbacks {
-  /** The peer opened a stream. Without it, streams of the peer are destroyed. What it throws destroys that stream only. */
+  /** The peer opened a stream. Without it, streams of the peer are destroyed at the end of the turn. What it throws destroys that stream only. */
   onstream?: ((this: QuicSession, stream: QuicStream) => unknown) | undefined;
   /** The session is destroyed with this error. */
   onerror?: ((this: QuicSession, error: unknown) => unknown) | undefined;
