@@ -2,6 +2,7 @@
 
 import { BLACK_HOLE_PTOS, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
+import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
   DEADLINE_CLOSE,
   DEADLINE_HANDSHAKE,
@@ -9,7 +10,7 @@ import {
   DEADLINE_KEEP_ALIVE,
   DEADLINE_PACING,
 } from "../timer/deadlines.js";
-import { vanish } from "./close.js";
+import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { idleMicros } from "./idle.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
@@ -20,6 +21,8 @@ export function nextDeadline(conn: Connection): number {
   let earliest = conn.deadlines.next();
   if (conn.state !== STATE_OPEN) return earliest;
   earliest = Math.min(earliest, conn.recovery.deadline(), conn.keys.phases.deadlineMicros);
+  // a peer that acknowledges nothing for so long is not acknowledged either; waking up would not change it
+  if (conn.recovery.sent[SPACE_APP]?.fullForAcks === true) return earliest;
   return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);
 }
 
@@ -43,6 +46,10 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
   }
   if (conn.recovery.deadline() <= nowMicros) {
     conn.recovery.onTimeout(nowMicros);
+    if (conn.recovery.sent[SPACE_APP]?.fullForProbes === true) {
+      closeTransport(conn, PROTOCOL_VIOLATION, 0, "tens of thousands of packets and no acknowledgement");
+      return;
+    }
     leaveBlackHole(conn);
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);

@@ -33,8 +33,6 @@ class Pending {
   maxBytes = 0;
   readonly sizeBytes = [0, 0, 0];
   readonly ackEliciting = [false, false, false];
-  /** The builder added PADDING: the packet counts as in flight (RFC 9002 §2). */
-  readonly padded = [false, false, false];
   /** Spaces written, in order; the last is the one that padding enlarges. */
   readonly order: SpaceId[] = [];
 }
@@ -102,6 +100,7 @@ function buildDatagram(conn: Connection, dest: number, nowMicros: number): numbe
 /** Whether new ack-eliciting data may leave now (RFC 9002 §7, §7.7). Arms the pacing deadline when only that waits. */
 function congestionOpen(conn: Connection, nowMicros: number): boolean {
   const { recovery } = conn;
+  if (recovery.sent[SPACE_APP]?.full === true) return false;
   if (!recovery.canSend(conn.datagramBytes)) {
     conn.counters.cwndBlocked++;
     return false;
@@ -159,7 +158,8 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   const { builder } = conn.host.bench;
   const pnspace = conn.space(space);
   const sent = recovery.sent[space] as SentPackets;
-  if (sent.full) return;
+  const probing = recovery.probes(space) > 0;
+  if (probing ? sent.fullForProbes : sent.fullForAcks) return;
   if (pending.order.length > 0 && pending.maxBytes - builder.datagramBytes < MIN_PACKET_BYTES) return;
   const pn = pnspace.peekPn();
   if (!openPacket(conn, space, pn, pnLength(pn, pnspace.largestAcked))) return;
@@ -167,7 +167,6 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   const start = builder.pos;
   let pos = writeAcks(conn, space, start, sent, nowMicros);
   const afterAck = pos;
-  const probing = recovery.probes(space) > 0;
   if (mayElicit || probing || mustSendCrypto(conn, space)) pos = writeData(conn, space, pos, sent, nowMicros);
   if (probing && pos === afterAck) {
     const next = writePing(builder.buf, pos, builder.limit);
@@ -189,7 +188,6 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   if (conn.keys.sealBudget(level) <= 1) closeTransport(conn, AEAD_LIMIT_REACHED, 0, "AEAD confidentiality limit");
   pending.sizeBytes[space] = builder.closePacket(conn.keys.writeKey(level), conn.keys.writeHp(level));
   pending.ackEliciting[space] = pos > afterAck;
-  pending.padded[space] = builder.lastPaddingBytes > 0;
   pending.order.push(space);
   if (pos > afterAck && probing) recovery.onProbeSent(space);
 }
@@ -244,8 +242,9 @@ function finishDatagram(conn: Connection, dest: number, nowMicros: number): numb
     const bytes = (sizeBytes[space] as number) + (isPadded ? padded : 0);
     const eliciting = ackEliciting[space] as boolean;
     elicits ||= eliciting;
-    const inFlight = eliciting || isPadded || (pending.padded[space] as boolean);
-    recovery.onPacketSent(space, bytes, eliciting, inFlight, nowMicros);
+    // The few bytes that make an ACK-only packet long enough to be sampled are not counted although they are PADDING
+    // (RFC 9002 §2): nobody has to acknowledge them, and to a peer with an empty connection id every ACK has some.
+    recovery.onPacketSent(space, bytes, eliciting, eliciting || isPadded, nowMicros);
     counters.packetsSent++;
   }
   const bytes = builder.endDatagram(dest, marked ? ECN_ECT0 : ECN_NOT_ECT, 0);

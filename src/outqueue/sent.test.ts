@@ -81,12 +81,17 @@ test("RFC 9002 §2 padding is in flight, and makes an acknowledgement-only packe
   assert.equal(sent.bytesInFlight, 0);
 });
 
-test("the ring stops at its limit and goes on when packets are acknowledged", () => {
+test("the ring stops at its limit, for data first, for probes last, and goes on when packets are acknowledged", () => {
   const sent = new SentPackets(SPACE_APP);
   const fates = new Fates();
   let pn = 0;
   while (!sent.full) send(sent, pn++, 1);
-  assert.ok(pn <= MAX_SENT_PACKETS && pn > MAX_SENT_PACKETS - 100, `${pn}`);
+  assert.ok(pn < MAX_SENT_PACKETS - 1024 && pn > MAX_SENT_PACKETS - 1100, `${pn}`);
+  assert.equal(sent.fullForAcks, false);
+  while (!sent.fullForAcks) send(sent, pn++, 1);
+  assert.equal(sent.fullForProbes, false);
+  while (!sent.fullForProbes) send(sent, pn++, 1);
+  assert.ok(pn < MAX_SENT_PACKETS && pn > MAX_SENT_PACKETS - 100, `${pn}`);
   acknowledge(sent, fates, [10, pn - 1]);
   assert.equal(sent.full, true, "the oldest are still in flight");
   acknowledge(sent, fates, [0, 9]);

@@ -60,6 +60,10 @@ const ROOMY_PACKETS = 256;
 /** Room kept in full rings, for the packet being opened: skipped numbers before it, and its frames. */
 const SPARE_PACKETS = 16;
 const SPARE_RECORDS = 4096;
+/** Packets that may follow when there is no room for data, acknowledgements and probes; then only probes. */
+const RESERVE_PACKETS = 1024;
+const PROBE_PACKETS = 256;
+const RESERVE_RECORDS_EACH = 4;
 
 export class SentPackets {
   readonly space: SpaceId;
@@ -102,11 +106,19 @@ export class SentPackets {
     this.space = space;
   }
 
-  /** Nothing more may be opened until packets are acknowledged or declared lost. */
+  /** No new data may be sent until packets are acknowledged or declared lost; acknowledgements and probes may. */
   get full(): boolean {
-    if (this.hasSpare()) return false;
-    this.makeRoom();
-    return !this.hasSpare();
+    return this.isShortOf(RESERVE_PACKETS);
+  }
+
+  /** Only probes may still be sent: a peer that acknowledges nothing is not acknowledged for ever. */
+  get fullForAcks(): boolean {
+    return this.isShortOf(PROBE_PACKETS);
+  }
+
+  /** Nothing may be opened any more. */
+  get fullForProbes(): boolean {
+    return this.isShortOf(0);
   }
 
   /** Starts a packet with a number at or above `next`; numbers in between were skipped. */
@@ -232,10 +244,16 @@ export class SentPackets {
     this.sentMicros = this.link = this.id = this.offset = this.length = new Float64Array(0);
   }
 
-  private hasSpare(): boolean {
+  private isShortOf(packets: number): boolean {
+    if (this.hasSpare(packets)) return false;
+    this.makeRoom();
+    return !this.hasSpare(packets);
+  }
+
+  private hasSpare(packets: number): boolean {
     return (
-      this.next - this.base < MAX_SENT_PACKETS - SPARE_PACKETS &&
-      this.recordHead - this.recordTail < MAX_SENT_RECORDS - SPARE_RECORDS
+      this.next - this.base < MAX_SENT_PACKETS - SPARE_PACKETS - packets &&
+      this.recordHead - this.recordTail < MAX_SENT_RECORDS - SPARE_RECORDS - RESERVE_RECORDS_EACH * packets
     );
   }
 
