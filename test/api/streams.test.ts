@@ -4,7 +4,18 @@ import { Readable, type Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { describe, test } from "node:test";
 import type { QuicStream } from "#src/api/quic/index.js";
-import { type Bench, content, echo, nextStream, pause, quicError, readAll, sha256, withBench } from "./support.js";
+import {
+  type Bench,
+  content,
+  echo,
+  nextStream,
+  pause,
+  quicError,
+  readAll,
+  sha256,
+  until,
+  withBench,
+} from "./support.js";
 
 const MIB = 1024 * 1024;
 
@@ -106,6 +117,33 @@ describe("streams", () => {
       for await (const batch of far) for (const each of batch) total += each.length;
       await writing;
       assert.equal(total, 8 * MIB);
+    }),
+  );
+
+  test(
+    "a read fills the array that it is given, before and after the peer has closed",
+    withBench(async (bench) => {
+      const { client, server } = await bench.pair();
+      const incoming = nextStream(client);
+      const bytes = content(100_000);
+      await server.createUnidirectionalStream({ body: bytes });
+      const stream = await incoming;
+      await until(() => stream.ext.readableBytes === bytes.length);
+      const into = new Uint8Array(30_000);
+      const parts: Buffer[] = [];
+      for (;;) {
+        const part = await stream.ext.read({ into });
+        if (part === null) break;
+        assert.equal(part.buffer, into.buffer);
+        parts.push(Buffer.from(part));
+        if (parts.length === 1) {
+          server.destroy();
+          await client.closed;
+        }
+      }
+      assert.ok(parts.length >= 4);
+      assert.equal(sha256(Buffer.concat(parts)), sha256(bytes));
+      await assert.rejects(stream.ext.read({ into: new Uint8Array(0) }), { code: "ERR_INVALID_ARG_TYPE" });
     }),
   );
 

@@ -42,10 +42,11 @@ export class RecvHalf {
     return this.ended || this.left?.ends === true;
   }
 
-  /** The next chunk, or null: nothing now, the end (`ended`) or `error`. */
-  take(maxBytes = READ_CHUNK_BYTES): Uint8Array | null {
+  /** The next chunk, in `into` when that is given, or null: nothing now, the end (`ended`) or `error`. */
+  take(maxBytes = READ_CHUNK_BYTES, into: Uint8Array | null = null): Uint8Array | null {
     if (this.isOver) return null;
-    const chunk = this.left === null ? this.takeArrived(maxBytes) : this.takeLeft(maxBytes);
+    const most = into === null ? maxBytes : Math.min(maxBytes, into.length);
+    const chunk = this.left === null ? this.takeArrived(most, into) : this.takeLeft(most, into);
     if (chunk !== null) this.bytesRead += chunk.length;
     return chunk;
   }
@@ -80,7 +81,7 @@ export class RecvHalf {
     if (this.isOver || this.left !== null) return;
     const chunks: Uint8Array[] = [];
     while (!this.ended) {
-      const chunk = this.takeArrived(READ_CHUNK_BYTES);
+      const chunk = this.takeArrived(READ_CHUNK_BYTES, null);
       if (chunk === null) break;
       chunks.push(chunk);
     }
@@ -90,7 +91,7 @@ export class RecvHalf {
     this.onReadable();
   }
 
-  private takeArrived(maxBytes: number): Uint8Array | null {
+  private takeArrived(maxBytes: number, into: Uint8Array | null): Uint8Array | null {
     const { transport, id } = this;
     const available = transport.readable(id);
     if (available === 0) {
@@ -98,19 +99,22 @@ export class RecvHalf {
       return null;
     }
     const length = Math.min(available, maxBytes);
-    const slab = Buffer.allocUnsafeSlow(length); // not zeroed: every byte is written
+    const slab = into ?? Buffer.allocUnsafeSlow(length); // not zeroed: every byte is written
     transport.read(id, slab, 0, length);
     if (length === available) this.ended = transport.atEnd(id);
-    return new Uint8Array(slab.buffer, 0, length);
+    return into === null ? new Uint8Array(slab.buffer, 0, length) : into.subarray(0, length);
   }
 
-  private takeLeft(maxBytes: number): Uint8Array | null {
+  private takeLeft(maxBytes: number, into: Uint8Array | null): Uint8Array | null {
     const { chunks } = this.left!;
     const first = chunks[0]!;
     if (first.length > maxBytes) chunks[0] = first.subarray(maxBytes);
     else chunks.shift();
     this.settleLeft();
-    return first.length > maxBytes ? first.subarray(0, maxBytes) : first;
+    const taken = first.length > maxBytes ? first.subarray(0, maxBytes) : first;
+    if (into === null) return taken;
+    into.set(taken);
+    return into.subarray(0, taken.length);
   }
 
   /** Once all that was left is taken: the end, or the error. */

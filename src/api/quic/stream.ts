@@ -23,6 +23,8 @@ export interface PriorityOptions {
 export interface ReadOptions {
   /** Bytes at most, default 64 KiB. */
   maxBytes?: number;
+  /** Where the bytes go: the result is a view of it, no more than it holds. Default: a new array. */
+  into?: Uint8Array;
   /** Ends the wait; nothing is lost by it. */
   signal?: AbortSignal;
 }
@@ -194,13 +196,17 @@ export class QuicStreamExt {
   /** The next chunk, or null at the end. One read at a time. Rejects as the iterator throws. */
   async read(options: ReadOptions = {}): Promise<Uint8Array | null> {
     const { recv } = this.#core;
-    const { maxBytes = READ_CHUNK_BYTES, signal } = options;
+    const { into = null, signal } = options;
+    const { maxBytes = into?.length ?? READ_CHUNK_BYTES } = options;
     if (recv === null) return null;
+    if (into !== null && !(into instanceof Uint8Array && into.length > 0)) {
+      throw invalidType("options.into", "a Uint8Array that is not empty", into);
+    }
     if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
     if (signal?.aborted === true) throw signal.reason;
     claimInbound(recv);
     try {
-      const chunk = await nextChunk(recv, maxBytes, signal);
+      const chunk = await nextChunk(recv, maxBytes, into, signal);
       if (chunk === null && recv.error !== null) throw recv.error;
       return chunk;
     } finally {
@@ -224,7 +230,7 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
   async next(): Promise<IteratorResult<Uint8Array[]>> {
     const { recv } = this.#core;
     if (recv === null || this.#done) return { done: true, value: undefined };
-    const first = await nextChunk(recv, READ_CHUNK_BYTES, undefined);
+    const first = await nextChunk(recv, READ_CHUNK_BYTES, null, undefined);
     if (first === null) {
       this.#done = true;
       if (recv.error !== null) throw recv.error;
@@ -250,10 +256,11 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
 async function nextChunk(
   recv: RecvHalf,
   maxBytes: number,
+  into: Uint8Array | null,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | null> {
   for (;;) {
-    const chunk = recv.take(maxBytes);
+    const chunk = recv.take(maxBytes, into);
     if (chunk !== null || recv.isOver) return chunk;
     await arrival(recv, signal);
   }
