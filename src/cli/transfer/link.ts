@@ -11,7 +11,7 @@ export interface ByteSink {
   end(): Promise<void>;
 }
 
-/** The receiving half: batches in order. An end without a reset is the end of the stream. */
+/** The receiving half: batches in order, each good until the next is asked for. It ends with the stream, unless reset. */
 export type ByteSource = AsyncIterable<Uint8Array[]>;
 
 export interface ControlStream {

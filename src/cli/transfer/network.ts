@@ -16,16 +16,20 @@ const TRANSPORT_STREAMS = { initialMaxStreamsBidi: 1, initialMaxStreamsUni: MAX_
 /** Keep-alives in the time of silence that ends a connection. */
 const KEEP_ALIVES = 3;
 
-/** What all streams together may hold of bytes that the peer has not acknowledged, each within these bounds. */
-const SEND_BUFFERS_BYTES = 8 << 20;
+/** What all streams together may hold of bytes that the peer has not acknowledged; each gets no less than the minimum. */
+const SEND_BUFFERS_BYTES = 4 << 20;
 const MIN_SEND_BUFFER_BYTES = 128 * 1024;
-const MAX_SEND_BUFFER_BYTES = 2 << 20;
+/** Flow control windows: a receive buffer grows as large. */
+const STREAM_WINDOW_BYTES = 4 << 20;
+const WINDOW_BYTES = 12 << 20;
 
 function sessionOptions({ timeoutSeconds, streams }: ServerJob | ClientJob) {
   const share = Math.floor(SEND_BUFFERS_BYTES / streams);
-  const sendBufferBytes = Math.min(Math.max(share, MIN_SEND_BUFFER_BYTES), MAX_SEND_BUFFER_BYTES);
+  const sendBufferBytes = Math.max(share, MIN_SEND_BUFFER_BYTES);
   return {
     ext: { sendBufferBytes },
+    maxStreamWindow: STREAM_WINDOW_BYTES,
+    maxWindow: WINDOW_BYTES,
     handshakeTimeout: timeoutSeconds * 1000,
     keepAlive: Math.floor((timeoutSeconds * 1000) / KEEP_ALIVES),
     transportParams: { ...TRANSPORT_STREAMS, maxIdleTimeout: timeoutSeconds },

@@ -10,6 +10,9 @@ const REASON_CHARS = 200;
 /** A stream may fail a moment before the connection says why. */
 const CAUSE_MILLIS = 250;
 
+/** One write to the disk. */
+const READ_CHUNK_BYTES = 128 * 1024;
+
 /** Who is at the other end, for messages. */
 export interface Peer {
   /** `127.0.0.1:4433` */
@@ -48,6 +51,8 @@ export function networkFailure(error: unknown, peer: Peer): Failure {
 export class QuicLink implements Link {
   readonly closed: Promise<void>;
   private cipher = "";
+  /** For the next streams: new ones for each would stay until the next collection. */
+  private readonly chunks: Uint8Array[] = [];
   private readonly session: QuicSession;
   private readonly peer: Peer;
   private readonly uniWaiting: ByteSource[] = [];
@@ -147,11 +152,27 @@ export class QuicLink implements Link {
   }
 
   private async *sourceOf(stream: QuicStream): AsyncGenerator<Uint8Array[]> {
+    const chunk = this.chunks.pop() ?? Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
     try {
-      yield* stream;
+      for (;;) {
+        const bytes = await this.readSome(stream, chunk);
+        if (bytes === 0) return;
+        yield [chunk.subarray(0, bytes)];
+      }
     } catch (error) {
       throw await this.rootCause(error);
+    } finally {
+      this.chunks.push(chunk);
     }
+  }
+
+  /** Fills `chunk` with what is there, at least one byte; 0 at the end. */
+  private async readSome(stream: QuicStream, chunk: Uint8Array): Promise<number> {
+    let filled = (await stream.ext.read({ into: chunk }))?.length ?? 0;
+    while (filled > 0 && filled < chunk.length && stream.ext.readableBytes > 0) {
+      filled += (await stream.ext.read({ into: chunk.subarray(filled) }))?.length ?? 0;
+    }
+    return filled;
   }
 
   /** Why the connection ended when it did, else the stream's own error. */
