@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text as readText } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect } from "#src/api/quic/index.js";
@@ -112,6 +113,19 @@ describe("processes", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test("the program in docs/node-quic.md says hello and ends", async () => {
+    const text = readFileSync(new URL("../../docs/node-quic.md", import.meta.url), "utf8");
+    const code = /```js\n(.*?)```/s.exec(text)?.[1] ?? "";
+    // beside this file it is inside the package, which may import itself by name
+    const file = fileURLToPath(new URL("./node-quic-example.mjs", import.meta.url));
+    writeFileSync(file, code);
+    const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "ignore"] });
+    const exited = once(child, "exit");
+    const [output, exit] = await Promise.all([readText(child.stdout!), exited]);
+    assert.equal(output, "hello");
+    assert.deepEqual(exit, [0, null]);
   });
 
   test("importing works without addon and TLS library; connect names the line that fixes it", async () => {

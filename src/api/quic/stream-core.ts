@@ -121,7 +121,8 @@ export class StreamCore {
 
   /** Both halves are done; the engine has forgotten the id. */
   onClosed(): void {
-    this.recv?.fail(this.peerError ?? streamAborted("the stream is closed"));
+    // errors are made where one is needed: a stack trace costs more than the rest of a small stream
+    if (this.recv?.isOver === false) this.recv.fail(this.peerError ?? streamAborted("the stream is closed"));
     this.finish(this.peerError ?? undefined);
   }
 
