@@ -87,8 +87,8 @@ export class Progress {
     const elapsed = nowMillis - this.sampledAt;
     if (elapsed <= 0) return;
     const latest = ((doneBytes - this.sampledBytes) * 1000) / elapsed;
-    // The first sample stands for itself; there is no mean to mix it into.
-    const weight = this.sampledAt === this.startedAt ? 1 : 1 - Math.exp(-elapsed / RATE_MEMORY_MILLIS);
+    // Early on the mean since the start, so that slow first moments do not linger.
+    const weight = Math.max(1 - Math.exp(-elapsed / RATE_MEMORY_MILLIS), elapsed / (nowMillis - this.startedAt));
     this.bytesPerSec += (latest - this.bytesPerSec) * weight;
     this.sampledAt = nowMillis;
     this.sampledBytes = doneBytes;
