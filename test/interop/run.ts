@@ -65,6 +65,7 @@ async function main(selection: Selection): Promise<number> {
   const { peers, roles, cases, bytes, json } = selection;
   console.log(`node ${process.version}, ${peers.length} peers, ${roles.length} roles, ${cases.length} cases`);
   const folder = mkdtempSync(join(tmpdir(), "netquic-interop-run-"));
+  process.env.TMPDIR = folder; // peers are ended by a signal and leave their own folders behind
   const cells: Cell[] = [];
   try {
     const files = writeCertificates(folder);
