@@ -78,6 +78,8 @@ export function vanish(conn: Connection, info: CloseInfo, nowMicros: number): vo
     conn.events.noteClosed(info);
   }
   conn.release();
+  // the end was told before: nobody drains any more
+  if (!conn.events.pending) conn.streams.clear();
 }
 
 /** Closing and draining last three PTOs from their start (RFC 9000 §10.2). */
