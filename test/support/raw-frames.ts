@@ -82,7 +82,7 @@ export function pathChallenge(value: number): Uint8Array {
   return bytes(0x1a, vi(value, 8));
 }
 
-export function close(code: number | bigint, reason = new Uint8Array(0)): Uint8Array {
+export function close(code: number | bigint, reason: Uint8Array = new Uint8Array(0)): Uint8Array {
   return bytes(0x1c, vi(code), 0, vi(reason.length), reason);
 }
 

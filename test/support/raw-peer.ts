@@ -272,7 +272,8 @@ export class RawPeer implements ArenaPeer {
     const start = this.headerStart(level, pnBytes, options);
     let payload = bytes(...frames);
     const rest = isLong ? 2 : 0;
-    const missing = padTo - (start.length + rest + pnBytes + payload.length + aead.TAG_BYTES);
+    const size = start.length + rest + pnBytes + payload.length + aead.TAG_BYTES;
+    const missing = Math.max(padTo - size, 4 - pnBytes - payload.length); // RFC 9001 §5.4.2: room for a sample
     if (missing > 0) payload = bytes(payload, padding(missing));
     const length = pnBytes + payload.length + aead.TAG_BYTES + (options.lengthDelta ?? 0);
     const packet = bytes(
