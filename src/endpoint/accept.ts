@@ -148,7 +148,7 @@ export class Acceptor {
       return this.dropped(DROP_REFUSED);
     }
     if (!proof.validated && this.wantsRetry(options)) {
-      this.answerRetry(buf, header, addr, nowMicros);
+      this.answerRetry(buf, header, addr);
       return null;
     }
     return this.start(buf, header, addr, proof, nowMicros);
@@ -236,9 +236,10 @@ export class Acceptor {
     endpoint.counters.versionNegotiationsSent++;
   }
 
-  private answerRetry(buf: Uint8Array, header: PacketHeader, addr: Int32Array, nowMicros: number): void {
+  private answerRetry(buf: Uint8Array, header: PacketHeader, addr: Int32Array): void {
     const { endpoint } = this;
-    if (!endpoint.answers.allow(nowMicros)) {
+    // not rationed: it is what keeps honest clients served during a flood, and a tenth of the size of what it answers
+    if (!endpoint.answers.hasRoom) {
       endpoint.countDrop(DROP_RATE_LIMITED);
       return;
     }

@@ -1,6 +1,6 @@
 /**
- * Datagrams that no connection sends: Retry, Version Negotiation, stateless reset, refusal. They are rate-limited by
- * one token bucket and wait in a bounded queue, so that a flood costs a counted drop (ROBUSTNESS T17, T21, T24).
+ * Datagrams that no connection sends: Retry, Version Negotiation, stateless reset, refusal. They wait in a bounded queue
+ * and all but Retry are rate-limited by one token bucket, so that a flood costs a counted drop.
  */
 
 import { appendDatagram } from "../conn/close.js";
@@ -22,6 +22,11 @@ export class Answers {
     return this.queue.length > 0;
   }
 
+  /** Whether one more answer may wait. */
+  get hasRoom(): boolean {
+    return this.queue.length < MAX_STATELESS_QUEUED;
+  }
+
   /** Whether one more answer may be made now; takes the token if so. */
   allow(nowMicros: number): boolean {
     const earned = ((nowMicros - this.filledAtMicros) * STATELESS_PER_SECOND) / 1e6;
@@ -29,7 +34,7 @@ export class Answers {
       this.tokens = Math.min(STATELESS_BURST, this.tokens + earned);
       this.filledAtMicros = nowMicros;
     }
-    if (this.tokens < 1 || this.queue.length >= MAX_STATELESS_QUEUED) return false;
+    if (this.tokens < 1 || !this.hasRoom) return false;
     this.tokens--;
     return true;
   }

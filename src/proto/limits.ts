@@ -170,7 +170,7 @@ export const INTEGRITY_LIMIT_CCM = 2 ** 21.5;
 /** Half-open handshakes: Retry above the first, refusal above the second. */
 export const RETRY_ABOVE_HALF_OPEN = 256;
 export const MAX_HALF_OPEN = 4096;
-/** Stateless answers (Retry, version negotiation, reset, refusal) per second and in one burst. */
+/** Stateless answers (version negotiation, reset, refusal; not Retry) per second and in one burst. */
 export const STATELESS_PER_SECOND = 1000;
 export const STATELESS_BURST = 1000;
 /** Stateless answers that wait for the socket. */
