@@ -225,6 +225,34 @@ describe("half-open handshakes, T17", () => {
     });
   }
 
+  test("20 honest clients get in during a flood of 20,000 first flights a second: Retry is not rationed", () => {
+    const arena = new Arena();
+    for (let i = 0; i < RETRY_ABOVE_HALF_OPEN; i++) {
+      const peer = new RawPeer(arena);
+      arena.send(peer, peer.packet(LEVEL_INITIAL, [PING]));
+    }
+    const spoofed = new RawPeer(arena);
+    const flood = Array.from({ length: 20 }, () => spoofed.packet(LEVEL_INITIAL, [PING]));
+    let served = 0;
+    for (let milli = 0; milli < 1000; milli++) {
+      arena.send(spoofed, ...flood);
+      spoofed.retries = [];
+      spoofed.datagrams = [];
+      if (milli % 50 === 49) {
+        const honest = new RawPeer(arena).hello();
+        if (honest.retries.length === 0) continue;
+        follow(honest);
+        honest.validated = true;
+        honest.connectAgain();
+        if (honest.lines(LEVEL_APP).includes("HANDSHAKE_DONE")) served++;
+      }
+      arena.nowMicros += 1000;
+    }
+    assert.equal(served, 20);
+    assert.ok(arena.endpoint.halfOpenCount <= RETRY_ABOVE_HALF_OPEN);
+    arena.assertCleanEnd();
+  });
+
   test("above the second limit attempts are refused, validated or not", () => {
     const arena = new Arena({ retry: "never" });
     const bystander = new Bystander(arena);

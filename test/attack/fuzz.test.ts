@@ -10,7 +10,7 @@ import type { Connection } from "#src/conn/connection.js";
 import type { Level } from "#src/port/tls.js";
 import { STREAM_BIDI, STREAM_UNI } from "#src/port/transport.js";
 import { Prng } from "#src/sim/prng.js";
-import { Arena } from "../support/arena.js";
+import { Arena, type Arrival } from "../support/arena.js";
 import {
   bytes,
   crypto,
@@ -45,7 +45,9 @@ const EDGES = [0n, 1n, 63n, 64n, 16383n, 16384n, 2n ** 30n, 2n ** 53n - 1n, 2n *
 class Fuzzer {
   readonly random: Prng;
   readonly arena: Arena;
-  readonly peer: RawPeer;
+  readonly peers: RawPeer[];
+  /** Whose turn it is. */
+  private peer: RawPeer;
   /** Share of packets that break rules; the others keep a connection alive, so that deep states are reached. */
   private readonly rude: number;
 
@@ -56,49 +58,87 @@ class Fuzzer {
     this.rude = random.pick([0, 0.01, 0.05, 0.3, 1]);
     const retry = this.rude === 1 && random.chance(0.1) ? "always" : "auto";
     this.arena = new Arena({ seed, retry, tls: { tickets: random.below(3) } });
+    this.peers = Array.from({ length: random.chance(0.3) ? 3 : 1 }, () => this.newPeer(isServer));
+    this.peer = this.peers[0];
+  }
+
+  private newPeer(isServer: boolean): RawPeer {
+    const { random } = this;
     const options: RawPeerOptions = { isServer, tls: { helloRetry: this.rude === 1 && random.chance(0.1) } };
     if (random.chance(0.2)) options.scid = padding(0);
     if (this.rude === 1 && random.chance(0.3)) options.editTls = (_level, message) => this.mutate(message, 0.1);
     if (this.rude === 1 && random.chance(0.1)) options.params = () => this.randomBytes(random.below(80));
-    this.peer = new RawPeer(this.arena, options);
-    this.peer.validated = true; // it may prove its address at any time; amplification has tests of its own
-    if (isServer) this.arena.connect(this.peer);
+    const peer = new RawPeer(this.arena, options);
+    peer.validated = true; // it may prove its address at any time; amplification has tests of its own
+    if (isServer) this.arena.connect(peer);
+    return peer;
   }
 
   run(): void {
-    const { random, peer, arena } = this;
-    const stage = this.rude < 1 ? 5 : random.below(4);
+    for (const peer of this.peers) this.begin(peer);
+    for (let step = 0; step < STEPS; step++) {
+      this.peer = this.random.pick(this.peers);
+      this.step();
+    }
+    this.check();
+    this.arena.assertCleanEnd();
+  }
+
+  /** Goes some way into the handshake. */
+  private begin(peer: RawPeer): void {
+    const stage = this.rude < 1 ? 5 : this.random.below(4);
     if (stage === 5) peer.connect();
-    else if (stage > 0) this.peer.hello();
+    else if (stage > 0) peer.hello();
     if (stage > 1) {
       peer.pumpTls();
       peer.flushTls();
     }
     if (stage > 2) peer.send(LEVEL_INITIAL, Uint8Array.of(1));
-    for (let step = 0; step < STEPS; step++) this.step();
-    this.check();
-    arena.assertCleanEnd();
   }
 
   private step(): void {
     const { random, arena, peer } = this;
     const dice = random.below(10);
-    if (dice < 6) {
-      const count = random.chance(0.3) ? 1 + random.below(4) : 1;
-      const packets = Array.from({ length: count }, () => this.packet());
-      if (random.chance(this.rude / 5)) packets.push(this.randomBytes(random.below(60)));
-      const datagram = this.mutate(bytes(...packets), random.chance(this.rude) ? 0.2 : 0);
+    if (dice < 5) {
+      const datagram = this.datagram();
       if (random.chance(0.5)) arena.send(peer, bytes(datagram, padding(Math.max(0, 1200 - datagram.length))));
       else arena.send(peer, datagram, ...(random.chance(0.1) ? [datagram] : []));
-    } else if (dice < 7) {
+    } else if (dice < 6) this.batch();
+    else if (dice < 7) {
       peer.pumpTls();
       peer.flushTls();
     } else if (dice < 8) arena.advance(random.below(3_000_000));
     else this.application();
     for (const conn of arena.conns) {
       const cap = 1.5 * 15 * 2 ** 20 + 512 * 1024;
-      assert.ok(conn.heldBytes() < cap, `holds ${conn.heldBytes()}`);
+      assert.ok(conn.heldBytes() < cap && conn.heldBytes() >= 0, `holds ${conn.heldBytes()}`);
+      assert.ok(conn.recovery.bytesInFlight >= 0);
+      assert.ok(conn.localIds.live.length <= 8 && conn.peerIds.activeCount <= 8);
+      assert.ok(conn.streams.recvCredit.received <= conn.streams.recvCredit.advertised);
+      assert.ok(conn.nextDeadline() > 0);
     }
+  }
+
+  /** Datagrams of all peers in one receive batch, mixed. */
+  private batch(): void {
+    const { random, arena } = this;
+    const arrivals: Arrival[] = [];
+    for (let left = 1 + random.below(12); left > 0; left--) {
+      this.peer = random.pick(this.peers);
+      const from = random.chance(this.rude / 10) ? random.pick(this.peers) : this.peer;
+      arrivals.push({ peer: from, datagram: this.datagram() });
+    }
+    arena.deliverMixed(arrivals);
+    if (random.chance(0.3)) arena.deliverMixed(arrivals);
+    arena.pump();
+  }
+
+  private datagram(): Uint8Array {
+    const { random } = this;
+    const count = random.chance(0.3) ? 1 + random.below(4) : 1;
+    const packets = Array.from({ length: count }, () => this.packet());
+    if (random.chance(this.rude / 5)) packets.push(this.randomBytes(random.below(60)));
+    return this.mutate(bytes(...packets), random.chance(this.rude) ? 0.2 : 0);
   }
 
   private packet(): Uint8Array {
@@ -225,7 +265,7 @@ class Fuzzer {
   }
 
   private check(): void {
-    for (const { code, isApplication } of this.peer.closes) {
+    for (const { code, isApplication } of this.peers.flatMap((peer) => peer.closes)) {
       const known = isApplication || (code >= 0 && code <= 0x10) || (code >= 0x100 && code <= 0x1ff);
       assert.ok(known, `closed with ${code}`);
     }

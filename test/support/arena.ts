@@ -44,6 +44,11 @@ export interface ArenaPeer {
   receive(datagram: Uint8Array): void;
 }
 
+export interface Arrival {
+  peer: ArenaPeer;
+  datagram: Uint8Array;
+}
+
 export class Arena {
   nowMicros = 1_000_000;
   readonly aead = new NullAead(true);
@@ -114,20 +119,24 @@ export class Arena {
 
   /** As `send`, without letting the endpoint answer. */
   deliver(peer: ArenaPeer, datagrams: readonly Uint8Array[]): void {
+    this.deliverMixed(datagrams.map((datagram) => ({ peer, datagram })));
+  }
+
+  /** Datagrams of several peers in one receive batch, or as few as they fit into. */
+  deliverMixed(arrivals: readonly Arrival[]): void {
     const { rx } = this;
-    rx.sources.set(peer.address, 0);
-    rx.sourceCount = 1;
-    for (let next = 0; next < datagrams.length; ) {
-      rx.count = 0;
-      for (let used = 0; next < datagrams.length; next++) {
-        const datagram = datagrams[next];
+    for (let next = 0; next < arrivals.length; ) {
+      rx.count = rx.sourceCount = 0;
+      for (let used = 0; next < arrivals.length; next++) {
+        const { peer, datagram } = arrivals[next];
         if (used + datagram.length > rx.buf.length || (rx.count + 1) * RX_COLS > rx.rows.length) break;
         rx.buf.set(datagram, used);
         const row = rx.count++ * RX_COLS;
         rx.rows.fill(0, row, row + RX_COLS);
         rx.rows[row + RX_OFF] = used;
         rx.rows[row + RX_LEN] = datagram.length;
-        rx.rows[row + RX_SOURCE] = 0;
+        rx.rows[row + RX_SOURCE] = rx.sourceCount;
+        rx.sources.set(peer.address, ADDR_COLS * rx.sourceCount++);
         used += datagram.length;
         peer.bytesSent += datagram.length;
       }
