@@ -39,6 +39,41 @@ describe("the end of a session", () => {
   );
 
   test(
+    "close does not wait for readers of what has arrived whole; they get it later",
+    withBench(async (bench) => {
+      const { client } = await bench.pair({}, {}, (session) => {
+        session.onstream = (stream) => stream.setBody(content(100_000));
+      });
+      const [empty, early, late] = await Promise.all(
+        [1, 2, 3].map(() => client.createBidirectionalStream({ body: null })),
+      );
+      assert.ok(empty !== undefined && early !== undefined && late !== undefined);
+      await until(() => early.ext.readableBytes === 100_000);
+      await client.close();
+      assert.equal((await readAll(early)).length, 100_000);
+      assert.equal((await late.ext.read({ maxBytes: 10 }))?.length, 10);
+      assert.equal((await readAll(late)).length, 99_990);
+      await Promise.all([empty.closed, early.closed, late.closed]);
+      assert.equal(sha256(await readAll(empty)), sha256(content(100_000)));
+    }),
+  );
+
+  test(
+    "an end without data closes a stream that nobody reads",
+    withBench(async (bench) => {
+      const { client } = await bench.pair({}, {}, (session) => {
+        session.onstream = async (stream) => {
+          await readAll(stream);
+          await stream.writer.end();
+        };
+      });
+      const stream = await client.createBidirectionalStream({ body: "x" });
+      await stream.closed;
+      assert.equal(await stream.ext.read(), null);
+    }),
+  );
+
+  test(
     "a code that is not 0 rejects closed on both sides, with type and reason",
     withBench(async (bench) => {
       for (const [type, code] of [

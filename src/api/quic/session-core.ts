@@ -136,6 +136,7 @@ export class SessionCore implements TransportHandler {
       this.closing = true;
       this.closeRequest = request;
       this.refuseWaiting(invalidState("the session is closing"));
+      for (const stream of this.streams.values()) stream.recv?.keepAside();
       this.closeWhenIdle();
     }
     return this.closed.promise;

@@ -89,6 +89,7 @@ export class StreamCore {
   onReadable(): void {
     this.receivedAtMicros = this.session.nowMicros();
     this.recv?.onReadable();
+    if (this.session.closing) this.recv?.keepAside();
   }
 
   onWritable(): void {
@@ -122,7 +123,8 @@ export class StreamCore {
   /** Both halves are done; the engine has forgotten the id. */
   onClosed(): void {
     // errors are made where one is needed: a stack trace costs more than the rest of a small stream
-    if (this.recv?.isOver === false) this.recv.fail(this.peerError ?? streamAborted("the stream is closed"));
+    if (this.recv?.isComplete === false && !this.recv.isOver)
+      this.recv.fail(this.peerError ?? streamAborted("the stream is closed"));
     this.finish(this.peerError ?? undefined);
   }
 
@@ -133,7 +135,7 @@ export class StreamCore {
     const isSent = this.send === null || this.send.acked || (this.send.finTaken && this.recv !== null);
     this.send?.fail(reason);
     this.recv?.detach(reason);
-    const isRead = this.recv === null || this.recv.hasEnd;
+    const isRead = this.recv === null || this.recv.isComplete;
     this.finish(error === null && isSent && isRead ? undefined : reason);
   }
 
