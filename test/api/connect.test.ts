@@ -154,11 +154,15 @@ describe("connect and listen", () => {
       await assert.rejects(two.opened, { code: "ERR_QUIC_CONNECTION_REFUSED", errorCode: 2n, type: "transport" });
       await assert.rejects(two.closed, { code: "ERR_QUIC_CONNECTION_REFUSED" });
       endpoint.maxConnectionsTotal = 0;
+      endpoint.maxConnectionsPerHost = 1;
+      await assert.rejects((await bench.connect(endpoint)).opened, { code: "ERR_QUIC_CONNECTION_REFUSED" });
+      endpoint.maxConnectionsPerHost = 0;
       endpoint.busy = true;
       await assert.rejects((await bench.connect(endpoint)).opened, { code: "ERR_QUIC_CONNECTION_REFUSED" });
       endpoint.busy = false;
       await (await bench.connect(endpoint)).opened;
-      assert.equal(endpoint.stats.serverBusyCount, 2n);
+      assert.equal(endpoint.stats.serverBusyCount, 3n);
+      assert.throws(() => (endpoint.maxConnectionsTotal = -1), { code: "ERR_INVALID_ARG_TYPE" });
     }),
   );
 

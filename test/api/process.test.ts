@@ -9,7 +9,7 @@ import { text as readText } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect } from "#src/api/quic/index.js";
-import { ALPN, quicError, readAll, until, withBench } from "./support.js";
+import { addressOf, ALPN, quicError, readAll, testCa, until, withBench } from "./support.js";
 
 const PROGRAM = fileURLToPath(new URL("./program.js", import.meta.url));
 
@@ -114,6 +114,26 @@ describe("processes", () => {
       rmSync(folder, { recursive: true });
     }
   });
+
+  test(
+    "NODE_EXTRA_CA_CERTS belongs to the default store",
+    withBench(async (bench) => {
+      const folder = mkdtempSync(join(tmpdir(), "netquic-ca-"));
+      bench.later(() => rmSync(folder, { recursive: true }));
+      const file = join(folder, "ca.pem");
+      writeFileSync(file, testCa().cert);
+      const endpoint = await bench.serve(() => {});
+      for (const [env, alert] of [
+        [{ NODE_EXTRA_CA_CERTS: "" }, 48],
+        [{ NODE_EXTRA_CA_CERTS: file }, 0],
+      ] as const) {
+        const child = run(["client", addressOf(endpoint)], env);
+        const exited = once(child, "exit");
+        assert.deepEqual(await firstLine(child), { alert });
+        assert.deepEqual(await exited, [0, null]);
+      }
+    }),
+  );
 
   test("the program in docs/node-quic.md says hello and ends", async () => {
     const text = readFileSync(new URL("../../docs/node-quic.md", import.meta.url), "utf8");

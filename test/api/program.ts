@@ -1,6 +1,6 @@
 /**
  * Small programs that tests run in a process of their own: `server` says where it listens and echoes until it is killed;
- * `whole` serves itself a transfer, closes, and must then end by itself; `client ADDRESS HASH BYTES` downloads.
+ * `whole` serves itself a transfer, closes, and must then end by itself; `client ADDRESS` trusts the default store only.
  */
 
 import { connect, listen } from "#src/api/quic/index.js";
@@ -32,6 +32,17 @@ async function whole(how: string): Promise<void> {
   await endpoint.close();
 }
 
+async function ask(address: string): Promise<void> {
+  const session = await connect(address, { alpn: ALPN });
+  const alert = await session.opened.then(
+    () => 0,
+    (error: { alert: number }) => error.alert,
+  );
+  process.stdout.write(`${JSON.stringify({ alert })}\n`);
+  session.destroy();
+}
+
 const [, , role, how = ""] = process.argv;
 if (role === "server") await serve();
+else if (role === "client") await ask(how);
 else await whole(how);

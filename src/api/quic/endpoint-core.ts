@@ -61,7 +61,9 @@ export class EndpointCore implements HostOwner {
   busy = false;
   maxConnectionsTotal: number;
   maxConnectionsPerHost: number;
+  /** Ever, and now. */
   serverSessions = 0;
+  private clientCount = 0;
   clientSessions = 0;
   busyCount = 0;
   devCertificate: DevCertificate | null = null;
@@ -188,6 +190,7 @@ export class EndpointCore implements HostOwner {
     }
     const { identities, callbacks, keylog } = server.setup;
     this.serverSessions++;
+    this.clientCount++;
     const session = this.adopt(conn, {
       callbacks,
       pins: null,
@@ -210,7 +213,7 @@ export class EndpointCore implements HostOwner {
   }
 
   onSessionGone(session: SessionCore): void {
-    this.sessions.delete(session);
+    if (this.sessions.delete(session) && session.transport.isServer) this.clientCount--;
     this.settle();
   }
 
@@ -304,14 +307,13 @@ export class EndpointCore implements HostOwner {
 
   private admits(conn: Connection): boolean {
     if (this.busy || !this.isUsable) return false;
-    const clients = [...this.sessions].filter((session) => session.transport.isServer);
-    if (this.maxConnectionsTotal > 0 && clients.length >= this.maxConnectionsTotal) return false;
+    if (this.maxConnectionsTotal > 0 && this.clientCount >= this.maxConnectionsTotal) return false;
     if (this.maxConnectionsPerHost === 0) return true;
-    const { addr } = conn.path;
-    const same = clients.filter((session) =>
-      addr.subarray(0, ADDR_PORT).every((word, i) => sameWord(session, i, word)),
-    );
-    return same.length < this.maxConnectionsPerHost;
+    let sameHost = 0;
+    for (const { transport } of this.sessions) {
+      if (transport.isServer && sameIp(transport.path.addr, conn.path.addr)) sameHost++;
+    }
+    return sameHost < this.maxConnectionsPerHost;
   }
 
   private stopListening(): void {
@@ -359,8 +361,9 @@ export class EndpointCore implements HostOwner {
   }
 }
 
-function sameWord(session: SessionCore, index: number, word: number): boolean {
-  return session.transport.path.addr[index] === word;
+function sameIp(a: Int32Array, b: Int32Array): boolean {
+  for (let i = 0; i < ADDR_PORT; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** The certificate that TLS chose for a name: exact, one label of a wildcard, or the default. */
