@@ -87,6 +87,12 @@ describe("messages of a client", () => {
       [H, "CV"],
       [H, "FIN"],
     ],
+    "with a compressed certificate (RFC 8879)": [
+      [I, "CH"],
+      [H, "CCERT"],
+      [H, "CV"],
+      [H, "FIN"],
+    ],
     "with an empty certificate": [
       [I, "CH"],
       [H, "CERT"],
@@ -141,8 +147,9 @@ describe("messages of a client", () => {
       [H, "CERT"],
       [H, "CERT"],
     ],
-    CompressedCertificate: [
+    "CompressedCertificate after Certificate": [
       [I, "CH"],
+      [H, "CERT"],
       [H, "CCERT"],
     ],
     ServerHello: [[I, "SH"]],
@@ -159,6 +166,13 @@ describe("messages of a client", () => {
 
 describe("messages of a server", () => {
   const legal: Record<string, [Level, Name][]> = {
+    "with a compressed certificate (RFC 8879)": [
+      [I, "SH"],
+      [H, "EE"],
+      [H, "CCERT"],
+      [H, "CV"],
+      [H, "FIN"],
+    ],
     "a plain handshake with tickets": [
       [I, "SH"],
       [H, "EE"],
@@ -220,10 +234,9 @@ describe("messages of a server", () => {
       [H, "CR"],
       [H, "FIN"],
     ],
-    CompressedCertificate: [
+    "CompressedCertificate in Initial": [
       [I, "SH"],
-      [H, "EE"],
-      [H, "CCERT"],
+      [I, "CCERT"],
     ],
     "9001-6-02 KeyUpdate in 1-RTT": [
       [I, "SH"],

@@ -25,6 +25,8 @@ const CERTIFICATE = 11;
 const CERTIFICATE_REQUEST = 13;
 const CERTIFICATE_VERIFY = 15;
 const FINISHED = 20;
+/** Takes the place of Certificate (RFC 8879 §4); whether it was offered is the library's to know. */
+const COMPRESSED_CERTIFICATE = 25;
 
 const UNEXPECTED_MESSAGE = CRYPTO_ERROR + 10;
 const ILLEGAL_PARAMETER = CRYPTO_ERROR + 47;
@@ -51,8 +53,8 @@ interface Step {
  */
 const FROM_CLIENT: readonly (readonly Step[])[] = [
   [step(CLIENT_HELLO, LEVEL_INITIAL, 1)],
-  [step(CLIENT_HELLO, LEVEL_INITIAL, 2), step(CERTIFICATE, LEVEL_HANDSHAKE, 3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
-  [step(CERTIFICATE, LEVEL_HANDSHAKE, 3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [step(CLIENT_HELLO, LEVEL_INITIAL, 2), ...certificate(3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
+  [...certificate(3), step(FINISHED, LEVEL_HANDSHAKE, 5)],
   [step(CERTIFICATE_VERIFY, LEVEL_HANDSHAKE, 4), step(FINISHED, LEVEL_HANDSHAKE, 5)],
   [step(FINISHED, LEVEL_HANDSHAKE, 5)],
   [],
@@ -60,18 +62,14 @@ const FROM_CLIENT: readonly (readonly Step[])[] = [
 
 /**
  * What a server may send. The first of two ServerHellos is a HelloRetryRequest; without certificates the session is
- * resumed. CompressedCertificate is not among them because we never offer it.
+ * resumed.
  */
 const FROM_SERVER: readonly (readonly Step[])[] = [
   [step(SERVER_HELLO, LEVEL_INITIAL, 1)],
   [step(SERVER_HELLO, LEVEL_INITIAL, 2), step(ENCRYPTED_EXTENSIONS, LEVEL_HANDSHAKE, 3)],
   [step(ENCRYPTED_EXTENSIONS, LEVEL_HANDSHAKE, 3)],
-  [
-    step(CERTIFICATE_REQUEST, LEVEL_HANDSHAKE, 4),
-    step(CERTIFICATE, LEVEL_HANDSHAKE, 5),
-    step(FINISHED, LEVEL_HANDSHAKE, 7),
-  ],
-  [step(CERTIFICATE, LEVEL_HANDSHAKE, 5)],
+  [step(CERTIFICATE_REQUEST, LEVEL_HANDSHAKE, 4), ...certificate(5), step(FINISHED, LEVEL_HANDSHAKE, 7)],
+  certificate(5),
   [step(CERTIFICATE_VERIFY, LEVEL_HANDSHAKE, 6)],
   [step(FINISHED, LEVEL_HANDSHAKE, 7)],
   [step(NEW_SESSION_TICKET, LEVEL_APP, 7)],
@@ -238,6 +236,11 @@ export class TlsFramer {
 /** Types whose body is looked into. */
 function isRead(type: number): boolean {
   return type === CLIENT_HELLO || type === ENCRYPTED_EXTENSIONS || type === NEW_SESSION_TICKET;
+}
+
+/** Certificate, compressed or not. */
+function certificate(to: number): Step[] {
+  return [step(CERTIFICATE, LEVEL_HANDSHAKE, to), step(COMPRESSED_CERTIFICATE, LEVEL_HANDSHAKE, to)];
 }
 
 function step(type: number, level: Level, to: number): Step {
