@@ -32,6 +32,13 @@ export interface ArenaOptions {
   retry?: "auto" | "always" | "never";
   maxConnections?: number;
   seed?: number;
+  /** Contexts of a TLS library, in place of the null TLS. */
+  contexts?: TlsContexts;
+}
+
+export interface TlsContexts {
+  client: TlsContext;
+  server: TlsContext;
 }
 
 /** What the arena needs of a peer at an address. */
@@ -77,12 +84,13 @@ export class Arena {
     });
     this.tls = new NullTls({ random: new Prng(seed, "tls"), ...options.tls });
     this.endpoint.listen({
-      tls: this.tls.newServerContext({ alpn: ["test"], identities: {} }),
+      tls: options.contexts?.server ?? this.tls.newServerContext({ alpn: ["test"], identities: {} }),
       config: options.config ?? {},
       retry: options.retry ?? "auto",
       maxConnections: options.maxConnections ?? 1e6,
     });
-    this.clientContext = this.tls.newClientContext({ alpn: ["test"], serverName: "localhost", verify: "strict" });
+    const own = { alpn: ["test"], serverName: "localhost", verify: "strict" } as const;
+    this.clientContext = options.contexts?.client ?? this.tls.newClientContext({ ...own, alpn: ["test"] });
   }
 
   add(peer: ArenaPeer): void {

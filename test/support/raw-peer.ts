@@ -19,7 +19,15 @@ import {
 import { decodePn } from "#src/packet/number.js";
 import * as aead from "#src/port/aead.js";
 import type { AeadId } from "#src/port/aead.js";
-import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level, type TlsSession } from "#src/port/tls.js";
+import {
+  LEVEL_APP,
+  LEVEL_EARLY,
+  LEVEL_HANDSHAKE,
+  LEVEL_INITIAL,
+  type Level,
+  type TlsContext,
+  type TlsSession,
+} from "#src/port/tls.js";
 import { ADDR_PORT } from "#src/port/udp.js";
 import { defaultParams, type TransportParams } from "#src/proto/params.js";
 import { simAddress } from "#src/sim/batches.js";
@@ -37,6 +45,8 @@ export interface RawPeerOptions {
   dcid?: Uint8Array;
   alpn?: string[];
   tls?: Partial<NullTlsOptions>;
+  /** Context of a TLS library, in place of the null TLS. */
+  context?: TlsContext;
   /** Changes the parameters, or writes the whole extension. */
   params?: (params: TransportParams) => Uint8Array | undefined;
   /** Changes a TLS message on its way into CRYPTO frames; null leaves it out. */
@@ -138,9 +148,10 @@ export class RawPeer implements ArenaPeer {
     this.keyDcid = this.dcid;
     this.tls = new NullTls({ random: new Prng(7, `raw ${nextPort}`), ...options.tls });
     const alpn = options.alpn ?? ["test"];
-    const context = this.isServer
+    const own = this.isServer
       ? this.tls.newServerContext({ alpn, identities: {} })
       : this.tls.newClientContext({ alpn, serverName: "localhost", verify: "strict" });
+    const context = options.context ?? own;
     this.session = () => context.newSession({ transportParams: this.transportParams() });
     if (!this.isServer) this.installInitial(this.dcid);
     arena.add(this);
