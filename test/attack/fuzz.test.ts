@@ -11,6 +11,7 @@ import type { Level } from "#src/port/tls.js";
 import { STREAM_BIDI, STREAM_UNI } from "#src/port/transport.js";
 import { Prng } from "#src/sim/prng.js";
 import { Arena, type Arrival } from "../support/arena.js";
+import type { NullTlsOptions } from "../support/null-tls.js";
 import {
   bytes,
   crypto,
@@ -50,6 +51,8 @@ class Fuzzer {
   private peer: RawPeer;
   /** Share of packets that break rules; the others keep a connection alive, so that deep states are reached. */
   private readonly rude: number;
+  /** Steps of the endpoint's TLS that take their time. */
+  private readonly late: (() => void)[] = [];
 
   constructor(readonly seed: number) {
     this.random = new Prng(seed, "fuzz");
@@ -57,7 +60,9 @@ class Fuzzer {
     const isServer = random.chance(0.5);
     this.rude = random.pick([0, 0.01, 0.05, 0.3, 1]);
     const retry = this.rude === 1 && random.chance(0.1) ? "always" : "auto";
-    this.arena = new Arena({ seed, retry, tls: { tickets: random.below(3) } });
+    const tls: Partial<NullTlsOptions> = { tickets: random.below(3) };
+    if (random.chance(0.3)) tls.later = (step) => void this.late.push(step);
+    this.arena = new Arena({ seed, retry, tls });
     this.peers = Array.from({ length: random.chance(0.3) ? 3 : 1 }, () => this.newPeer(isServer));
     this.peer = this.peers[0];
   }
@@ -75,18 +80,30 @@ class Fuzzer {
   }
 
   run(): void {
+    this.runLate(100);
     for (const peer of this.peers) this.begin(peer);
     for (let step = 0; step < STEPS; step++) {
       this.peer = this.random.pick(this.peers);
       this.step();
     }
+    this.runLate(1000);
     this.check();
     this.arena.assertCleanEnd();
   }
 
+  /** Late steps of TLS, so many at most; each may lead to others. */
+  private runLate(count: number): void {
+    for (let left = count; left > 0 && this.late.length > 0; left--) {
+      this.late.shift()?.();
+      if (this.random.chance(0.5)) this.arena.pump();
+    }
+    this.arena.pump();
+  }
+
   /** Goes some way into the handshake. */
   private begin(peer: RawPeer): void {
-    const stage = this.rude < 1 ? 5 : this.random.below(4);
+    const isLate = this.arena.tls.options.later !== undefined;
+    const stage = this.rude < 1 && !isLate ? 5 : this.random.below(4);
     if (stage === 5) peer.connect();
     else if (stage > 0) peer.hello();
     if (stage > 1) {
@@ -98,6 +115,7 @@ class Fuzzer {
 
   private step(): void {
     const { random, arena, peer } = this;
+    if (random.chance(0.3)) this.runLate(1 + random.below(3));
     const dice = random.below(10);
     if (dice < 5) {
       const datagram = this.datagram();
@@ -223,10 +241,10 @@ class Fuzzer {
 
   private ackFrame(isPolite = false): Uint8Array {
     const { random } = this;
-    if (isPolite) return this.peer.ackFrame(LEVEL_APP);
-    if (random.chance(0.1))
+    if (!isPolite && random.chance(0.1)) {
       return bytes(2, vi(random.pick(EDGES)), vi(0), vi(random.below(3)), vi(random.below(5)), vi(0), vi(0));
-    const level = random.pick<Level>([LEVEL_INITIAL, LEVEL_HANDSHAKE, LEVEL_APP]);
+    }
+    const level = isPolite ? LEVEL_APP : random.pick<Level>([LEVEL_INITIAL, LEVEL_HANDSHAKE, LEVEL_APP]);
     const has = this.peer.packets.some((packet) => packet.level === level);
     return has ? this.peer.ackFrame(level) : Uint8Array.of(1);
   }
