@@ -53,6 +53,11 @@ export const SENT_HANDED_BACK = 32;
 /** Sent in a datagram marked ECT(0). */
 export const SENT_ECT = 64;
 
+// Shared by all rings that hold nothing: an empty typed array takes 184 bytes, and a connection would have 27 of them.
+const NO_BYTES = new Uint8Array(0);
+const NO_SIZES = new Uint16Array(0);
+const NO_NUMBERS = new Float64Array(0);
+
 const FIRST_PACKETS = 16;
 const FIRST_RECORDS = 32;
 /** From this size on the ring looks for packets to forget before it grows. */
@@ -84,19 +89,19 @@ export class SentPackets {
   // Columns by `pn & mask`. `link` is the first frame record of a packet, and for an acknowledged packet a number at
   // or above base from which on every packet up to this one is acknowledged.
   mask = -1;
-  flags = new Uint8Array(0);
-  sizeBytes = new Uint16Array(0);
-  sentMicros = new Float64Array(0);
-  link = new Float64Array(0);
-  private recordCount = new Uint16Array(0);
+  flags = NO_BYTES;
+  sizeBytes = NO_SIZES;
+  sentMicros = NO_NUMBERS;
+  link = NO_NUMBERS;
+  private recordCount = NO_SIZES;
 
   private recordMask = -1;
   private recordTail = 0;
   private recordHead = 0;
-  private kind = new Uint8Array(0);
-  private id = new Float64Array(0);
-  private offset = new Float64Array(0);
-  private length = new Float64Array(0);
+  private kind = NO_BYTES;
+  private id = NO_NUMBERS;
+  private offset = NO_NUMBERS;
+  private length = NO_NUMBERS;
 
   private openPn = 0;
   private openMicros = 0;
@@ -239,9 +244,9 @@ export class SentPackets {
     this.largestAcked = -1;
     this.recordTail = this.recordHead;
     this.mask = this.recordMask = -1;
-    this.flags = this.kind = new Uint8Array(0);
-    this.sizeBytes = this.recordCount = new Uint16Array(0);
-    this.sentMicros = this.link = this.id = this.offset = this.length = new Float64Array(0);
+    this.flags = this.kind = NO_BYTES;
+    this.sizeBytes = this.recordCount = NO_SIZES;
+    this.sentMicros = this.link = this.id = this.offset = this.length = NO_NUMBERS;
   }
 
   private isShortOf(packets: number): boolean {
