@@ -7,6 +7,7 @@
 import { equalBytes } from "../base/bytes.js";
 import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
+import { STATE_OPEN } from "../conn/state.js";
 import { addressKey } from "../crypto/token.js";
 import { encodeParams } from "../frame/params.js";
 import {
@@ -82,13 +83,14 @@ export class Acceptor {
   /** Notes how far a server connection has come: its hello was processed, its handshake is complete. */
   onProgress(conn: Connection): void {
     if (!this.halfOpen.has(conn)) return;
-    if (conn.handshakeState.started && !conn.handshakeState.offered) {
-      conn.handshakeState.offered = true;
-      if (this.accepted.length < MAX_ACCEPT_QUEUE) this.accepted.push(conn);
+    const { handshakeState: handshake } = conn;
+    if (handshake.started && !handshake.offered && conn.state === STATE_OPEN) {
+      handshake.offered = this.accepted.length < MAX_ACCEPT_QUEUE;
+      if (handshake.offered) this.accepted.push(conn);
       else conn.close(false, BigInt(CONNECTION_REFUSED), "accept queue is full");
     }
     // one that failed counts until its closing period is over: a flood of failing first flights is a flood all the same
-    if (conn.handshakeState.complete) this.halfOpen.delete(conn);
+    if (handshake.complete) this.halfOpen.delete(conn);
   }
 
   onGone(conn: Connection): void {
