@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CONNECTION_REFUSED, INVALID_TOKEN } from "#src/proto/transport-error.js";
-import { MAX_HALF_OPEN, RETRY_ABOVE_HALF_OPEN } from "#src/proto/limits.js";
+import { MAX_ACCEPT_QUEUE, MAX_HALF_OPEN, RETRY_ABOVE_HALF_OPEN } from "#src/proto/limits.js";
 import { Arena } from "../support/arena.js";
 import { ack, bytes, close, crypto, padding, PING, vi } from "../support/raw-frames.js";
 import { Bystander, LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, RawPeer } from "../support/raw-peer.js";
@@ -266,6 +266,16 @@ describe("half-open handshakes, T17", () => {
     assert.equal(late.closeCode, CONNECTION_REFUSED);
     bystander.assertServed();
     arena.assertCleanEnd();
+  });
+
+  test("T50 more connections than the application takes: 1,024 wait, the next are refused", () => {
+    const arena = new Arena({ retry: "never" });
+    arena.drains = false;
+    const peers = Array.from({ length: MAX_ACCEPT_QUEUE + 5 }, () => new RawPeer(arena).hello());
+    const refused = peers.filter((peer) => peer.closeCode === CONNECTION_REFUSED);
+    assert.deepEqual(refused, peers.slice(MAX_ACCEPT_QUEUE));
+    arena.assertCleanEnd();
+    assert.equal(arena.conns.length, MAX_ACCEPT_QUEUE);
   });
 
   test("T16 handshakes that crawl end after 10 s, whatever they send", () => {

@@ -235,6 +235,29 @@ for (const role of ROLES) {
       finish(at);
     });
 
+    test("T42 9000-13.4.2.1-01, 02 ECN counts that are too low, too high or fall turn ECN off and close nothing", () => {
+      for (const counts of [
+        [0, 0, 0],
+        [2n ** 62n - 1n, 0, 0],
+        [0, 5, 0],
+        [0, 0, 2n ** 53n],
+      ]) {
+        const at = scene(role);
+        const { arena, peer, conn } = at;
+        const id = conn.open(0);
+        for (let round = 0; round < 5; round++) {
+          conn.write(id, new Uint8Array(3000), 0, 3000, false);
+          arena.pump();
+          const largest = Math.max(...peer.packets.map((packet) => packet.pn));
+          peer.send(LEVEL_APP, bytes(3, vi(largest), vi(0), vi(0), vi(0), ...counts.map((count) => vi(count))));
+        }
+        assert.equal(conn.closeInfo, null);
+        assert.equal(conn.recovery.ecn.beginDatagram(), false, "no more marks");
+        assert.ok(conn.recovery.cc.cwndBytes >= 2 * 1200);
+        arena.assertCleanEnd();
+      }
+    });
+
     test("T44 PADDING-only packets are not acknowledged; 1000 PINGs bring 1000 acknowledgements at most", () => {
       const at = scene(role);
       const { arena, peer } = at;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeParams } from "#src/frame/params.js";
-import { FRAME_ENCODING_ERROR } from "#src/proto/transport-error.js";
+import { FRAME_ENCODING_ERROR, KEY_UPDATE_ERROR } from "#src/proto/transport-error.js";
 import { Arena } from "../support/arena.js";
 import { ack, bytes, close, padding, PING, stream, vi } from "../support/raw-frames.js";
 import { Bystander, LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, RawPeer } from "../support/raw-peer.js";
@@ -67,6 +67,17 @@ describe("T36 any order (CVE-2025-59530, CVE-2023-46239)", () => {
     assert.ok(conn.readable(0) <= 0);
     peer.flushTls();
     assert.equal(conn.readable(0), 10);
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9001 §6.1 (9001-6.1-01) a key update in the batch that completes the handshake", () => {
+    const arena = new Arena();
+    const peer = new RawPeer(arena).hello();
+    peer.pumpTls();
+    peer.validated = true;
+    arena.deliver(peer, [...peer.takeTlsPackets(), peer.packet(LEVEL_APP, [PING], { generation: 1 })]);
+    arena.pump();
+    assert.equal(peer.closeCode, KEY_UPDATE_ERROR);
     arena.assertCleanEnd();
   });
 
