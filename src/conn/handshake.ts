@@ -251,7 +251,6 @@ export function confirmHandshake(conn: Connection, nowMicros: number): void {
   discardLevel(conn, LEVEL_INITIAL, nowMicros);
   discardLevel(conn, LEVEL_HANDSHAKE, nowMicros);
   conn.events.noteConfirmed();
-  if (conn.isServer) conn.host.unroute(conn.origDcid, conn);
 }
 
 /** Forgets keys, CRYPTO data and sent packets of Initial or Handshake (RFC 9001 §4.9, RFC 9002 §6.4). */

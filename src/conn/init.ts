@@ -12,7 +12,10 @@ export interface ConnectionInit {
   params: TransportParams;
   /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
   startTls: () => TlsSession;
-  /** Destination id of the client's very first Initial (RFC 9000 §7.3). */
+  /**
+   * Destination id of the client's very first Initial (RFC 9000 §7.3). At a server it leads to the connection until its
+   * end: a late copy of that Initial must not start a second one.
+   */
   origDcid: Uint8Array;
   /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
   keyDcid: Uint8Array;
