@@ -57,6 +57,22 @@ describe("T36 any order (CVE-2025-59530, CVE-2023-46239)", () => {
     }
   });
 
+  test("a copy of the first flight that comes late starts no second connection", () => {
+    const arena = new Arena();
+    const peer = new RawPeer(arena);
+    const flight = arena.hold(() => peer.hello());
+    arena.send(peer, ...flight);
+    peer.connect();
+    for (let i = 0; i < 5; i++) {
+      arena.advance(1_000_000);
+      arena.send(peer, ...flight);
+      peer.ackAll(LEVEL_APP);
+    }
+    assert.equal(arena.endpoint.connectionCount, 1);
+    assert.equal(arena.conns.length, 1);
+    arena.assertCleanEnd();
+  });
+
   test("RFC 9001 §5.7 (9001-5.7-01) 1-RTT data before the client's Finished reaches nobody until then", () => {
     const arena = new Arena();
     const peer = new RawPeer(arena).hello();
