@@ -31,10 +31,12 @@ const NO_ROOM = 2;
 /** What the packets of one datagram were, until it is complete and they are recorded. */
 class Pending {
   maxBytes = 0;
-  readonly sizeBytes = [0, 0, 0];
-  readonly ackEliciting = [false, false, false];
+  readonly sizeBytes = new Int32Array(SPACES);
+  /** 1 = yes. */
+  readonly ackEliciting = new Uint8Array(SPACES);
   /** Spaces written, in order; the last is the one that padding enlarges. */
-  readonly order: SpaceId[] = [];
+  readonly order = new Uint8Array(SPACES);
+  count = 0;
 }
 const pending = new Pending(); // valid during one buildDatagram only
 
@@ -46,8 +48,9 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);
   if (dest < 0) return true;
+  const alive = writableSpaces(conn);
   let result = BUILT;
-  while (result === BUILT && isOpen(conn)) result = buildDatagram(conn, dest, nowMicros);
+  while (result === BUILT && isOpen(conn)) result = buildDatagram(conn, alive, dest, nowMicros);
   if (builder.seal.count > 0) {
     sealBatch(conn.host.aead, builder.seal);
     afterSeal(conn, nowMicros);
@@ -74,11 +77,21 @@ function destRow(tx: TxBatch, addr: Int32Array): number {
   return tx.destCount++;
 }
 
-function buildDatagram(conn: Connection, dest: number, nowMicros: number): number {
+/** Bit per space that has keys; they do not change while packets are built. */
+function writableSpaces(conn: Connection): number {
+  let alive = 0;
+  for (let space = 0; space < SPACES; space++) {
+    if (conn.keys.canWrite(spaceLevel(space as SpaceId))) alive |= 1 << space;
+  }
+  return alive;
+}
+
+function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros: number): number {
   const { path, recovery } = conn;
   const { builder } = conn.host.bench;
-  const mayElicit = hasData(conn) && congestionOpen(conn, nowMicros);
-  const wanted = wantedSpaces(conn, mayElicit, nowMicros);
+  const data = dataSpaces(conn, alive);
+  const mayElicit = data !== 0 && congestionOpen(conn, nowMicros);
+  const wanted = (mayElicit ? data : 0) | urgentSpaces(conn, alive, nowMicros);
   if (wanted === 0) return NOTHING;
   const allowance = path.sendAllowance();
   // an Initial needs room for its padding (RFC 9000 §14.1), so a server near its limit waits for more from the client
@@ -88,11 +101,11 @@ function buildDatagram(conn: Connection, dest: number, nowMicros: number): numbe
   }
   pending.maxBytes = Math.min(conn.datagramBytes, allowance);
   if (!builder.beginDatagram(pending.maxBytes)) return NO_ROOM;
-  pending.order.length = 0;
+  pending.count = 0;
   for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
     if ((wanted & (1 << space)) !== 0) fillSpace(conn, space as SpaceId, mayElicit, nowMicros);
   }
-  if (pending.order.length > 0) return finishDatagram(conn, dest, nowMicros);
+  if (pending.count > 0) return finishDatagram(conn, dest, nowMicros);
   builder.endDatagram(dest, ECN_NOT_ECT, 0); // nothing fitted: an empty datagram is dropped
   return NOTHING;
 }
@@ -111,21 +124,20 @@ function congestionOpen(conn: Connection, nowMicros: number): boolean {
   return false;
 }
 
-/** Bit per space that has something to send now. */
-function wantedSpaces(conn: Connection, mayElicit: boolean, nowMicros: number): number {
-  let wanted = 0;
+/** Bit per space that has to send now, whatever the congestion window says. */
+function urgentSpaces(conn: Connection, alive: number, nowMicros: number): number {
+  let urgent = 0;
   for (let space = 0; space < SPACES; space++) {
-    if (!conn.keys.canWrite(spaceLevel(space as SpaceId))) continue;
+    if ((alive & (1 << space)) === 0) continue;
     if (
       conn.recovery.probes(space as SpaceId) > 0 ||
       conn.space(space as SpaceId).ackPolicy.isDue(nowMicros) ||
-      (mayElicit && hasDataFor(conn, space as SpaceId)) ||
       mustSendCrypto(conn, space as SpaceId)
     ) {
-      wanted |= 1 << space;
+      urgent |= 1 << space;
     }
   }
-  return wanted;
+  return urgent;
 }
 
 /**
@@ -140,16 +152,14 @@ function mustSendCrypto(conn: Connection, space: SpaceId): boolean {
   return recovery.probes(SPACE_INITIAL) > 0 || recovery.probes(SPACE_HANDSHAKE) > 0 || recovery.probes(SPACE_APP) > 0;
 }
 
-function hasData(conn: Connection): boolean {
+/** Bit per space that has data for the congestion window to let out. */
+function dataSpaces(conn: Connection, alive: number): number {
+  let data = 0;
   for (let space = 0; space < SPACES; space++) {
-    if (conn.keys.canWrite(spaceLevel(space as SpaceId)) && hasDataFor(conn, space as SpaceId)) return true;
+    if (conn.cryptoOut[space as SpaceId].hasPending) data |= 1 << space;
   }
-  return false;
-}
-
-function hasDataFor(conn: Connection, space: SpaceId): boolean {
-  if (conn.cryptoOut[space].hasPending) return true;
-  return space === SPACE_APP && (conn.control.hasPending() || conn.streamOut.hasPending());
+  if (conn.streamOut.hasPending() || conn.control.hasPending()) data |= 1 << SPACE_APP;
+  return data & alive;
 }
 
 /** Writes one packet of this space into the open datagram, if there is room and anything to say. */
@@ -160,7 +170,7 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   const sent = recovery.sent[space] as SentPackets;
   const probing = recovery.probes(space) > 0;
   if (probing ? sent.fullForProbes : sent.fullForAcks) return;
-  if (pending.order.length > 0 && pending.maxBytes - builder.datagramBytes < MIN_PACKET_BYTES) return;
+  if (pending.count > 0 && pending.maxBytes - builder.datagramBytes < MIN_PACKET_BYTES) return;
   const pn = pnspace.peekPn();
   if (!openPacket(conn, space, pn, pnLength(pn, pnspace.largestAcked))) return;
   sent.open(pn, nowMicros);
@@ -187,8 +197,8 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   // the last packet that the key may seal is kept for the close (RFC 9001 §6.6)
   if (conn.keys.sealBudget(level) <= 1) closeTransport(conn, AEAD_LIMIT_REACHED, 0, "AEAD confidentiality limit");
   pending.sizeBytes[space] = builder.closePacket(conn.keys.writeKey(level), conn.keys.writeHp(level));
-  pending.ackEliciting[space] = pos > afterAck;
-  pending.order.push(space);
+  pending.ackEliciting[space] = pos > afterAck ? 1 : 0;
+  pending.order[pending.count++] = space;
   if (pos > afterAck && probing) recovery.onProbeSent(space);
 }
 
@@ -226,21 +236,21 @@ function writeData(conn: Connection, space: SpaceId, pos: number, sent: SentPack
 function finishDatagram(conn: Connection, dest: number, nowMicros: number): number {
   const { path, recovery, counters } = conn;
   const { builder } = conn.host.bench;
-  const { order, sizeBytes, ackEliciting } = pending;
+  const { order, count, sizeBytes, ackEliciting } = pending;
   const hasInitial = order[0] === SPACE_INITIAL;
   let padded = 0;
   // RFC 9000 §14.1: every Initial of a client, and an ack-eliciting one of a server; §8.2.2: every PATH_RESPONSE
-  const isLarge = hasInitial && (!conn.isServer || ackEliciting[SPACE_INITIAL]);
+  const isLarge = hasInitial && (!conn.isServer || ackEliciting[SPACE_INITIAL] === 1);
   if (isLarge || conn.control.takeAnswered()) {
     padded = builder.padLastPacket(MIN_INITIAL_DATAGRAM_BYTES);
   }
   const marked = recovery.beginDatagram();
   let elicits = false;
-  for (let i = 0; i < order.length; i++) {
+  for (let i = 0; i < count; i++) {
     const space = order[i] as SpaceId;
-    const isPadded = padded > 0 && i === order.length - 1;
+    const isPadded = padded > 0 && i === count - 1;
     const bytes = (sizeBytes[space] as number) + (isPadded ? padded : 0);
-    const eliciting = ackEliciting[space] as boolean;
+    const eliciting = ackEliciting[space] === 1;
     elicits ||= eliciting;
     // The few bytes that make an ACK-only packet long enough to be sampled are not counted although they are PADDING
     // (RFC 9002 §2): nobody has to acknowledge them, and to a peer with an empty connection id every ACK has some.

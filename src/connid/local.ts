@@ -33,6 +33,8 @@ export class LocalIds {
   private readonly isZeroLength: boolean;
   private readonly retired: Uint8Array[] = [];
   private nextSeq = 1;
+  /** Live ids with `unsent`: asked for with every packet. */
+  private unsentCount = 0;
   private budget = CID_ISSUE_BURST;
   private budgetAtMicros = 0;
 
@@ -58,11 +60,13 @@ export class LocalIds {
     const seq = this.nextSeq++;
     this.budget--;
     this.live.push({ seq, cid, token, unsent: true });
+    this.unsentCount++;
     return seq;
   }
 
   /** The id whose NEW_CONNECTION_ID frame is to be sent next, or null. */
   nextUnsent(): LocalId | null {
+    if (this.unsentCount === 0) return null;
     for (const id of this.live) if (id.unsent) return id;
     return null;
   }
@@ -70,13 +74,13 @@ export class LocalIds {
   /** The frame for `seq` went into a packet. */
   onFrameSent(seq: number): void {
     const id = this.find(seq);
-    if (id !== null) id.unsent = false;
+    if (id?.unsent === true) this.setUnsent(id, false);
   }
 
   /** That packet was lost: the frame is sent again, unless the peer has retired the id meanwhile (RFC 9000 §13.3). */
   onFrameLost(seq: number): void {
     const id = this.find(seq);
-    if (id !== null) id.unsent = true;
+    if (id?.unsent === false) this.setUnsent(id, true);
   }
 
   /**
@@ -87,9 +91,11 @@ export class LocalIds {
     if (this.isZeroLength || seq >= this.nextSeq) return PROTOCOL_VIOLATION;
     const index = this.live.findIndex((id) => id.seq === seq);
     if (index < 0) return 0; // a repeat
-    const { cid } = this.live[index];
+    const id = this.live[index];
+    const { cid } = id;
     if (isAt(cid, buf, start, end)) return PROTOCOL_VIOLATION;
     this.live.splice(index, 1);
+    if (id.unsent) this.setUnsent(id, false);
     this.retired.push(cid);
     return 0;
   }
@@ -103,6 +109,11 @@ export class LocalIds {
   has(buf: Uint8Array, start = 0, end = buf.length): boolean {
     for (const { cid } of this.live) if (isAt(cid, buf, start, end)) return true;
     return false;
+  }
+
+  private setUnsent(id: LocalId, unsent: boolean): void {
+    id.unsent = unsent;
+    this.unsentCount += unsent ? 1 : -1;
   }
 
   private find(seq: number): LocalId | null {
