@@ -181,6 +181,46 @@ describe("closing, T46", () => {
   });
 });
 
+describe("destroy, T51", () => {
+  test("an endpoint with connections in every state leaves nothing, and nothing that comes later wakes it", () => {
+    const steps: (() => void)[] = [];
+    for (const isLate of [false, true]) {
+      const arena = new Arena(isLate ? { tls: { later: (step) => void steps.push(step) } } : {});
+      const connect = (isServer: boolean) => {
+        const peer = new RawPeer(arena, { isServer });
+        if (isServer) arena.connect(peer);
+        return peer;
+      };
+      const peers = [connect(false).hello(), connect(true), connect(false), connect(true)];
+      if (!isLate) peers.push(connect(false).connect(), connect(true).connect());
+      peers[0].send(LEVEL_INITIAL, Uint8Array.of(0x1f));
+      if (!isLate) peers[4].send(LEVEL_APP, stream(0, 7, padding(100)));
+      arena.endpoint.destroy();
+      for (const step of steps.splice(0)) step();
+      for (const peer of peers) arena.send(peer, peer.datagrams.at(-1)?.slice() ?? padding(60));
+      assert.equal(arena.endpoint.connectionCount, 0);
+      assert.equal(arena.endpoint.nextDeadline(), Infinity);
+      arena.assertCleanEnd();
+    }
+  });
+
+  test("a datagram of 65,507 bytes with one packet, and one with 2,000 forged ones", () => {
+    const arena = new Arena();
+    const bystander = new Bystander(arena);
+    const peer = new RawPeer(arena).connect();
+    const [, conn] = arena.conns;
+    peer.send(LEVEL_APP, stream(0, 0, padding(65_000)));
+    assert.equal(conn.readable(0), 65_000);
+    const half = new RawPeer(arena).hello();
+    const tiny = half.packet(LEVEL_INITIAL, [PING], { padTo: 1, forged: true, scid: half.scid });
+    const started = performance.now();
+    half.sendPackets(...Array.from({ length: Math.floor(65_507 / tiny.length) }, () => tiny));
+    assert.ok(performance.now() - started < 500);
+    bystander.assertServed();
+    arena.assertCleanEnd();
+  });
+});
+
 describe("RFC 9000 §10.1 idle timeouts at their extremes, T47, J02", () => {
   const extremes: [string, number | bigint][] = [
     ["0", 0],
