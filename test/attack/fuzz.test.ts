@@ -6,9 +6,12 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
+import { encodeParams } from "#src/frame/params.js";
 import type { Level } from "#src/port/tls.js";
 import { STREAM_BIDI, STREAM_UNI } from "#src/port/transport.js";
+import type { TransportParams } from "#src/proto/params.js";
 import { Prng } from "#src/sim/prng.js";
 import { Arena, type Arrival } from "../support/arena.js";
 import type { NullTlsOptions } from "../support/null-tls.js";
@@ -62,7 +65,7 @@ class Fuzzer {
     const retry = this.rude === 1 && random.chance(0.1) ? "always" : "auto";
     const tls: Partial<NullTlsOptions> = { tickets: random.below(3) };
     if (random.chance(0.3)) tls.later = (step) => void this.late.push(step);
-    this.arena = new Arena({ seed, retry, tls });
+    this.arena = new Arena({ seed, retry, tls, config: this.config() });
     this.peers = Array.from({ length: random.chance(0.3) ? 3 : 1 }, () => this.newPeer(isServer));
     this.peer = this.peers[0];
   }
@@ -72,11 +75,51 @@ class Fuzzer {
     const options: RawPeerOptions = { isServer, tls: { helloRetry: this.rude === 1 && random.chance(0.1) } };
     if (random.chance(0.2)) options.scid = padding(0);
     if (this.rude === 1 && random.chance(0.3)) options.editTls = (_level, message) => this.mutate(message, 0.1);
+    if (random.chance(0.3)) options.params = (params) => this.oddParams(params, isServer);
     if (this.rude === 1 && random.chance(0.1)) options.params = () => this.randomBytes(random.below(80));
     const peer = new RawPeer(this.arena, options);
     peer.validated = true; // it may prove its address at any time; amplification has tests of its own
-    if (isServer) this.arena.connect(peer);
+    if (isServer) this.arena.connect(peer, this.config());
     return peer;
+  }
+
+  /** Settings of the endpoint, each as far from the default as it may be. */
+  private config(): Partial<ConnectionConfig> {
+    const { random } = this;
+    const config: Partial<ConnectionConfig> = {};
+    if (random.chance(0.7)) return config;
+    config.maxIdleTimeoutMillis = random.pick([0, 1, 30_000, 2 ** 40]);
+    config.initialMaxData = random.pick([0, 3000, 2 ** 21]);
+    config.initialMaxStreamDataUni = random.pick([0, 100, 2 ** 20]);
+    config.initialMaxStreamsBidi = random.pick([0, 1, 100]);
+    config.congestion = random.pick(["newreno", "cubic"] as const);
+    config.keepAliveMillis = random.pick([0, 1, 500]);
+    config.maxDatagramBytes = random.pick([1200, 1452, 9000, 65_527]);
+    config.ecn = random.chance(0.5);
+    config.maxAckDelayMillis = random.pick([0, 25, 2 ** 14 - 1]);
+    config.ackDelayExponent = random.pick([0, 20]);
+    config.activeConnectionIdLimit = random.pick([2, 8]);
+    config.sendBufferBytes = random.pick([1, 1000, 2 ** 20]);
+    return config;
+  }
+
+  /** Parameters of the peer that are valid, and odd. */
+  private oddParams(params: TransportParams, isServer: boolean): Uint8Array {
+    const { random } = this;
+    const pick = () => random.pick([0, 1, 1000, 2 ** 30, 2 ** 53 - 1]);
+    params.maxIdleTimeoutMillis = pick();
+    params.initialMaxData = pick();
+    params.initialMaxStreamDataBidiLocal = pick();
+    params.initialMaxStreamDataBidiRemote = pick();
+    params.initialMaxStreamDataUni = pick();
+    params.initialMaxStreamsBidi = pick();
+    params.initialMaxStreamsUni = pick();
+    params.maxUdpPayloadBytes = random.pick([1200, 1300, 65_527, 2 ** 53 - 1]);
+    params.ackDelayExponent = random.below(21);
+    params.maxAckDelayMillis = random.pick([0, 25, 2 ** 14 - 1]);
+    params.activeConnectionIdLimit = random.pick([2, 3, 8, 2 ** 53 - 1]);
+    params.disableActiveMigration = random.chance(0.5);
+    return encodeParams(params, isServer);
   }
 
   run(): void {
