@@ -2,12 +2,13 @@
 
 import { connect, listen, type QuicStream } from "#src/api/quic/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
+import type { BulkJob } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 1 << 20;
 const READ_BYTES = 256 * 1024;
-const job = ownJob();
+const job = ownJob<BulkJob>();
 const share = Math.floor(job.bytes / job.streams);
 const chunk = new Uint8Array(CHUNK_BYTES);
 const transport = { maxPayloadSize: job.datagramBytes, alpn: job.role === "server" ? [ALPN] : ALPN };

@@ -3,11 +3,12 @@
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { devCertificate } from "#src/runtime/native/x509.js";
+import type { BulkJob } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 
 const CHUNK_BYTES = 1 << 20;
-const isTls = process.argv[3] === "tls";
-const job = ownJob();
+const isTls = process.argv[2] === "tls";
+const job = ownJob<BulkJob>();
 const share = Math.floor(job.bytes / job.streams);
 const chunk = new Uint8Array(CHUNK_BYTES);
 

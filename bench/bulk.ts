@@ -1,25 +1,19 @@
 /**
- * `npm run bench -- bulk`: one connection over loopback, one core a side; ours, the C limit, node:tls and plain TCP in
- * turn, run by run, so that a drift of the machine's speed meets all of them.
+ * `npm run bench -- bulk`: one connection over loopback, one core a side; ours, the C limit, node:tls, plain TCP and, with
+ * `--peers`, foreign stacks in turn, run by run, so that a drift of the machine's speed meets all of them.
  */
 
-import { CLIENT_CORE, Child, type Job, SERVER_CORE } from "./child.js";
+import { type Bench, MAX_RUNS, MEBIBYTE, newReport, note, type Report, type Runtime, Table } from "./bench.js";
+import type { BulkJob } from "./bulk-job.js";
+import { own, withPair } from "./child.js";
 import { runLimit } from "./limit.js";
+import type { Options } from "./options.js";
 import { median, medianRatio, round, spread } from "./stats.js";
 
 const LIMIT_MILLIS = 600;
-const MEBIBYTE = 1 << 20;
-
-export interface BulkOptions {
-  runs: number;
-  mebibytes: number;
-  streams: number[];
-  datagrams: number[];
-  dirs: Job["dir"][];
-}
 
 export interface BulkRow {
-  dir: Job["dir"];
+  dir: BulkJob["dir"];
   streams: number;
   datagram: number;
   gbitPerSec: number;
@@ -32,50 +26,30 @@ export interface BulkRow {
   tcpRatio: number;
 }
 
-export interface BulkReport {
-  bench: "bulk";
-  node: string;
-  tls: string;
-  datapath: string;
-  rows: BulkRow[];
-}
-
-interface Runtime {
-  tls: string;
-  udp: string;
-}
+type Transfer = Omit<BulkJob, "role">;
 
 interface Result {
   gbitPerSec: number;
   runtime?: Runtime;
 }
 
-async function transfer(program: string, job: Omit<Job, "role">): Promise<Result> {
-  const server = new Child(program, { ...job, role: "server" }, SERVER_CORE);
-  let client: Child | null = null;
-  try {
-    const where = await server.message<unknown>();
-    client = new Child(program, { ...job, role: "client", server: where }, CLIENT_CORE);
-    return await client.message<Result>();
-  } finally {
-    client?.stop();
-    server.stop();
-  }
+function transfer(command: readonly string[], job: Transfer): Promise<Result> {
+  return withPair(command, job, (_, client) => client.message<Result>());
 }
 
-async function measure(job: Omit<Job, "role">, runs: number): Promise<{ row: BulkRow; runtime: Runtime | undefined }> {
+async function measure(job: Transfer, runs: number): Promise<{ row: BulkRow; runtime: Runtime | undefined }> {
   const ours: number[] = [];
   const limit: number[] = [];
   const tls: number[] = [];
   const tcp: number[] = [];
   let runtime: Runtime | undefined;
   for (let run = 0; run < runs; run++) {
-    const result = await transfer("bulk-ours.js", job);
+    const result = await transfer(own("bulk-ours.js"), job);
     runtime = result.runtime;
     ours.push(result.gbitPerSec);
     limit.push(runLimit(job.datagramBytes, LIMIT_MILLIS).gbitPerSec);
-    tls.push((await transfer("bulk-tcp.js tls", job)).gbitPerSec);
-    tcp.push((await transfer("bulk-tcp.js plain", job)).gbitPerSec);
+    tls.push((await transfer(own("bulk-tcp.js", "tls"), job)).gbitPerSec);
+    tcp.push((await transfer(own("bulk-tcp.js", "plain"), job)).gbitPerSec);
   }
   const [least, most] = spread(ours);
   const row: BulkRow = {
@@ -94,28 +68,35 @@ async function measure(job: Omit<Job, "role">, runs: number): Promise<{ row: Bul
   return { row, runtime };
 }
 
-export async function runBulk(options: BulkOptions, print: (line: string) => void): Promise<BulkReport> {
-  const report: BulkReport = { bench: "bulk", node: process.version, tls: "", datapath: "", rows: [] };
-  print("dir  streams  datagram  Gbit/s [least..most]   C limit  node:tls  TCP    ratios to them");
-  for (const dir of options.dirs) {
-    for (const streams of options.streams) {
-      for (const datagramBytes of options.datagrams) {
-        const job = { dir, streams, datagramBytes, bytes: options.mebibytes * MEBIBYTE };
-        const { row, runtime } = await measure(job, options.runs);
+async function runBulk(options: Options, print: (line: string) => void): Promise<Report<BulkRow>> {
+  const runs = options.count("runs", MAX_RUNS);
+  const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
+  const allStreams = options.counts("streams", 100);
+  const datagrams = options.counts("datagrams", 65_000, 1200);
+  const dirs = options.choices("dirs", ["down", "up"]);
+  const report = newReport<BulkRow>("bulk");
+  const table = new Table(
+    ["dir ", "streams", "datagram", "Gbit/s [least..most]", "C limit", "node:tls", "TCP  ", "ratios to them"],
+    print,
+  );
+  for (const dir of dirs) {
+    for (const streams of allStreams) {
+      for (const datagramBytes of datagrams) {
+        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes }, runs);
         report.rows.push(row);
-        report.tls = runtime?.tls ?? "";
-        report.datapath = runtime?.udp ?? "";
-        print(formatRow(row));
+        note(report, runtime);
+        const ratios = [row.limitRatio, row.tlsRatio, row.tcpRatio].map((value) => value.toFixed(2)).join(" / ");
+        const rate = `${row.gbitPerSec} [${row.spread.join("..")}]`;
+        const { limitGbitPerSec, tlsGbitPerSec, tcpGbitPerSec } = row;
+        table.row(dir, streams, datagramBytes, rate, limitGbitPerSec, tlsGbitPerSec, tcpGbitPerSec, ratios);
       }
     }
   }
   return report;
 }
 
-function formatRow(row: BulkRow): string {
-  const rate = `${row.gbitPerSec} [${row.spread.join("..")}]`;
-  const others = [row.limitGbitPerSec, row.tlsGbitPerSec, row.tcpGbitPerSec].map((value) => String(value).padEnd(8));
-  const ratios = [row.limitRatio, row.tlsRatio, row.tcpRatio].map((value) => value.toFixed(2)).join(" / ");
-  const head = `${row.dir.padEnd(5)}${String(row.streams).padEnd(9)}${String(row.datagram).padEnd(10)}${rate.padEnd(23)}`;
-  return `${head}${others.join(" ")} ${ratios}`;
-}
+export const bulk: Bench = {
+  help: "Gbit/s of one connection, beside the C limit, node:tls and TCP",
+  options: { runs: "9", mebibytes: "512", streams: "1,8", datagrams: "1252,1452,8952", dirs: "down,up" },
+  run: runBulk,
+};

@@ -1,67 +1,106 @@
-/** A program of a benchmark in a process of its own, on a core of its own where the machine has two. */
+/**
+ * A program of a benchmark in a process of its own, on a core of its own where the machine has two. It gets its job as one
+ * JSON object, the last argument; it tells its results as lines of JSON on stdout, answers questions that come as lines on
+ * stdin, and ends when stdin does, so that none outlives the benchmark. Any runtime can do that, not Node alone.
+ */
 
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const TASKSET = "/usr/bin/taskset";
+const IS_PINNED = availableParallelism() >= 2 && existsSync(TASKSET);
 export const SERVER_CORE = 0;
 export const CLIENT_CORE = 1;
 
-/** What every program is told: its role, and where the server listens. */
-export interface Job {
-  role: "server" | "client";
-  /** `down`: the server sends. */
-  dir: "down" | "up";
-  streams: number;
-  /** All streams together. */
-  bytes: number;
-  /** UDP payload; TCP programs ignore it. */
-  datagramBytes: number;
-  /** For the client: from the server's first message. */
-  server?: unknown;
+/** A program of this folder, run by the Node that runs this one: `own("bulk-tcp.js", "tls")`. */
+export function own(file: string, ...words: string[]): string[] {
+  return [process.execPath, fileURLToPath(new URL(file, import.meta.url)), ...words];
 }
 
 export class Child {
   private readonly process: ChildProcess;
-  private readonly failed: Promise<never>;
+  private readonly messages: unknown[] = [];
+  private waiting: { resolve(message: unknown): void; reject(error: Error): void } | null = null;
+  private failure: Error | null = null;
 
-  /** `program`: a file of this folder, and a word that it is started with: `bulk-tcp.js tls`. */
-  constructor(program: string, job: Job, core: number) {
-    const [name = "", word = ""] = program.split(" ");
-    const file = fileURLToPath(new URL(name, import.meta.url));
-    const pinned = availableParallelism() >= 2 && existsSync(TASKSET);
-    this.process = fork(file, [JSON.stringify(job), word], {
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-      ...(pinned ? { execPath: TASKSET, execArgv: ["-c", String(core), process.execPath] } : {}),
+  constructor(command: readonly string[], job: object, core: number) {
+    const [program = "", ...args] = IS_PINNED ? [TASKSET, "-c", String(core), ...command] : command;
+    this.process = spawn(program, [...args, JSON.stringify(job)], { stdio: ["pipe", "pipe", "inherit"] });
+    const name = command.find((word) => /\.m?js$/.test(word))?.replace(/^.*\//, "") ?? program;
+    this.process.once("error", (error) => this.fail(error));
+    this.process.once("exit", (code, signal) => this.fail(new Error(`${name} ended with ${signal ?? code}`)));
+    this.process.stdin?.on("error", () => {}); // the program is gone: `exit` says so
+    createInterface({ input: this.process.stdout as NonNullable<ChildProcess["stdout"]> }).on("line", (line) => {
+      this.messages.push(JSON.parse(line));
+      this.settle();
     });
-    this.failed = new Promise((_, reject) => {
-      this.process.once("exit", (code, signal) =>
-        reject(new Error(`${program} ${job.role} ended with ${signal ?? code}`)),
-      );
-    });
-    this.failed.catch(() => {});
   }
 
-  /** The next message of the program; rejects when it ends before. */
+  /** The next message of the program; rejects when it ends before. One at a time. */
   message<T>(): Promise<T> {
-    return Promise.race([
-      new Promise<T>((resolve) => this.process.once("message", (m) => resolve(m as T))),
-      this.failed,
-    ]);
+    return new Promise((resolve, reject) => {
+      this.waiting = { resolve: (message) => resolve(message as T), reject };
+      this.settle();
+    });
+  }
+
+  /** What the program answers (see `ownJob`). */
+  ask<T>(question: string, argument: unknown = null): Promise<T> {
+    this.process.stdin?.write(`${JSON.stringify({ question, argument })}\n`);
+    return this.message<T>();
   }
 
   stop(): void {
     this.process.kill();
   }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.settle();
+  }
+
+  private settle(): void {
+    const { waiting } = this;
+    if (waiting === null || (this.messages.length === 0 && this.failure === null)) return;
+    this.waiting = null;
+    if (this.messages.length > 0) waiting.resolve(this.messages.shift());
+    else if (this.failure !== null) waiting.reject(this.failure);
+  }
 }
 
-/** The job of this process. */
-export function ownJob(): Job {
-  return JSON.parse(process.argv[2] ?? "null") as Job;
+/** Runs `work` with a server and then a client, and ends both. The server's first message reaches the client as `server`. */
+export async function withPair<T>(
+  command: readonly string[],
+  job: object,
+  work: (server: Child, client: Child) => Promise<T>,
+): Promise<T> {
+  const server = new Child(command, { ...job, role: "server" }, SERVER_CORE);
+  let client: Child | null = null;
+  try {
+    const where = await server.message<unknown>();
+    client = new Child(command, { ...job, role: "client", server: where }, CLIENT_CORE);
+    return await work(server, client);
+  } finally {
+    client?.stop();
+    server.stop();
+  }
 }
 
+/** Of a program: its job. `answers` are its replies to `Child.ask`, by question. */
+export function ownJob<J>(answers: Record<string, (argument: unknown) => unknown> = {}): J {
+  const lines = createInterface({ input: process.stdin });
+  lines.on("close", () => process.exit(0));
+  lines.on("line", async (line) => {
+    const { question, argument } = JSON.parse(line) as { question: string; argument: unknown };
+    tell((await answers[question]?.(argument)) ?? null);
+  });
+  return JSON.parse(process.argv.at(-1) ?? "null") as J;
+}
+
+/** Of a program: one message to the benchmark. */
 export function tell(message: unknown): void {
-  process.send?.(message);
+  process.stdout.write(`${JSON.stringify(message)}\n`);
 }

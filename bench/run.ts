@@ -1,51 +1,44 @@
-/** `npm run bench -- NAME [options]`: prints a table, and with `--json` one JSON object as the last line. */
+/**
+ * `npm run bench -- NAME [options]`: prints a table, and with `--json` one JSON object as the last line. Bad arguments are
+ * one line and exit code 2, a run that failed is one line and exit code 1.
+ */
 
-import { parseArgs } from "node:util";
-import { runBulk } from "./bulk.js";
-import type { Job } from "./child.js";
+import type { Bench } from "./bench.js";
+import { bulk } from "./bulk.js";
+import { Options, UsageError } from "./options.js";
 
-const USAGE = `npm run bench -- bulk [--runs N] [--mebibytes N] [--streams 1,8] [--datagrams 1252,1452,8952] [--dirs down,up] [--json]`;
+const BENCHES: Readonly<Record<string, Bench>> = { bulk };
 
-/** A list of whole numbers, or a complaint. */
-function numbers(text: string, name: string): number[] {
-  const values = text.split(",").map(Number);
-  if (values.every((value) => Number.isInteger(value) && value > 0)) return values;
-  throw new Error(`--${name} is ${text}; whole numbers above 0 are expected, joined by commas`);
-}
-
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      runs: { type: "string", default: "9" },
-      mebibytes: { type: "string", default: "512" },
-      streams: { type: "string", default: "1,8" },
-      datagrams: { type: "string", default: "1252,1452,8952" },
-      dirs: { type: "string", default: "down,up" },
-      json: { type: "boolean", default: false },
-    },
+/** Each benchmark with its options and their defaults. */
+function help(): string {
+  const lines = Object.entries(BENCHES).map(([name, { help, options }]) => {
+    const words = Object.entries(options).map(([option, value]) =>
+      value === false ? `[--${option}]` : `[--${option} ${value}]`,
+    );
+    return `  ${name.padEnd(10)} ${help}\n${" ".repeat(13)}${words.join(" ")}`;
   });
-  if (positionals.length !== 1 || positionals[0] !== "bulk") throw new Error(USAGE);
-  const dirs = values.dirs.split(",");
-  if (!dirs.every((dir) => dir === "down" || dir === "up"))
-    throw new Error(`--dirs is ${values.dirs}; down, up or both`);
-  const [runs = 0] = numbers(values.runs, "runs");
-  const [mebibytes = 0] = numbers(values.mebibytes, "mebibytes");
-  const report = await runBulk(
-    {
-      runs,
-      mebibytes,
-      streams: numbers(values.streams, "streams"),
-      datagrams: numbers(values.datagrams, "datagrams"),
-      dirs: dirs as Job["dir"][],
-    },
-    (line) => console.log(line),
-  );
-  console.log(`node ${report.node}, ${report.tls}, ${report.datapath}`);
-  if (values.json) console.log(JSON.stringify(report));
+  return `npm run bench -- NAME [options] [--json]\n${lines.join("\n")}`;
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 2;
+async function main(args: readonly string[]): Promise<void> {
+  const [name = ""] = args;
+  if (name === "--help" || name === "help") {
+    console.log(help());
+    return;
+  }
+  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (bench === undefined) {
+    const given = name === "" ? "no benchmark was named" : `there is no benchmark ${JSON.stringify(name)}`;
+    throw new UsageError(`${given}; first comes one of: ${Object.keys(BENCHES).join(", ")}; help shows their options`);
+  }
+  const options = Options.parse(args.slice(1), { ...bench.options, json: false });
+  if (options.words.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(options.words[0])}`);
+  const report = await bench.run(options, (line) => console.log(line));
+  console.log(`node ${report.node}, ${report.tls}, ${report.datapath}`);
+  if (options.flag("json")) console.log(JSON.stringify(report));
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 });

@@ -22,3 +22,17 @@ export function medianRatio(ours: readonly number[], others: readonly number[]):
 export function round(value: number): number {
   return Number(value.toPrecision(3));
 }
+
+/** Slope of the line of least squares through the points. NaN for fewer than two. */
+export function slope(xs: readonly number[], ys: readonly number[]): number {
+  if (xs.length < 2) return Number.NaN;
+  const meanX = xs.reduce((sum, x) => sum + x, 0) / xs.length;
+  const meanY = ys.reduce((sum, y) => sum + y, 0) / ys.length;
+  let along = 0;
+  let square = 0;
+  for (const [i, x] of xs.entries()) {
+    along += (x - meanX) * ((ys[i] as number) - meanY);
+    square += (x - meanX) ** 2;
+  }
+  return along / square;
+}
