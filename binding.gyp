@@ -5,6 +5,7 @@
       "sources": [
         "addon/module.cc",
         "addon/js.cc",
+        "addon/timing.cc",
         "addon/udp_batch.cc",
         "addon/udp_socket.cc",
         "addon/udp_send.cc",

@@ -12,6 +12,7 @@ void init_udp(napi_env env, napi_value exports);
 void init_aead(napi_env env, napi_value exports);
 void init_tls(napi_env env, napi_value exports);
 void init_x509(napi_env env, napi_value exports);
+void init_timing(napi_env env, napi_value exports);
 
 // `data` reaches the callback through napi_get_cb_info: the part's state of this environment.
 inline void export_function(napi_env env, napi_value exports, const char* name, napi_callback cb,

@@ -7,6 +7,7 @@
 #include "aead_keys.h"
 #include "slot_table.h"
 #include "span.h"
+#include "timing.h"
 
 namespace netquic {
 
@@ -344,9 +345,9 @@ void init_aead(napi_env env, napi_value exports) {
   export_function(env, exports, "aeadFreeKey", free_key, state);
   export_function(env, exports, "aeadNewHeaderKey", new_header_key, state);
   export_function(env, exports, "aeadFreeHeaderKey", free_header_key, state);
-  export_function(env, exports, "aeadSeal", seal, state);
-  export_function(env, exports, "aeadUnmask", unmask, state);
-  export_function(env, exports, "aeadOpen", open, state);
+  export_function(env, exports, "aeadSeal", timed<seal, TIMED_SEAL>, state);
+  export_function(env, exports, "aeadUnmask", timed<unmask, TIMED_UNMASK>, state);
+  export_function(env, exports, "aeadOpen", timed<open, TIMED_OPEN>, state);
   export_function(env, exports, "aeadOnce", once, state);
   export_function(env, exports, "aeadHmac", hmac, state);
 }

@@ -6,6 +6,7 @@ static napi_value init(napi_env env, napi_value exports) {
   netquic::init_aead(env, exports);
   netquic::init_tls(env, exports);
   netquic::init_x509(env, exports);
+  netquic::init_timing(env, exports);
   return exports;
 }
 

@@ -10,6 +10,7 @@
 #include "addon.h"
 #include "slot_table.h"
 #include "span.h"
+#include "timing.h"
 #include "udp_socket.h"
 
 namespace netquic {
@@ -281,8 +282,8 @@ void init_udp(napi_env env, napi_value exports) {
     return;
   }
   export_function(env, exports, "udpOpen", open, state);
-  export_function(env, exports, "udpRecv", recv, state);
-  export_function(env, exports, "udpSend", send, state);
+  export_function(env, exports, "udpRecv", timed<recv, TIMED_UDP_RECV>, state);
+  export_function(env, exports, "udpSend", timed<send, TIMED_UDP_SEND>, state);
   export_function(env, exports, "udpClose", close_socket, state);
   export_function(env, exports, "udpKeepAlive", keep_alive, state);
   export_function(env, exports, "udpFault", fault, state);

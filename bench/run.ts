@@ -5,9 +5,10 @@
 
 import type { Bench } from "./bench.js";
 import { bulk } from "./bulk.js";
+import { js } from "./js.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, js };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {
