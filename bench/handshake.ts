@@ -1,0 +1,120 @@
+/**
+ * `npm run bench -- handshake`: handshakes over loopback for each CPU second of the server, whose process has a core of
+ * its own and the load client another; the TLS library alone, in memory, runs in turn with it.
+ */
+
+import { type Bench, MAX_RUNS, newReport, note, type Report, type Runtime, Table } from "./bench.js";
+import { Child, own, SERVER_CORE, withPair } from "./child.js";
+import type { LibraryFigures } from "./handshake-library.js";
+import type { Load, LoadResult } from "./handshake-program.js";
+import type { Options } from "./options.js";
+import { median, medianRatio, round, spread } from "./stats.js";
+
+const WARM_UP = 300;
+
+export interface HandshakeRow {
+  /** For each CPU second of the server process, closing included. */
+  fullPerSec: number;
+  /** Null: nothing was resumed. */
+  resumedPerSec: number | null;
+  /** Both sides on one core, no QUIC. */
+  libraryPerSec: number;
+  spread: [number, number];
+  /** The server's part of the library's work alone: the bound of fullPerSec. */
+  libraryServerPerSec: number;
+  /** fullPerSec / libraryServerPerSec. */
+  libraryServerRatio: number;
+  /** By the clock: the client's core may be the slower one. */
+  fullPerWallSec: number;
+  serverCpuMicrosPerHandshake: number;
+  inFlight: number;
+}
+
+interface Rate {
+  perCpuSec: number;
+  perWallSec: number;
+  resumed: number;
+}
+
+interface Run {
+  full: Rate;
+  resumed: Rate;
+  library: LibraryFigures;
+  runtime: Runtime;
+}
+
+async function rate(server: Child, client: Child, load: Load): Promise<Rate> {
+  const before = await server.ask<number>("cpuMicros");
+  const { millis, resumed } = await client.ask<LoadResult>("load", load);
+  const cpuMicros = (await server.ask<number>("cpuMicros")) - before;
+  return { perCpuSec: (load.count * 1e6) / cpuMicros, perWallSec: (load.count * 1000) / millis, resumed };
+}
+
+async function library(count: number): Promise<LibraryFigures> {
+  const child = new Child(own("handshake-library.js"), { count }, SERVER_CORE);
+  try {
+    return await child.message<LibraryFigures>();
+  } finally {
+    child.stop();
+  }
+}
+
+async function measure(count: number, inFlight: number): Promise<Run> {
+  const quic = await withPair(own("handshake-program.js"), {}, async (server, client) => {
+    const runtime = await client.message<Runtime>();
+    await rate(server, client, { count: WARM_UP, inFlight, resume: false });
+    const full = await rate(server, client, { count, inFlight, resume: false });
+    const resumed = await rate(server, client, { count, inFlight, resume: true });
+    if (full.resumed > 0) throw new Error(`${full.resumed} of ${count} full handshakes were resumed ones`);
+    return { full, resumed, runtime };
+  });
+  return { ...quic, library: await library(count) };
+}
+
+async function runHandshake(options: Options, print: (line: string) => void): Promise<Report<HandshakeRow>> {
+  const runs = options.count("runs", MAX_RUNS);
+  const count = options.count("count", 1_000_000);
+  const inFlight = options.count("in-flight", 256);
+  const report = newReport<HandshakeRow>("handshake");
+  const figures: Run[] = [];
+  for (let run = 0; run < runs; run++) figures.push(await measure(count, inFlight));
+  const full = figures.map((run) => run.full.perCpuSec);
+  const alone = figures.map((run) => run.library.serverPerSec);
+  const isResumed = figures.every((run) => run.resumed.resumed === count);
+  const [least, most] = spread(full);
+  const row: HandshakeRow = {
+    fullPerSec: round(median(full)),
+    resumedPerSec: isResumed ? round(median(figures.map((run) => run.resumed.perCpuSec))) : null,
+    libraryPerSec: round(median(figures.map((run) => run.library.perSec))),
+    spread: [round(least), round(most)],
+    libraryServerPerSec: round(median(alone)),
+    libraryServerRatio: round(medianRatio(full, alone)),
+    fullPerWallSec: round(median(figures.map((run) => run.full.perWallSec))),
+    serverCpuMicrosPerHandshake: round(1e6 / median(full)),
+    inFlight,
+  };
+  report.rows.push(row);
+  note(report, figures[0]?.runtime);
+  const table = new Table(
+    [
+      "full/s of server CPU [least..most]",
+      "resumed/s",
+      "by the clock",
+      "library, both sides/s",
+      "its server part/s",
+      "ratio",
+    ],
+    print,
+  );
+  const { fullPerSec, resumedPerSec, fullPerWallSec, libraryPerSec, libraryServerPerSec, libraryServerRatio } = row;
+  const rates = `${fullPerSec} [${row.spread.join("..")}]`;
+  table.row(rates, resumedPerSec ?? "none", fullPerWallSec, libraryPerSec, libraryServerPerSec, libraryServerRatio);
+  if (!isResumed) print("no figure for resumed handshakes: not all of the handshakes with a ticket were resumed");
+  return report;
+}
+
+export const handshake: Bench = {
+  help: "handshakes per second of server CPU, beside the TLS library alone",
+  options: { runs: "5", count: "2000", "in-flight": "64" },
+  run: runHandshake,
+};
