@@ -134,6 +134,7 @@ describe("RFC 9000 §8.1.2, §8.1.3 tokens, T18", () => {
     arena.send(thief, thief.packet(LEVEL_INITIAL, [PING], { token }));
     const otherId = new RawPeer(arena);
     arena.send(otherId, otherId.packet(LEVEL_INITIAL, [PING], { token }));
+    arena.send(peer, otherId.packet(LEVEL_INITIAL, [PING], { token })); // the right address, but not the Retry's id
     assert.equal(accepted, 0);
     assert.equal(arena.endpoint.connectionCount, 0);
     assert.equal(thief.closeCode, INVALID_TOKEN);
