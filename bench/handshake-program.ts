@@ -3,7 +3,8 @@
 import { listen } from "#src/api/quic/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
-import { LoadClient, repeat, type Target } from "./load-client.js";
+import { cpuMicros, repeat } from "./load.js";
+import { LoadClient, type Target } from "./load-client.js";
 
 const ALPN = "perf";
 
@@ -43,10 +44,7 @@ async function load({ count, inFlight, resume }: Load): Promise<LoadResult> {
 
 const job = ownJob<HandshakeJob>({
   load: (argument) => load(argument as Load),
-  cpuMicros: () => {
-    const { user, system } = process.cpuUsage();
-    return user + system;
-  },
+  cpuMicros,
 });
 
 async function serve(): Promise<void> {

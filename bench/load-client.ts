@@ -109,12 +109,3 @@ export class LoadClient implements HostOwner {
     throw error;
   }
 }
-
-/** Does `work` `count` times, `inFlight` of them at once. */
-export async function repeat(count: number, inFlight: number, work: () => Promise<void>): Promise<void> {
-  let left = count;
-  const lane = async (): Promise<void> => {
-    while (left-- > 0) await work();
-  };
-  await Promise.all(Array.from({ length: Math.min(inFlight, count) }, lane));
-}

@@ -1,0 +1,59 @@
+/** The same echo over node:http2 on TLS and TCP: what most servers in Node would do today. */
+
+import { type ClientHttp2Session, connect, createSecureServer } from "node:http2";
+import { devCertificate } from "#src/runtime/native/x509.js";
+import { ownJob, tell } from "./child.js";
+import { cpuMicros, repeat } from "./load.js";
+import type { RequestsJob } from "./requests-job.js";
+
+const payload = Buffer.alloc((JSON.parse(process.argv.at(-1) ?? "{}") as RequestsJob).payloadBytes, "a");
+let session: ClientHttp2Session | null = null;
+
+function request(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stream = (session as ClientHttp2Session).request({ ":method": "POST", ":path": "/" });
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    stream.on("error", reject);
+    stream.on("end", () => {
+      if (bytes === payload.length) resolve();
+      else reject(new Error(`${bytes} bytes came back, not ${payload.length}`));
+    });
+    stream.end(payload);
+  });
+}
+
+const job = ownJob<RequestsJob>({
+  cpuMicros,
+  load: async (count) => {
+    const started = performance.now();
+    await repeat(Number(count), job.inFlight, request);
+    return { millis: performance.now() - started };
+  },
+});
+
+function serve(): void {
+  const { cert, key } = devCertificate({ hosts: ["localhost"] });
+  const server = createSecureServer({
+    cert,
+    key,
+    minVersion: "TLSv1.3",
+    ciphers: "TLS_AES_128_GCM_SHA256",
+    settings: { maxConcurrentStreams: Math.max(100, 2 * job.inFlight) },
+  });
+  server.on("stream", (stream) => {
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200 });
+    stream.pipe(stream);
+  });
+  server.listen(0, "127.0.0.1", () => tell({ port: (server.address() as { port: number }).port, ca: cert }));
+}
+
+if (job.role === "server") serve();
+else {
+  const { port, ca } = job.server as NonNullable<RequestsJob["server"]>;
+  session = connect(`https://127.0.0.1:${port}`, { ca, servername: "localhost" });
+  session.once("connect", () => tell(null));
+}
