@@ -14,6 +14,7 @@ namespace netquic {
 namespace {
 
 enum { SEAL_OFF, SEAL_PN_OFF, SEAL_PN_LEN, SEAL_END, SEAL_KEY, SEAL_HP, SEAL_PN_LO, SEAL_PN_HI, SEAL_COLS };
+enum { GATHER_SOURCE, GATHER_OFF, GATHER_LEN, GATHER_TO, GATHER_COLS };
 enum {
   OPEN_OFF, OPEN_PN_OFF, OPEN_END, OPEN_KEY, OPEN_HP, OPEN_PN_LEN, OPEN_PN_LO, OPEN_PN_HI, OPEN_STATUS,
   OPEN_COLS = 10
@@ -46,6 +47,17 @@ struct Call {
   size_t count;
 };
 
+constexpr size_t MAX_SOURCES = 256;  // as GATHER_MAX_SOURCES
+
+// Copies that are due before packets are sealed, in ascending order of GATHER_TO.
+struct Gather {
+  Bytes sources[MAX_SOURCES];
+  size_t source_count;
+  Ints rows;
+  size_t count;
+  size_t done;
+};
+
 uint64_t full_pn(int32_t hi, int32_t lo) { return uint64_t(uint32_t(hi)) << 32 | uint32_t(lo); }
 
 // RFC 9001 §5.3: IV XOR the packet number in network order, right-aligned.
@@ -65,6 +77,22 @@ bool make_masks(const MaskJob* jobs, const uint8_t* samples, uint8_t* masks, siz
     if (!header_masks(jobs[from].key, samples + from * SAMPLE_BYTES, masks + from * SAMPLE_BYTES, to - from))
       return false;
     from = to;
+  }
+  return true;
+}
+
+// Makes the copies that lie before `end` in the batch's buffer: those of the packet that is sealed next.
+bool gather_before(const Call& c, Gather* g, int64_t end) {
+  for (; g->done < g->count; g->done++) {
+    int32_t row[GATHER_COLS];
+    memcpy(row, g->rows.data + g->done * GATHER_COLS, sizeof row);
+    const int64_t off = row[GATHER_OFF], len = row[GATHER_LEN], to = row[GATHER_TO];
+    if (to >= end) return true;
+    if (row[GATHER_SOURCE] < 0 || size_t(row[GATHER_SOURCE]) >= g->source_count) return false;
+    const Bytes& source = g->sources[row[GATHER_SOURCE]];
+    if (off < 0 || len < 0 || to < 0 || off + len > int64_t(source.size) || to + len > end) return false;
+    if (to + len > int64_t(c.buf.size)) return false;
+    memmove(c.buf.data + to, source.data + off, size_t(len));
   }
   return true;
 }
@@ -92,7 +120,7 @@ bool seal_row(const Call& c, const int32_t* row, MaskJob* job) {
 }
 
 // Seals up to CHUNK rows; the number sealed.
-size_t seal_chunk(const Call& c, size_t first, size_t count) {
+size_t seal_chunk(const Call& c, Gather* gather, size_t first, size_t count) {
   MaskJob jobs[CHUNK];
   uint8_t pn_lens[CHUNK];
   uint8_t samples[CHUNK * SAMPLE_BYTES], masks[CHUNK * SAMPLE_BYTES];
@@ -100,7 +128,7 @@ size_t seal_chunk(const Call& c, size_t first, size_t count) {
   for (; sealed < count; sealed++) {
     int32_t row[SEAL_COLS];
     memcpy(row, c.rows.data + (first + sealed) * SEAL_COLS, sizeof row);
-    if (!seal_row(c, row, &jobs[sealed])) break;
+    if (!gather_before(c, gather, row[SEAL_END]) || !seal_row(c, row, &jobs[sealed])) break;
     pn_lens[sealed] = uint8_t(row[SEAL_PN_LEN]);
     memcpy(samples + sealed * SAMPLE_BYTES, jobs[sealed].pn + 4, SAMPLE_BYTES);
   }
@@ -185,13 +213,41 @@ bool batch_args(napi_env env, napi_callback_info info, size_t cols, Call* call) 
   return true;
 }
 
+// The arguments (.., sources, gather, gatherCount) of seal, all three or none.
+bool gather_args(napi_env env, napi_callback_info info, Gather* g) {
+  napi_value args[6];
+  size_t argc = 6;
+  g->source_count = g->count = g->done = 0;
+  if (napi_get_cb_info(env, info, &argc, args, nullptr, nullptr) != napi_ok) return false;
+  if (argc < 4) return true;
+  uint32_t sources;
+  int32_t count;
+  if (argc < 6 || napi_get_array_length(env, args[3], &sources) != napi_ok || sources > MAX_SOURCES) return false;
+  if (!get_int(env, args[5], &count)) return false;
+  napi_value values[MAX_SOURCES];
+  // all elements before the first address: an array with accessors runs JavaScript, which may take a buffer away
+  for (uint32_t i = 0; i < sources; i++) {
+    if (napi_get_element(env, args[3], i, &values[i]) != napi_ok) return false;
+  }
+  for (; g->source_count < sources; g->source_count++) {
+    if (!get_bytes(env, values[g->source_count], &g->sources[g->source_count])) return false;
+  }
+  if (!get_ints(env, args[4], &g->rows)) return false;
+  const size_t capacity = g->rows.size / GATHER_COLS;
+  g->count = count <= 0 ? 0 : size_t(count) < capacity ? size_t(count) : capacity;
+  return true;
+}
+
 napi_value seal(napi_env env, napi_callback_info info) {
   Call c;
-  if (!batch_args(env, info, SEAL_COLS, &c)) return fail(env, "ERR_INVALID_ARG_TYPE", "aeadSeal(buf, rows, count)");
+  Gather gather;
+  if (!gather_args(env, info, &gather) || !batch_args(env, info, SEAL_COLS, &c)) {
+    return fail(env, "ERR_INVALID_ARG_TYPE", "aeadSeal(buf, rows, count, sources?, gather?, gatherCount?)");
+  }
   size_t done = 0;
   while (done < c.count) {
     const size_t chunk = c.count - done < CHUNK ? c.count - done : CHUNK;
-    const size_t sealed = seal_chunk(c, done, chunk);
+    const size_t sealed = seal_chunk(c, &gather, done, chunk);
     done += sealed;
     if (sealed < chunk) break;
   }

@@ -225,11 +225,11 @@ function writeAcks(conn: Connection, space: SpaceId, pos: number, sent: SentPack
 }
 
 function writeData(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {
-  const { buf, limit } = conn.host.bench.builder;
+  const { buf, limit, gather } = conn.host.bench.builder;
   let at = conn.cryptoOut[space].fill(buf, pos, limit, sent);
   if (space !== SPACE_APP) return at;
   at = conn.control.fill(buf, at, limit, sent);
-  return conn.streamOut.fill(buf, at, limit, sent, nowMicros);
+  return conn.streamOut.fill(buf, at, limit, sent, nowMicros, gather);
 }
 
 /** Pads, closes and records the datagram. */

@@ -10,6 +10,7 @@
 import { prefixedRoom } from "../base/varint.js";
 import { streamHeaderLength, writeStreamHeader } from "../frame/stream.js";
 import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
+import type { ByteGather } from "../stream/ring.js";
 import { SEND_RESET_RECVD, SEND_RESET_SENT } from "../stream/send.js";
 import { CONTROL_STREAM_DATA_BLOCKED, type Stream, type StreamSendQueue } from "../stream/stream.js";
 import { CONN_DATA_BLOCKED, type StreamTable } from "../stream/table.js";
@@ -25,6 +26,8 @@ export class StreamOutput implements StreamSendQueue {
   private readonly table: StreamTable;
   private readonly schedule = new Schedule();
   private readonly control: StreamControl;
+  /** Of the `fill` that runs now. */
+  private gather: ByteGather | null = null;
 
   constructor(table: StreamTable) {
     this.table = table;
@@ -46,8 +49,17 @@ export class StreamOutput implements StreamSendQueue {
   /**
    * Writes as many frames as fit into `buf[pos, limit)`, notes each in `sent`, and returns the position after them. The
    * last frame may run to `limit` without a length: then nothing may follow it in the packet, padding included.
+   * With `gather`, the payload is only noted there, to be copied when the packet is sealed.
    */
-  fill(buf: Uint8Array, pos: number, limit: number, sent: SentPackets, nowMicros: number): number {
+  fill(
+    buf: Uint8Array,
+    pos: number,
+    limit: number,
+    sent: SentPackets,
+    nowMicros: number,
+    gather: ByteGather | null = null,
+  ): number {
+    this.gather = gather;
     let at = this.control.fill(buf, pos, limit, sent, nowMicros);
     for (let stream = this.peek(); stream !== null; stream = this.peek()) {
       const after = this.writeFrame(stream, buf, at, limit, sent);
@@ -150,7 +162,8 @@ export class StreamOutput implements StreamSendQueue {
 
     const fin = send.finWritten && offset + length === buffer.end;
     const dataPos = writeStreamHeader(buf, pos, stream.id, offset, fillsPacket ? -1 : length, fin);
-    if (length > 0) buffer.copyOut(offset, length, buf, dataPos);
+    if (length > 0 && this.gather !== null) buffer.gatherOut(offset, length, this.gather, buf, dataPos);
+    else if (length > 0) buffer.copyOut(offset, length, buf, dataPos);
     sent.note(fin ? REC_STREAM_FIN : REC_STREAM, stream.id, offset, length);
     this.streamBytesSent += length;
     if (isLost) {

@@ -21,6 +21,7 @@ import {
   SEAL_PN_HI,
   SEAL_PN_LO,
   TAG_BYTES,
+  GATHER_MAX_SOURCES,
 } from "../port/aead.js";
 import {
   ADDR_COLS,
@@ -35,7 +36,7 @@ import {
   type TxBatch,
 } from "../port/udp.js";
 import { newPortableAead } from "../runtime/portable/aead.js";
-import { PacketBuilder } from "./builder.js";
+import { Gather, PacketBuilder } from "./builder.js";
 import {
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
@@ -388,5 +389,20 @@ describe("what was built is read back", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe("Gather", () => {
+  test("sources that come back soon share an entry; rows and sources are bounded", () => {
+    const gather = new Gather(GATHER_MAX_SOURCES + 10);
+    const rings = [new Uint8Array(8), new Uint8Array(8)];
+    for (let i = 0; i < 6; i++) assert.ok(gather.add(rings[i % 2] as Uint8Array, i, 1, 100 + i));
+    assert.deepEqual(gather.sources, rings);
+    assert.deepEqual([...gather.rows.subarray(20, 24)], [1, 5, 1, 105]);
+    for (let i = gather.sources.length; i < GATHER_MAX_SOURCES; i++) assert.ok(gather.add(new Uint8Array(1), 0, 1, 0));
+    assert.equal(gather.add(new Uint8Array(1), 0, 1, 0), false, "too many sources");
+    gather.clear();
+    for (let i = 0; i < GATHER_MAX_SOURCES + 10; i++) assert.ok(gather.add(rings[0] as Uint8Array, 0, 1, i));
+    assert.equal(gather.add(rings[0] as Uint8Array, 0, 1, 0), false, "too many rows");
   });
 });

@@ -12,6 +12,13 @@
 import { unreachable } from "../base/unreachable.js";
 import { varintLength, writeVarint } from "../base/varint.js";
 import {
+  GATHER_COLS,
+  GATHER_LEN,
+  GATHER_MAX_SOURCES,
+  GATHER_OFF,
+  GATHER_SOURCE,
+  GATHER_TO,
+  type GatherTable,
   SEAL_COLS,
   SEAL_END,
   SEAL_HP,
@@ -44,14 +51,56 @@ const MAX_LENGTH_FIELD = 2 ** 14 - 1;
 const SHORT_EXCESS_BYTES = 22;
 const NONE = -1;
 const NO_BYTES = new Uint8Array(0);
+/** Room for pieces: a packet of one stream has one, at the wrap of its ring two. Packets of many take more. */
+const GATHERS_PER_PACKET = 4;
+const GATHER_LOOK_BACK = 8;
 
 class SealTable implements SealBatch {
   buf: Uint8Array = NO_BYTES;
   readonly rows: Int32Array;
   count = 0;
+  readonly gather: Gather;
 
   constructor(maxPackets: number) {
     this.rows = new Int32Array(maxPackets * SEAL_COLS);
+    this.gather = new Gather(maxPackets * GATHERS_PER_PACKET);
+  }
+}
+
+/** Where the stream data of a batch lies until it is sealed. The owners keep it unchanged until then. */
+export class Gather implements GatherTable {
+  readonly rows: Int32Array;
+  count = 0;
+  readonly sources: Uint8Array[] = [];
+
+  constructor(maxRows: number) {
+    this.rows = new Int32Array(maxRows * GATHER_COLS);
+  }
+
+  /** Notes that `source[start, start + length)` goes to `to` in the batch. False = no room: copy it now. */
+  add(source: Uint8Array, start: number, length: number, to: number): boolean {
+    const row = this.count * GATHER_COLS;
+    if (row === this.rows.length) return false;
+    const { sources } = this;
+    const last = sources.length - 1;
+    let index = last;
+    // streams that take turns come back soon; a source that is not found only costs an entry more
+    while (index >= 0 && index > last - GATHER_LOOK_BACK && sources[index] !== source) index--;
+    if (index < 0 || sources[index] !== source) {
+      if (sources.length === GATHER_MAX_SOURCES) return false;
+      index = sources.push(source) - 1;
+    }
+    this.rows[row + GATHER_SOURCE] = index;
+    this.rows[row + GATHER_OFF] = start;
+    this.rows[row + GATHER_LEN] = length;
+    this.rows[row + GATHER_TO] = to;
+    this.count++;
+    return true;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.sources.length = 0;
   }
 }
 
@@ -70,6 +119,9 @@ export class PacketBuilder {
   /** Short header packets are padded to this size, tag included. */
   minShortBytes = LOCAL_CID_BYTES + SHORT_EXCESS_BYTES;
 
+  /** Of the batch: frames whose payload is copied when it is sealed. */
+  readonly gather: Gather;
+
   private readonly table: SealTable;
   private readonly maxPackets: number;
   private tx: TxBatch | null = null;
@@ -79,6 +131,8 @@ export class PacketBuilder {
   private packetStart = NONE;
   private pnOffset = 0;
   private pn = 0;
+  /** Gather rows when the open packet began. */
+  private gatherStart = 0;
   /** Position of the open packet's Length field, NONE in a short header. */
   private lengthField = NONE;
   /** Of the packet closed last in this datagram; NONE = there is none. */
@@ -90,11 +144,13 @@ export class PacketBuilder {
     this.maxPackets = maxPackets;
     this.table = new SealTable(maxPackets);
     this.seal = this.table;
+    this.gather = this.table.gather;
   }
 
   /** Binds to a batch, behind the datagrams that it already has. The seal rows start over. */
   beginBatch(tx: TxBatch): void {
     if (this.datagramStart !== NONE) unreachable("beginBatch inside a datagram");
+    this.gather.clear();
     this.tx = tx;
     this.buf = tx.buf;
     this.table.buf = tx.buf;
@@ -211,6 +267,7 @@ export class PacketBuilder {
     if (this.packetStart === NONE) unreachable("cancelPacket of no packet");
     this.pos = this.packetStart;
     this.packetStart = NONE;
+    if (this.gather.count > this.gatherStart) unreachable("cancelPacket of a packet with stream data");
   }
 
   /**
@@ -268,6 +325,7 @@ export class PacketBuilder {
   }
 
   private openPayload(pnOffset: number, pn: number, pnLengthBytes: number): void {
+    this.gatherStart = this.gather.count;
     this.packetStart = this.pos;
     this.pnOffset = pnOffset;
     this.pn = pn;

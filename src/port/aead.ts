@@ -51,6 +51,46 @@ export interface SealBatch {
   readonly rows: Int32Array;
   /** Rows in use. */
   count: number;
+  /** Plaintext that still lies elsewhere; absent or empty = all of it is in `buf`. */
+  readonly gather?: GatherTable;
+}
+
+/** Columns of one row of a {@link GatherTable}. */
+export const GATHER_SOURCE = 0; // index in `sources`
+export const GATHER_OFF = 1; // first byte there
+export const GATHER_LEN = 2;
+export const GATHER_TO = 3; // where it goes in the batch's `buf`
+export const GATHER_COLS = 4;
+/** Entries of `sources` in one batch at most. */
+export const GATHER_MAX_SOURCES = 256;
+
+/**
+ * Copies that `seal` makes before it seals, so that stream data moves once, from its send ring into the packet, in the
+ * pass that encrypts it. Rows stand in ascending order of GATHER_TO and each lies inside the plaintext of one packet.
+ */
+export interface GatherTable {
+  readonly rows: Int32Array;
+  count: number;
+  readonly sources: readonly Uint8Array[];
+}
+
+/**
+ * The copies of `batch.gather` in JavaScript, for implementations that have no pass of their own. Returns false when a
+ * row points outside its source or the buffer; nothing after it is copied.
+ */
+export function copyGathered(batch: SealBatch): boolean {
+  const { gather, buf } = batch;
+  if (gather === undefined) return true;
+  for (let row = 0; row < gather.count * GATHER_COLS; row += GATHER_COLS) {
+    const source = gather.sources[gather.rows[row + GATHER_SOURCE]];
+    const off = gather.rows[row + GATHER_OFF];
+    const length = gather.rows[row + GATHER_LEN];
+    const to = gather.rows[row + GATHER_TO];
+    if (source === undefined || off < 0 || length < 0 || to < 0) return false;
+    if (off + length > source.length || to + length > buf.length) return false;
+    buf.set(source.subarray(off, off + length), to);
+  }
+  return true;
 }
 
 /** Columns of one row of an {@link OpenBatch}. */
@@ -96,8 +136,8 @@ export interface AeadPort {
   newHeaderKey(aead: AeadId, key: Uint8Array): number;
   freeHeaderKey(slot: number): void;
 
-  /** Protects rows [0, count) in place, header masks included. Returns how many were sealed: less than `count` means
-   *  that the row at that index was refused, and the batch stops there. */
+  /** Protects rows [0, count) in place, header masks included, after the copies of `gather`. Returns how many were
+   *  sealed: less than `count` means that the row at that index was refused, and the batch stops there. */
   seal(batch: SealBatch): number;
   /** Removes header protection of rows [0, count) in place; fills OPEN_PN_LEN and OPEN_PN_LO. */
   unmask(batch: OpenBatch): void;

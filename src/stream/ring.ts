@@ -26,6 +26,11 @@ export function powerOfTwoAtLeast(value: number): number {
   return value <= 1 ? 1 : 2 ** (32 - Math.clz32(value - 1));
 }
 
+/** Takes note of bytes to be copied later; false = it has no room. */
+export interface ByteGather {
+  add(source: Uint8Array, start: number, length: number, to: number): boolean;
+}
+
 export class ByteRing {
   private bytes: Uint8Array = NONE;
 
@@ -72,6 +77,16 @@ export class ByteRing {
       return;
     }
     copyBytes(dst, pos, bytes, from, bytes.length);
+    copyBytes(dst, pos + first, bytes, 0, length - first);
+  }
+
+  /** Hands `length` bytes from `offset` on to be copied to `pos` later; what `gather` does not take is copied now. */
+  gatherOut(offset: number, length: number, gather: ByteGather, dst: Uint8Array, pos: number): void {
+    const { bytes } = this;
+    const from = offset % bytes.length;
+    const first = Math.min(length, bytes.length - from);
+    if (!gather.add(bytes, from, first, pos)) copyBytes(dst, pos, bytes, from, from + first);
+    if (first === length || gather.add(bytes, 0, length - first, pos + first)) return;
     copyBytes(dst, pos + first, bytes, 0, length - first);
   }
 

@@ -9,7 +9,7 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
-import { ByteRing, powerOfTwoAtLeast } from "./ring.js";
+import { type ByteGather, ByteRing, powerOfTwoAtLeast } from "./ring.js";
 import { MIN_RING_BYTES } from "../proto/limits.js";
 import type { HeldBytes } from "./held.js";
 
@@ -67,6 +67,11 @@ export class SendBuffer {
   /** Copies `length` bytes from `offset` on, all of them still held, to `dst` at `pos`. */
   copyOut(offset: number, length: number, dst: Uint8Array, pos: number): void {
     this.ring.copyOut(offset, length, dst, pos);
+  }
+
+  /** As `copyOut`, but the copy is made when the packet is sealed; nothing may change here until then. */
+  gatherOut(offset: number, length: number, gather: ByteGather, dst: Uint8Array, pos: number): void {
+    this.ring.gatherOut(offset, length, gather, dst, pos);
   }
 
   /** Bytes from the start of the first lost range on are on their way again. */

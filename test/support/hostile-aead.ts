@@ -13,6 +13,7 @@ import {
   type HashId,
   type OpenBatch,
   type SealBatch,
+  copyGathered,
 } from "#src/port/aead.js";
 import type { Prng } from "#src/sim/prng.js";
 import type { NullAead } from "./null-aead.js";
@@ -36,6 +37,7 @@ export class HostileAead implements AeadPort {
   ) {}
 
   seal(batch: SealBatch): number {
+    copyGathered(batch);
     const { buf, rows, count } = batch;
     for (let r = 0; r < count * SEAL_COLS; r += SEAL_COLS) {
       const start = rows[r + SEAL_PN_OFF] + rows[r + SEAL_PN_LEN];

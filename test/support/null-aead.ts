@@ -31,6 +31,7 @@ import {
   SEAL_PN_LO,
   SEAL_PN_OFF,
   TAG_BYTES,
+  copyGathered,
 } from "#src/port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "#src/port/aead.js";
 import { Mix } from "./null-mix.js";
@@ -91,6 +92,7 @@ export class NullAead implements AeadPort {
   }
 
   seal(batch: SealBatch): number {
+    if (!copyGathered(batch)) return 0;
     for (let row = 0; row < batch.count; row++) {
       if (!this.sealRow(batch.buf, batch.rows, row * SEAL_COLS)) return row;
     }

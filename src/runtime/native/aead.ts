@@ -21,7 +21,14 @@ interface AeadAddon {
   aeadFreeKey(slot: number): boolean;
   aeadNewHeaderKey(aead: number, key: Uint8Array): number;
   aeadFreeHeaderKey(slot: number): boolean;
-  aeadSeal(buf: Uint8Array, rows: Int32Array, count: number): number;
+  aeadSeal(
+    buf: Uint8Array,
+    rows: Int32Array,
+    count: number,
+    sources?: readonly Uint8Array[],
+    gather?: Int32Array,
+    gatherCount?: number,
+  ): number;
   aeadUnmask(buf: Uint8Array, rows: Int32Array, count: number): void;
   aeadOpen(buf: Uint8Array, rows: Int32Array, count: number): void;
   aeadOnce(
@@ -96,7 +103,9 @@ class NativeAead implements AeadPort {
   }
 
   seal(batch: SealBatch): number {
-    return this.addon.aeadSeal(batch.buf, batch.rows, batch.count);
+    const { gather } = batch;
+    if (gather === undefined || gather.count === 0) return this.addon.aeadSeal(batch.buf, batch.rows, batch.count);
+    return this.addon.aeadSeal(batch.buf, batch.rows, batch.count, gather.sources, gather.rows, gather.count);
   }
 
   unmask(batch: OpenBatch): void {

@@ -38,6 +38,7 @@ import {
   SEAL_PN_OFF,
   TAG_BYTES,
   aeadKeyBytes,
+  copyGathered,
 } from "../../port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
 
@@ -123,6 +124,7 @@ class PortableAead implements AeadPort {
   }
 
   seal(batch: SealBatch): number {
+    if (!copyGathered(batch)) return 0;
     const { buf, rows } = batch;
     const capacity = Math.min(batch.count, Math.floor(rows.length / SEAL_COLS));
     let sealed = 0;
