@@ -40,7 +40,7 @@ import {
 
 const SEED = process.env["FUZZ_SEED"];
 const FIRST = Number(SEED ?? 1);
-const RUNS = Number(process.env["FUZZ_RUNS"] ?? (SEED === undefined ? 400 : 1));
+const RUNS = Number(process.env["FUZZ_RUNS"] ?? (SEED === undefined ? 250 : 1));
 const STEPS = 60;
 const FINAL_SIZE = 1200;
 const LEVELS = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_APP] as const;
