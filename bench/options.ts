@@ -48,9 +48,9 @@ export class Options {
     );
   }
 
-  count(name: string, max: number): number {
-    if (!this.text(name).includes(",")) return this.counts(name, max)[0] as number;
-    throw new UsageError(`--${name} is ${quoted(this.text(name))}; one whole number from 1 to ${max} is expected`);
+  count(name: string, max: number, min = 1): number {
+    if (!this.text(name).includes(",")) return this.counts(name, max, min)[0] as number;
+    throw new UsageError(`--${name} is ${quoted(this.text(name))}; one whole number from ${min} to ${max} is expected`);
   }
 
   /** Words out of `allowed`, joined by commas. */

@@ -7,10 +7,11 @@ import type { Bench } from "./bench.js";
 import { bulk } from "./bulk.js";
 import { handshake } from "./handshake.js";
 import { js } from "./js.js";
+import { memory } from "./memory.js";
 import { requests } from "./requests.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, js };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {
