@@ -153,7 +153,6 @@ constexpr int CTRL_SET_MAX_PROTO_VERSION = 124;
 constexpr int CTRL_MODE = 33;
 constexpr int CTRL_SET_SESS_CACHE_MODE = 44;
 constexpr int CTRL_SET_SERVERNAME_CB = 53;
-constexpr int CTRL_SET_SERVERNAME_ARG = 54;
 constexpr int CTRL_SET_HOSTNAME = 55;
 constexpr int CTRL_SET_TICKET_KEYS = 59;
 constexpr long TLS1_3_VERSION = 0x304;

@@ -197,11 +197,6 @@ export function equalBytesAt(buf: Uint8Array, start: number, other: Uint8Array):
   return true;
 }
 
-/** Takes the same time wherever the bytes differ; only the lengths show. */
-export function equalConstantTime(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && equalConstantTimeAt(a, 0, b);
-}
-
 /** {@link equalBytesAt} in constant time, for secrets such as stateless reset tokens (RFC 9000 §10.3.1). */
 export function equalConstantTimeAt(buf: Uint8Array, start: number, other: Uint8Array): boolean {
   if (start < 0 || start + other.length > buf.length) return false;

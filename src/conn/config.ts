@@ -51,7 +51,7 @@ export interface ConnectionConfig {
   activeConnectionIdLimit: number;
 }
 
-export function defaultConfig(): ConnectionConfig {
+function defaultConfig(): ConnectionConfig {
   return {
     maxIdleTimeoutMillis: IDLE_TIMEOUT_MILLIS,
     initialMaxData: CONN_WINDOW_BYTES,

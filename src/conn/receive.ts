@@ -291,7 +291,7 @@ function onFirstOfLevel(conn: Connection, level: Level, header: PacketHeader, no
 }
 
 /** Packets that waited for keys, as soon as their level can be read. */
-export function replayHeld(conn: Connection, nowMicros: number): void {
+function replayHeld(conn: Connection, nowMicros: number): void {
   while (conn.handshakeState.unlocked && conn.state === STATE_OPEN) {
     conn.handshakeState.unlocked = false;
     for (const level of [LEVEL_HANDSHAKE, LEVEL_APP] as const) {

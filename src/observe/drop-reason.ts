@@ -16,11 +16,10 @@ export const DROP_UNEXPECTED_TYPE = 12; // Retry at a server, second Retry, vers
 export const DROP_RETRY_INTEGRITY = 13;
 export const DROP_BAD_TOKEN = 14;
 export const DROP_REFUSED = 15; // too many half-open handshakes, or not listening
-export const DROP_CLOSED = 16; // closing or draining
-export const DROP_RATE_LIMITED = 17; // a stateless answer was due but the bucket is empty
-export const DROP_OTHER_ADDRESS = 18; // from an address that is not the connection's path
-export const DROP_ZERO_LENGTH = 19;
-export const DROP_REASONS = 20;
+export const DROP_RATE_LIMITED = 16; // a Retry was due, but too many answers wait for the socket
+export const DROP_OTHER_ADDRESS = 17; // from an address that is not the connection's path
+export const DROP_ZERO_LENGTH = 18;
+export const DROP_REASONS = 19;
 /** One of the numbers above. */
 export type DropReason = number;
 
@@ -41,7 +40,6 @@ export const DROP_NAMES: readonly string[] = [
   "retry-integrity",
   "bad-token",
   "refused",
-  "closed",
   "rate-limited",
   "other-address",
   "zero-length",

@@ -9,8 +9,3 @@ export const SUPPORTED_VERSIONS: readonly number[] = [VERSION_1];
 export function isSupportedVersion(version: number): boolean {
   return SUPPORTED_VERSIONS.includes(version);
 }
-
-/** Versions of the form 0x?a?a?a?a force version negotiation (RFC 9000 §15). */
-export function isReservedVersion(version: number): boolean {
-  return (version & 0x0f0f0f0f) === 0x0a0a0a0a;
-}

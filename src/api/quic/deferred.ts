@@ -13,11 +13,6 @@ export class Deferred<T> {
   }
 }
 
-/** The error of an aborted operation: the signal's reason. */
-export function abortReason(signal: AbortSignal): unknown {
-  return signal.reason;
-}
-
 /** Calls `onAbort` once when `signal` aborts; the returned function ends the watch. */
 export function watchAbort(signal: AbortSignal | undefined, onAbort: () => void): () => void {
   if (signal === undefined) return () => {};
