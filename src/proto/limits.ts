@@ -112,11 +112,9 @@ export const MAX_HELD_TICKETS = 8;
 export const MAX_HELD_KEYLOG_LINES = 64;
 /** A STREAM frame with less data than this is not begun at the end of a packet while more waits, bytes. */
 export const MIN_STREAM_PIECE_BYTES = 16;
-/** Ledger cap of one connection: this share of the advertised connection window, plus a fixed part. */
+/** What the bounds above come to for one connection, as tests hold it: this share of the connection window, plus a part. */
 export const LEDGER_WINDOW_SHARE = 1.5;
 export const LEDGER_FIXED_BYTES = 256 * KIB;
-/** Control frames that may wait to be sent or resent (MAX_STREAM_DATA and the like are coalesced per stream). */
-export const MAX_CONTROL_FRAMES = 1024;
 
 // --- recovery (RFC 9002) -----------------------------------------------------------------------------------------------
 export const PACKET_THRESHOLD = 3;
