@@ -1,12 +1,11 @@
 /**
- * CRYPTO data of one packet number space, from TLS until it is acknowledged (RFC 9000 §13.3). What TLS gives is ours to
- * bound, not the peer's, so the buffer takes whatever a handshake needs.
+ * CRYPTO data of one packet number space, from TLS until it is acknowledged (RFC 9000 §13.3). How much TLS gives is our
+ * own doing, mostly the size of our certificate chain; what the bound does not hold ends the connection.
  */
 
-import { writeCryptoHeader } from "../frame/stream.js";
+import { cryptoHeaderLength, writeCryptoHeader } from "../frame/stream.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
-import { unreachable } from "../base/unreachable.js";
-import { varintLength } from "../base/varint.js";
+import { prefixedRoom } from "../base/varint.js";
 import type { HeldBytes } from "../stream/held.js";
 import { SendBuffer } from "../stream/send-buffer.js";
 import { REC_CRYPTO, type SentPackets } from "./sent.js";
@@ -18,9 +17,9 @@ export class CryptoOut {
     this.buffer = new SendBuffer(MAX_CRYPTO_OUT_BYTES, held);
   }
 
-  push(bytes: Uint8Array): void {
-    const taken = this.buffer.write(bytes, 0, bytes.length);
-    if (taken !== bytes.length) unreachable(`TLS gave ${bytes.length} bytes, the buffer took ${taken}`);
+  /** False when there is no room for all of it. */
+  push(bytes: Uint8Array): boolean {
+    return this.buffer.write(bytes, 0, bytes.length) === bytes.length;
   }
 
   get hasPending(): boolean {
@@ -35,7 +34,7 @@ export class CryptoOut {
       const isResend = buffer.hasLost;
       const offset = isResend ? buffer.lostStart : buffer.next;
       const end = isResend ? buffer.lostEnd : buffer.end;
-      const room = limit - at - (1 + varintLength(offset) + 2);
+      const room = prefixedRoom(limit - at - cryptoHeaderLength(offset));
       const length = Math.min(end - offset, room);
       if (length <= 0) return at;
       at = writeCryptoHeader(buf, at, offset, length);

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeParams } from "#src/frame/params.js";
+import { MAX_CRYPTO_OUT_BYTES } from "#src/proto/limits.js";
 import type { TransportParams } from "#src/proto/params.js";
 import {
   CRYPTO_BUFFER_EXCEEDED,
   CRYPTO_ERROR,
   FRAME_ENCODING_ERROR,
+  INTERNAL_ERROR,
   PROTOCOL_VIOLATION,
   TRANSPORT_PARAMETER_ERROR,
 } from "#src/proto/transport-error.js";
@@ -320,6 +322,13 @@ describe("CRYPTO frames, T09", () => {
       arena.assertCleanEnd();
     });
   }
+
+  test("a certificate chain of ours beyond MAX_CRYPTO_OUT_BYTES ends the attempt with a reason, not the process", () => {
+    const arena = new Arena({ tls: { certificateBytes: MAX_CRYPTO_OUT_BYTES } });
+    const peer = new RawPeer(arena).hello();
+    assert.equal(peer.closeCode, INTERNAL_ERROR);
+    arena.assertCleanEnd();
+  });
 
   test("RFC 9000 §7.5 (9000-7.5-01), RFC 9001 §4.3 a ClientHello of 5 KB in reverse order", () => {
     const arena = new Arena();
