@@ -18,6 +18,7 @@ import {
   type TlsSession,
 } from "../port/tls.js";
 import type { TransportParams } from "../proto/params.js";
+import { ALERT_MISSING_EXTENSION } from "../proto/tls-alert.js";
 import { levelSpace, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
 import { CRYPTO_ERROR, INTERNAL_ERROR, PROTOCOL_VIOLATION, TRANSPORT_PARAMETER_ERROR } from "../proto/transport-error.js";
 import type { HeldBytes } from "../stream/held.js";
@@ -25,8 +26,6 @@ import { DEADLINE_HANDSHAKE } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
 import type { Connection } from "./connection.js";
 import { STATE_OPEN } from "./state.js";
-
-const ALERT_MISSING_EXTENSION = 0x6d;
 
 export class HandshakeState {
   /** RFC 9001 §4.1.1. */

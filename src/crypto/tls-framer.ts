@@ -14,6 +14,7 @@ import { Reader } from "../base/bytes.js";
 import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
 import { MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
+import { ALERT_ILLEGAL_PARAMETER, ALERT_UNEXPECTED_MESSAGE } from "../proto/tls-alert.js";
 import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
 /** Handshake message types (RFC 8446 §4). */
@@ -28,8 +29,8 @@ const FINISHED = 20;
 /** Takes the place of Certificate (RFC 8879 §4); whether it was offered is the library's to know. */
 const COMPRESSED_CERTIFICATE = 25;
 
-const UNEXPECTED_MESSAGE = CRYPTO_ERROR + 10;
-const ILLEGAL_PARAMETER = CRYPTO_ERROR + 47;
+const UNEXPECTED_MESSAGE = CRYPTO_ERROR + ALERT_UNEXPECTED_MESSAGE;
+const ILLEGAL_PARAMETER = CRYPTO_ERROR + ALERT_ILLEGAL_PARAMETER;
 
 const EXTENSION_TRANSPORT_PARAMETERS = 0x39;
 const EXTENSION_EARLY_DATA = 42;

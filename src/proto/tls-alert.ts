@@ -4,17 +4,12 @@
  * between the side that raised the alert and the side that was told.
  */
 
-/** Alerts that the engine or the providers raise by themselves. */
+/** Alerts that this side raises by itself, without the TLS library. */
 export const ALERT_UNEXPECTED_MESSAGE = 10;
-export const ALERT_HANDSHAKE_FAILURE = 40;
 export const ALERT_BAD_CERTIFICATE = 42;
 export const ALERT_CERTIFICATE_EXPIRED = 45;
-export const ALERT_UNKNOWN_CA = 48;
-export const ALERT_INTERNAL_ERROR = 80;
+export const ALERT_ILLEGAL_PARAMETER = 47;
 export const ALERT_MISSING_EXTENSION = 109;
-export const ALERT_UNRECOGNIZED_NAME = 112;
-export const ALERT_CERTIFICATE_REQUIRED = 116;
-export const ALERT_NO_APPLICATION_PROTOCOL = 120;
 
 interface AlertRow {
   name: string;
