@@ -1,16 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import {
-  concatBytes,
-  equalBytes,
-  equalBytesAt,
-  equalConstantTimeAt,
-  fromHex,
-  Reader,
-  toHex,
-  Writer,
-} from "./bytes.js";
+import { concatBytes, equalBytes, equalBytesAt, equalConstantTimeAt, fromHex, Reader, toHex, Writer } from "./bytes.js";
 import { MAX_VARINT } from "./varint.js";
 
 type Read = "u8" | "u16" | "u24" | "u32" | "varint";

@@ -24,6 +24,7 @@ import {
 import { LEVEL_INITIAL, type Level } from "../port/tls.js";
 import type { StreamKind } from "../port/transport.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
@@ -141,7 +142,7 @@ export class ConnectionFrames implements FrameHandler {
   ): void {
     const { peerIds } = this.conn;
     const cid = buf.slice(cidStart, cidEnd);
-    const token = buf.slice(tokenStart, tokenStart + 16);
+    const token = buf.slice(tokenStart, tokenStart + RESET_TOKEN_BYTES);
     this.verdict(peerIds.onNew(seq, retirePriorTo, cid, token), FRAME_NEW_CONNECTION_ID, "NEW_CONNECTION_ID");
   }
 

@@ -20,7 +20,12 @@ import {
 import type { TransportParams } from "../proto/params.js";
 import { ALERT_MISSING_EXTENSION } from "../proto/tls-alert.js";
 import { levelSpace, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
-import { CRYPTO_ERROR, INTERNAL_ERROR, PROTOCOL_VIOLATION, TRANSPORT_PARAMETER_ERROR } from "../proto/transport-error.js";
+import {
+  CRYPTO_ERROR,
+  INTERNAL_ERROR,
+  PROTOCOL_VIOLATION,
+  TRANSPORT_PARAMETER_ERROR,
+} from "../proto/transport-error.js";
 import type { HeldBytes } from "../stream/held.js";
 import { DEADLINE_HANDSHAKE } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
@@ -191,7 +196,12 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
     case "send":
       handshake.started = true;
       if (conn.cryptoOut[levelSpace(result.level)].push(result.bytes)) return;
-      closeTransport(conn, INTERNAL_ERROR, 0, "the TLS handshake is too large to be sent: shorten the certificate chain");
+      closeTransport(
+        conn,
+        INTERNAL_ERROR,
+        0,
+        "the TLS handshake is too large to be sent: shorten the certificate chain",
+      );
       return;
     case "secret":
       keys.install(result.level, result.direction, result.aead, result.secret, conn.version);

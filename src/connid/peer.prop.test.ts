@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { toHex } from "../base/bytes.js";
-import { RESET_TOKEN_BYTES } from "../frame/table.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
 import { PeerIds } from "./peer.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { RESET_TOKEN_BYTES } from "../frame/table.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
 import { CONNECTION_ID_LIMIT_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { PeerIds } from "./peer.js";

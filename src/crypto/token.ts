@@ -11,12 +11,12 @@
  */
 
 import { concatBytes, Reader, Writer } from "../base/bytes.js";
-import { RESET_TOKEN_BYTES } from "../frame/table.js";
 import { AEAD_AES_128_GCM, aeadKeyBytes, HASH_SHA256, TAG_BYTES } from "../port/aead.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import { ADDR_COLS, ADDR_IP0, ADDR_PORT } from "../port/udp.js";
 import { MAX_TOKEN_BYTES, MAX_USED_TOKENS, NEW_TOKEN_SECONDS, RETRY_TOKEN_SECONDS } from "../proto/limits.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { expandLabel } from "./schedule.js";
 
 /** Length of an address key: the IPv6 form of the address, then the port. */

@@ -12,6 +12,7 @@ import { MAX_VARINT, varintLength, varintLengthAt } from "../base/varint.js";
 import type { Level } from "../port/tls.js";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind } from "../port/transport.js";
 import { MAX_CID_BYTES } from "../proto/limits.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { FRAME_ENCODING_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { type AckFrame, newAckFrame, readAck } from "./ack.js";
 import {
@@ -42,7 +43,6 @@ import {
   FRAME_STREAMS_BLOCKED_UNI,
   FRAME_TYPES,
   PATH_DATA_BYTES,
-  RESET_TOKEN_BYTES,
   ROW_ACK_ELICITING,
   ROW_PROBING,
   STREAM_FIN_BIT,

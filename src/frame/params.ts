@@ -29,9 +29,9 @@ import {
   PARAM_RETRY_SCID,
   PARAM_STATELESS_RESET_TOKEN,
   type PreferredAddress,
+  RESET_TOKEN_BYTES,
   type TransportParams,
 } from "../proto/params.js";
-import { RESET_TOKEN_BYTES } from "./table.js";
 
 type IntegerField = {
   [K in keyof TransportParams]: TransportParams[K] extends number ? K : never;

@@ -38,9 +38,8 @@ export const STREAM_FIN_BIT = 0x01;
 export const STREAM_LEN_BIT = 0x02;
 export const STREAM_OFF_BIT = 0x04;
 
-/** Payload of PATH_CHALLENGE and PATH_RESPONSE. */
+/** Length of the data of PATH_CHALLENGE and PATH_RESPONSE (RFC 9000 §19.17). */
 export const PATH_DATA_BYTES = 8;
-export const RESET_TOKEN_BYTES = 16;
 
 /** Bits of a row: 1 << level for each level that may carry the frame, and then these. */
 export const ROW_ACK_ELICITING = 0x10;

@@ -1,10 +1,9 @@
 /** Stateless resets (RFC 9000 §10.3): random bytes that look like a short header packet and end in a token. */
 
 import type { Random } from "../port/random.js";
+import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { FIXED_BIT } from "./header.js";
 
-/** Length of a stateless reset token. */
-const TOKEN_BYTES = 16;
 /** The shortest datagram that can be one: a first byte, 38 unpredictable bits and the token. */
 export const MIN_STATELESS_RESET_BYTES = 21;
 /** What we answer a longer datagram with: as long as a short packet with little in it. */
@@ -27,15 +26,15 @@ export function writeStatelessReset(
   token: Uint8Array,
   random: Random,
 ): number {
-  const tokenStart = pos + lengthBytes - TOKEN_BYTES;
+  const tokenStart = pos + lengthBytes - RESET_TOKEN_BYTES;
   random.fill(buf, pos, tokenStart);
   buf[pos] = (buf[pos] & 0x3f) | FIXED_BIT;
   buf.set(token, tokenStart);
-  return tokenStart + TOKEN_BYTES;
+  return tokenStart + RESET_TOKEN_BYTES;
 }
 
 /** Where the token would be if the datagram [start, end) were a stateless reset, or -1: too short for one. Any first
  *  byte is possible, a long header's too (RFC 9000 §10.3). */
 export function statelessResetTokenStart(start: number, end: number): number {
-  return end - start < MIN_STATELESS_RESET_BYTES ? -1 : end - TOKEN_BYTES;
+  return end - start < MIN_STATELESS_RESET_BYTES ? -1 : end - RESET_TOKEN_BYTES;
 }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { PATH_DATA_BYTES } from "../frame/table.js";
 import { MAX_PATH_CHALLENGES, MAX_PATH_RESPONSES } from "../proto/limits.js";
 import {
   PathChallenge,
   PathResponses,
-  PATH_DATA_BYTES,
   VALIDATION_DONE,
   VALIDATION_FAILED,
   VALIDATION_IDLE,

@@ -5,11 +5,9 @@
  * challenges again); each challenge is answered once and the answer is never repeated; challenge data is never reused.
  */
 
+import { PATH_DATA_BYTES } from "../frame/table.js";
 import type { Random } from "../port/random.js";
 import { MAX_PATH_CHALLENGES, MAX_PATH_RESPONSES } from "../proto/limits.js";
-
-/** Length of the data of PATH_CHALLENGE and PATH_RESPONSE, in bytes (RFC 9000 §19.17). */
-export const PATH_DATA_BYTES = 8;
 
 /** Challenges that arrived and are not answered yet, oldest first. */
 export class PathResponses {

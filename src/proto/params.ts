@@ -18,6 +18,9 @@ export const PARAM_ACTIVE_CONNECTION_ID_LIMIT = 0x0e;
 export const PARAM_INITIAL_SCID = 0x0f;
 export const PARAM_RETRY_SCID = 0x10;
 
+/** Length of a stateless reset token (RFC 9000 §10.3). */
+export const RESET_TOKEN_BYTES = 16;
+
 /** A parsed, valid set. Null = absent. Limits above 2^53-1 saturate. */
 export interface TransportParams {
   originalDcid: Uint8Array | null;
