@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { concatBytes, equalBytes, equalBytesAt, equalConstantTimeAt, fromHex, Reader, toHex, Writer } from "./bytes.js";
+import {
+  concatBytes,
+  equalBytes,
+  equalBytesAt,
+  equalConstantTimeAt,
+  equalRange,
+  fromHex,
+  Reader,
+  toHex,
+  Writer,
+} from "./bytes.js";
 import { MAX_VARINT } from "./varint.js";
 
 type Read = "u8" | "u16" | "u24" | "u32" | "varint";
@@ -122,6 +132,7 @@ describe("comparisons", () => {
         const shifted = concatBytes(new Uint8Array(shift), a);
         assert.equal(equalBytesAt(shifted, shift, b), toHex(a).startsWith(toHex(b)));
         assert.equal(equalConstantTimeAt(shifted, shift, b), toHex(a).startsWith(toHex(b)));
+        assert.equal(equalRange(shifted, shift, shifted.length, b), equal);
       }),
     );
   });

@@ -197,6 +197,11 @@ export function equalBytesAt(buf: Uint8Array, start: number, other: Uint8Array):
   return true;
 }
 
+/** Whether `buf[start, end)` is `other`, in length too. */
+export function equalRange(buf: Uint8Array, start: number, end: number, other: Uint8Array): boolean {
+  return end - start === other.length && equalBytesAt(buf, start, other);
+}
+
 /** {@link equalBytesAt} in constant time, for secrets such as stateless reset tokens (RFC 9000 §10.3.1). */
 export function equalConstantTimeAt(buf: Uint8Array, start: number, other: Uint8Array): boolean {
   if (start < 0 || start + other.length > buf.length) return false;

@@ -4,7 +4,7 @@
  * first flushes them, so that packets are processed in the order in which they came.
  */
 
-import { equalBytes } from "../base/bytes.js";
+import { equalRange } from "../base/bytes.js";
 import {
   DROP_BAD_TOKEN,
   DROP_DUPLICATE,
@@ -164,7 +164,8 @@ function onLong(
     return;
   }
   // RFC 9000 §7.2: once the peer's id is known, long headers carry it
-  if (conn.peerScid !== null && !isPeerScid(conn.peerScid, buf, header)) {
+  const { scidStart, scidLength } = header;
+  if (conn.peerScid !== null && !equalRange(buf, scidStart, scidStart + scidLength, conn.peerScid)) {
     conn.drop(DROP_WRONG_DCID);
     return;
   }
@@ -177,10 +178,6 @@ function onLong(
   bench.begin(buf);
   bench.opener.add(header.start, header.pnOffset, header.end, ecn);
   processOpened(conn, level, nowMicros);
-}
-
-function isPeerScid(peerScid: Uint8Array, buf: Uint8Array, header: PacketHeader): boolean {
-  return equalBytes(peerScid, buf.subarray(header.scidStart, header.scidStart + header.scidLength));
 }
 
 /** RFC 9001 §5.7: a server opens no 1-RTT packet before the handshake is complete, and here no client does either. */

@@ -9,7 +9,6 @@ import {
 } from "../observe/drop-reason.js";
 import type { PacketHeader } from "../packet/header.js";
 import { verifyRetry } from "../packet/retry.js";
-import { equalBytes } from "../base/bytes.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import type { Connection } from "./connection.js";
 
@@ -18,10 +17,9 @@ export function onRetry(conn: Connection, buf: Uint8Array, header: PacketHeader,
   if (conn.isServer || conn.peerScid !== null || conn.retryScid !== null) return DROP_UNEXPECTED_TYPE;
   if (header.version !== conn.version) return DROP_UNKNOWN_VERSION;
   const tokenBytes = header.tokenEnd - header.tokenStart;
-  // one that leaves no room for a ClientHello would end the attempt: it is taken for damaged, like an empty one
-  if (tokenBytes === 0 || tokenBytes > MAX_PEER_TOKEN_BYTES) return DROP_RETRY_INTEGRITY;
+  // one that leaves no room for a ClientHello would end the attempt: it is taken for damaged
+  if (tokenBytes > MAX_PEER_TOKEN_BYTES) return DROP_RETRY_INTEGRITY;
   const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
-  if (equalBytes(scid, conn.origDcid)) return DROP_RETRY_INTEGRITY; // RFC 9000 §17.2.5.1
   if (!verifyRetry(buf, header, conn.origDcid, conn.host.aead)) return DROP_RETRY_INTEGRITY;
   conn.retryScid = scid;
   conn.token = buf.slice(header.tokenStart, header.tokenEnd);

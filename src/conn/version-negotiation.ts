@@ -1,5 +1,6 @@
 /** A Version Negotiation packet at the client (RFC 9000 §6.2): believed only before any other packet. */
 
+import { equalRange } from "../base/bytes.js";
 import { DROP_NONE, DROP_UNEXPECTED_TYPE, type DropReason } from "../observe/drop-reason.js";
 import type { PacketHeader } from "../packet/header.js";
 import { readVersions } from "../packet/version-negotiation.js";
@@ -13,7 +14,8 @@ export function onVersionNegotiation(
   nowMicros: number,
 ): DropReason {
   if (conn.isServer || conn.peerScid !== null || conn.retryScid !== null) return DROP_UNEXPECTED_TYPE;
-  if (!sameBytes(buf, header.scidStart, header.scidLength, conn.origDcid)) return DROP_UNEXPECTED_TYPE;
+  if (!equalRange(buf, header.scidStart, header.scidStart + header.scidLength, conn.origDcid))
+    return DROP_UNEXPECTED_TYPE;
   const versions = readVersions(buf, header);
   // a list that holds our version answers something that we did not send
   if (versions === null || versions.includes(conn.version)) return DROP_UNEXPECTED_TYPE;
@@ -21,10 +23,4 @@ export function onVersionNegotiation(
   const reason = `the server speaks none of our versions; it offers ${list}`;
   vanish(conn, { type: "version-negotiation", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
   return DROP_NONE;
-}
-
-function sameBytes(buf: Uint8Array, start: number, length: number, id: Uint8Array): boolean {
-  if (length !== id.length) return false;
-  for (let i = 0; i < length; i++) if (buf[start + i] !== id[i]) return false;
-  return true;
 }

@@ -7,7 +7,7 @@
  * length stays alone.
  */
 
-import { equalBytesAt } from "../base/bytes.js";
+import { equalRange } from "../base/bytes.js";
 import { ACTIVE_CID_LIMIT, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
@@ -93,7 +93,7 @@ export class LocalIds {
     if (index < 0) return 0; // a repeat
     const id = this.live[index];
     const { cid } = id;
-    if (isAt(cid, buf, start, end)) return PROTOCOL_VIOLATION;
+    if (equalRange(buf, start, end, cid)) return PROTOCOL_VIOLATION;
     this.live.splice(index, 1);
     if (id.unsent) this.setUnsent(id, false);
     this.retired.push(cid);
@@ -107,7 +107,7 @@ export class LocalIds {
 
   /** Whether buf[start, end) is a live id. */
   has(buf: Uint8Array, start = 0, end = buf.length): boolean {
-    for (const { cid } of this.live) if (isAt(cid, buf, start, end)) return true;
+    for (const { cid } of this.live) if (equalRange(buf, start, end, cid)) return true;
     return false;
   }
 
@@ -119,8 +119,4 @@ export class LocalIds {
   private find(seq: number): LocalId | null {
     return this.live.find((id) => id.seq === seq) ?? null;
   }
-}
-
-function isAt(cid: Uint8Array, buf: Uint8Array, start: number, end: number): boolean {
-  return cid.length === end - start && equalBytesAt(buf, start, cid);
 }

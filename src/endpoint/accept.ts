@@ -4,7 +4,7 @@
  * than three times what it answers and is rate-limited.
  */
 
-import { equalBytes } from "../base/bytes.js";
+import { equalRange } from "../base/bytes.js";
 import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import { STATE_OPEN } from "../conn/state.js";
@@ -175,8 +175,8 @@ export class Acceptor {
     const opened = tokens.open(token, addressKey(addr, 0), wallSeconds());
     if (opened === null && !tokens.isRetryToken(token)) return none; // as if there were none
     if (opened?.kind === "new") return { validated: true, origDcid: null, retryScid: null };
-    const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
-    if (opened?.kind === "retry" && equalBytes(opened.retryScid, dcid)) {
+    const { dcidStart, dcidLength } = header;
+    if (opened?.kind === "retry" && equalRange(buf, dcidStart, dcidStart + dcidLength, opened.retryScid)) {
       return { validated: true, origDcid: opened.odcid, retryScid: opened.retryScid };
     }
     // a Retry token that is stale or of another connection: the client will not take a second Retry

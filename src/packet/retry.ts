@@ -1,6 +1,6 @@
 /** Retry packets (RFC 9000 §17.2.5) and their integrity tag (RFC 9001 §5.8). */
 
-import { equalBytesAt, equalConstantTimeAt, fromHex } from "../base/bytes.js";
+import { equalConstantTimeAt, equalRange, fromHex } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { AEAD_AES_128_GCM, type AeadPort, TAG_BYTES } from "../port/aead.js";
 import { VERSION_1 } from "../proto/version.js";
@@ -55,7 +55,7 @@ export function writeRetry(
  */
 export function verifyRetry(buf: Uint8Array, header: PacketHeader, origDcid: Uint8Array, aead: AeadPort): boolean {
   if (header.type !== PACKET_RETRY || header.tokenEnd <= header.tokenStart) return false;
-  if (header.scidLength === origDcid.length && equalBytesAt(buf, header.scidStart, origDcid)) return false;
+  if (equalRange(buf, header.scidStart, header.scidStart + header.scidLength, origDcid)) return false;
   const tag = integrityTag(buf, header.start, header.tokenEnd, origDcid, aead);
   return equalConstantTimeAt(buf, header.tokenEnd, tag);
 }
