@@ -7,6 +7,9 @@ import { readVersions } from "../packet/version-negotiation.js";
 import { vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 
+/** Versions named in the reason: the packet is not authenticated, and one datagram holds thousands of them. */
+const SHOWN_VERSIONS = 8;
+
 export function onVersionNegotiation(
   conn: Connection,
   buf: Uint8Array,
@@ -19,8 +22,9 @@ export function onVersionNegotiation(
   const versions = readVersions(buf, header);
   // a list that holds our version answers something that we did not send
   if (versions === null || versions.includes(conn.version)) return DROP_UNEXPECTED_TYPE;
-  const list = versions.map((version) => `0x${version.toString(16)}`).join(", ");
-  const reason = `the server speaks none of our versions; it offers ${list}`;
+  const shown = versions.slice(0, SHOWN_VERSIONS).map((version) => `0x${version.toString(16)}`);
+  if (versions.length > SHOWN_VERSIONS) shown.push(`${versions.length - SHOWN_VERSIONS} more`);
+  const reason = `the server speaks none of our versions; it offers ${shown.join(", ")}`;
   vanish(conn, { type: "version-negotiation", remote: true, code: 0n, frameType: 0, reason }, nowMicros);
   return DROP_NONE;
 }

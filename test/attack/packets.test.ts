@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { writeRetry } from "#src/packet/retry.js";
+import type { CloseInfo } from "#src/port/transport.js";
 import { writeVersionNegotiation } from "#src/packet/version-negotiation.js";
 import { Arena } from "../support/arena.js";
 import { NullAead } from "../support/null-aead.js";
@@ -266,6 +267,18 @@ describe("Retry and Version Negotiation at a client, T19, T21", () => {
     peer.hello();
     arena.send(peer, vn(odcid, [0x1a2a3a4a]));
     assert.deepEqual(codes(arena), [-1], "too late to be believed");
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §6.2 a list of thousands of versions ends the attempt with a reason of one line", () => {
+    const { arena, peer } = waitingClient();
+    const { odcid, clientCid } = idsOf(peer);
+    const versions = Array.from({ length: 15_000 }, (_, i) => 0x1a2a3a00 + i);
+    const buf = new Uint8Array(65_000);
+    arena.send(peer, buf.slice(0, writeVersionNegotiation(buf, 0, clientCid, odcid, versions, 0)));
+    const { type, reason } = arena.conns[0].closeInfo as CloseInfo;
+    assert.equal(type, "version-negotiation");
+    assert.match(reason, /^.{50,200}, 14992 more$/);
     arena.assertCleanEnd();
   });
 });
