@@ -7,11 +7,8 @@ import type { AckFrame } from "../frame/ack.js";
 import type { FrameHandler } from "../frame/decode.js";
 import {
   FRAME_ACK,
-  FRAME_DATA_BLOCKED,
   FRAME_HANDSHAKE_DONE,
-  FRAME_MAX_DATA,
   FRAME_MAX_STREAM_DATA,
-  FRAME_MAX_STREAMS_BIDI,
   FRAME_NEW_CONNECTION_ID,
   FRAME_NEW_TOKEN,
   FRAME_RESET_STREAM,
@@ -19,7 +16,6 @@ import {
   FRAME_STOP_SENDING,
   FRAME_STREAM,
   FRAME_STREAM_DATA_BLOCKED,
-  FRAME_STREAMS_BLOCKED_BIDI,
 } from "../frame/table.js";
 import { LEVEL_INITIAL, type Level } from "../port/tls.js";
 import type { StreamKind } from "../port/transport.js";
@@ -63,6 +59,10 @@ export class ConnectionFrames implements FrameHandler {
     if (error !== 0) closeTransport(this.conn, error, frameType, reason);
   }
 
+  private streamVerdict(error: number, frameType: number, id: number): void {
+    if (error !== 0) closeTransport(this.conn, error, frameType, `${this.conn.streamIn.errorReason}, stream ${id}`);
+  }
+
   onPing(): void {}
 
   onAck(ack: AckFrame): void {
@@ -83,11 +83,11 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onResetStream(id: number, code: bigint, finalSize: number): void {
-    this.verdict(this.conn.streamIn.onResetStream(id, code, finalSize), FRAME_RESET_STREAM, "RESET_STREAM");
+    this.streamVerdict(this.conn.streamIn.onResetStream(id, code, finalSize), FRAME_RESET_STREAM, id);
   }
 
   onStopSending(id: number, code: bigint): void {
-    this.verdict(this.conn.streamIn.onStopSending(id, code), FRAME_STOP_SENDING, "STOP_SENDING");
+    this.streamVerdict(this.conn.streamIn.onStopSending(id, code), FRAME_STOP_SENDING, id);
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {
@@ -100,36 +100,31 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onStream(id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean): void {
-    const error = this.conn.streamIn.onStream(id, offset, buf, start, end, fin);
-    if (error !== 0) closeTransport(this.conn, error, FRAME_STREAM, `STREAM on stream ${id}`);
+    this.streamVerdict(this.conn.streamIn.onStream(id, offset, buf, start, end, fin), FRAME_STREAM, id);
   }
 
   onMaxData(max: number): void {
-    this.verdict(this.conn.streamIn.onMaxData(max), FRAME_MAX_DATA, "MAX_DATA");
+    this.conn.streamIn.onMaxData(max);
   }
 
   onMaxStreamData(id: number, max: number): void {
-    this.verdict(this.conn.streamIn.onMaxStreamData(id, max), FRAME_MAX_STREAM_DATA, "MAX_STREAM_DATA");
+    this.streamVerdict(this.conn.streamIn.onMaxStreamData(id, max), FRAME_MAX_STREAM_DATA, id);
   }
 
   onMaxStreams(kind: StreamKind, max: number): void {
-    this.verdict(this.conn.streamIn.onMaxStreams(kind, max), FRAME_MAX_STREAMS_BIDI + kind, "MAX_STREAMS");
+    this.conn.streamIn.onMaxStreams(kind, max);
   }
 
   onDataBlocked(limit: number): void {
-    this.verdict(this.conn.streamIn.onDataBlocked(limit), FRAME_DATA_BLOCKED, "DATA_BLOCKED");
+    this.conn.streamIn.onDataBlocked(limit);
   }
 
   onStreamDataBlocked(id: number, limit: number): void {
-    this.verdict(this.conn.streamIn.onStreamDataBlocked(id, limit), FRAME_STREAM_DATA_BLOCKED, "STREAM_DATA_BLOCKED");
+    this.streamVerdict(this.conn.streamIn.onStreamDataBlocked(id, limit), FRAME_STREAM_DATA_BLOCKED, id);
   }
 
   onStreamsBlocked(kind: StreamKind, limit: number): void {
-    this.verdict(
-      this.conn.streamIn.onStreamsBlocked(kind, limit),
-      FRAME_STREAMS_BLOCKED_BIDI + kind,
-      "STREAMS_BLOCKED",
-    );
+    this.conn.streamIn.onStreamsBlocked(kind, limit);
   }
 
   onNewConnectionId(
@@ -143,14 +138,14 @@ export class ConnectionFrames implements FrameHandler {
     const { peerIds } = this.conn;
     const cid = buf.slice(cidStart, cidEnd);
     const token = buf.slice(tokenStart, tokenStart + RESET_TOKEN_BYTES);
-    this.verdict(peerIds.onNew(seq, retirePriorTo, cid, token), FRAME_NEW_CONNECTION_ID, "NEW_CONNECTION_ID");
+    this.verdict(peerIds.onNew(seq, retirePriorTo, cid, token), FRAME_NEW_CONNECTION_ID, `connection id ${seq}`);
   }
 
   onRetireConnectionId(seq: number): void {
     const { conn } = this;
     const error = conn.localIds.onRetire(seq, this.dcidBuf, this.dcidStart, this.dcidEnd);
     if (error !== 0) {
-      closeTransport(conn, error, FRAME_RETIRE_CONNECTION_ID, "RETIRE_CONNECTION_ID");
+      closeTransport(conn, error, FRAME_RETIRE_CONNECTION_ID, `connection id ${seq} is not there or in use`);
       return;
     }
     for (let cid = conn.localIds.takeRetired(); cid !== null; cid = conn.localIds.takeRetired()) {

@@ -35,7 +35,7 @@ import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } fr
 import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
-import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import { KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
@@ -58,7 +58,8 @@ export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowM
   conn.counters.bytesReceived += end - off;
   conn.recovery.setAmplificationBlocked(false);
   if (conn.state !== STATE_OPEN) {
-    onDatagramWhenClosing(conn, rx.buf, off, end);
+    // keys are gone: a CONNECTION_CLOSE cannot be read any more, the timer ends the period all the same
+    conn.closing.onDatagram();
     return;
   }
   walk(conn, rx.buf, off, end, rx.rows[base + RX_ECN] as number, nowMicros);
@@ -78,11 +79,6 @@ function routeResetToken(conn: Connection): void {
   if (conn.resetToken !== null) conn.host.unrouteReset(conn.resetToken, conn);
   if (token !== null) conn.host.routeReset(token, conn);
   conn.resetToken = token;
-}
-
-function onDatagramWhenClosing(conn: Connection, buf: Uint8Array, off: number, end: number): void {
-  // keys are gone: a CONNECTION_CLOSE cannot be read any more, the timer ends the period all the same
-  if (off < end && buf[off] !== undefined) conn.closing.onDatagram();
 }
 
 function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: number, nowMicros: number): void {
@@ -226,7 +222,8 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
     else onForged(conn, level, i, nowMicros);
   }
   if (level === LEVEL_APP) conn.keys.phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
-  if (error !== 0) closeTransport(conn, error, 0, "forged packets or a key update that is not allowed");
+  if (error === KEY_UPDATE_ERROR) closeTransport(conn, error, 0, "a key update that is not allowed now");
+  else if (error !== 0) closeTransport(conn, error, 0, "too many packets that could not be opened");
   bench.clear();
 }
 

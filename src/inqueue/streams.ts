@@ -1,6 +1,6 @@
 /**
  * Frames about streams that arrived, applied to the stream table (RFC 9000 §2, §3, §4, §19.4, §19.5, §19.8 to §19.14).
- * Every method returns 0 or the transport error that the frame is; `errorReason` then says why. A frame for a stream
+ * What can be wrong returns 0 or the transport error that the frame is; `errorReason` then says why. A frame for a stream
  * that is finished and forgotten is ignored.
  *
  * Order of the checks on an id: the half that the frame needs (a send-only stream has no receiving half), then whether
@@ -96,9 +96,8 @@ export class StreamInput {
     return NO_ERROR;
   }
 
-  onMaxData(max: number): number {
+  onMaxData(max: number): void {
     this.table.raiseMaxData(max);
-    return NO_ERROR;
   }
 
   onMaxStreamData(id: number, max: number): number {
@@ -109,16 +108,14 @@ export class StreamInput {
     return NO_ERROR;
   }
 
-  onMaxStreams(kind: StreamKind, max: number): number {
+  onMaxStreams(kind: StreamKind, max: number): void {
     this.table.raiseMaxStreams(kind, max);
-    return NO_ERROR;
   }
 
   /** The BLOCKED frames ask for credit that we would otherwise batch a while longer (RFC 9000 §4.1). */
-  onDataBlocked(limit: number): number {
+  onDataBlocked(limit: number): void {
     const { table } = this;
     if (limit >= table.recvCredit.advertised && table.recvCredit.canRaise()) table.controlBits |= CONN_MAX_DATA;
-    return NO_ERROR;
   }
 
   onStreamDataBlocked(id: number, limit: number): number {
@@ -132,10 +129,9 @@ export class StreamInput {
     return NO_ERROR;
   }
 
-  onStreamsBlocked(kind: StreamKind, limit: number): number {
+  onStreamsBlocked(kind: StreamKind, limit: number): void {
     const counts = this.table.counts[kind];
     if (limit >= counts.advertised && counts.canRaise()) this.table.controlBits |= CONN_MAX_STREAMS << kind;
-    return NO_ERROR;
   }
 
   /** Checks data up to `end` against final size and both limits, then counts it (RFC 9000 §4.1, §4.5). */

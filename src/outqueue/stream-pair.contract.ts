@@ -154,6 +154,12 @@ export class StreamSide {
     if (this.error === 0) this.error = error;
   }
 
+  /** A frame that cannot be wrong. */
+  private take(frame: string, apply: () => void): void {
+    this.frames.push(frame);
+    apply();
+  }
+
   private readonly handler = {
     failed: false,
     onStream: (id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean) =>
@@ -165,16 +171,16 @@ export class StreamSide {
       this.check(`RESET_STREAM ${id} ${code} ${finalSize}`, this.input.onResetStream(id, code, finalSize)),
     onStopSending: (id: number, code: bigint) =>
       this.check(`STOP_SENDING ${id} ${code}`, this.input.onStopSending(id, code)),
-    onMaxData: (max: number) => this.check(`MAX_DATA ${max}`, this.input.onMaxData(max)),
+    onMaxData: (max: number) => this.take(`MAX_DATA ${max}`, () => this.input.onMaxData(max)),
     onMaxStreamData: (id: number, max: number) =>
       this.check(`MAX_STREAM_DATA ${id} ${max}`, this.input.onMaxStreamData(id, max)),
     onMaxStreams: (kind: StreamKind, max: number) =>
-      this.check(`MAX_STREAMS ${kind} ${max}`, this.input.onMaxStreams(kind, max)),
-    onDataBlocked: (limit: number) => this.check(`DATA_BLOCKED ${limit}`, this.input.onDataBlocked(limit)),
+      this.take(`MAX_STREAMS ${kind} ${max}`, () => this.input.onMaxStreams(kind, max)),
+    onDataBlocked: (limit: number) => this.take(`DATA_BLOCKED ${limit}`, () => this.input.onDataBlocked(limit)),
     onStreamDataBlocked: (id: number, limit: number) =>
       this.check(`STREAM_DATA_BLOCKED ${id} ${limit}`, this.input.onStreamDataBlocked(id, limit)),
     onStreamsBlocked: (kind: StreamKind, limit: number) =>
-      this.check(`STREAMS_BLOCKED ${kind} ${limit}`, this.input.onStreamsBlocked(kind, limit)),
+      this.take(`STREAMS_BLOCKED ${kind} ${limit}`, () => this.input.onStreamsBlocked(kind, limit)),
   } as unknown as FrameHandler;
 
   private readonly application = {

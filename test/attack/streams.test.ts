@@ -165,6 +165,13 @@ for (const role of ["server", "client"] as const) {
       });
     }
 
+    test("the reason of the close says what was wrong, and with which stream", () => {
+      const { arena, peer } = setUp(role);
+      peer.send(LEVEL_APP, stream(flip(8), STREAM_WINDOW, data(1)));
+      assert.equal(arena.conns.at(-1)?.closeInfo?.reason, `over MAX_STREAM_DATA, stream ${flip(8)}`);
+      arena.assertCleanEnd();
+    });
+
     test("9000-4.5-07 a final size that changes after the stream is closed is an error or ignored", () => {
       const { arena, peer } = setUp(role);
       const conn = arena.conns.at(-1);
