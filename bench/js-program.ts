@@ -5,6 +5,8 @@
 
 import { PerformanceObserver, constants } from "node:perf_hooks";
 import { connect, listen, type QuicSession, type QuicStream } from "#src/api/quic/index.js";
+import { sharedDatapath } from "#src/api/quic/environment.js";
+import { type AeadPort, copyGathered, GATHER_COLS, GATHER_LEN } from "#src/port/aead.js";
 import { type NativeTiming, readTiming, startTiming, type TimedCall } from "#src/runtime/native/timing.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
@@ -14,6 +16,8 @@ export interface JsJob {
   warmUpBytes: number;
   bytes: number;
   datagramBytes: number;
+  /** `separate`: the data of a batch is copied into its packets before it is sealed, not in the same pass. Absent: not watched. */
+  copies?: "joined" | "separate";
   server?: unknown;
 }
 
@@ -27,6 +31,8 @@ export interface JsFigures {
   scavenges: number;
   otherCollections: number;
   bytes: number;
+  /** Copied from send rings into packets. */
+  gatheredBytes: number;
   runtime: { tls: string; udp: string };
 }
 
@@ -35,6 +41,25 @@ const CHUNK_BYTES = 1 << 20;
 const READ_BYTES = 256 * 1024;
 const job = ownJob<JsJob>();
 const transport = { maxPayloadSize: job.datagramBytes, alpn: job.role === "server" ? [ALPN] : ALPN };
+
+let gatheredBytes = 0;
+
+/** Every batch that this process seals goes through here: counts the copies, and makes them apart where it is told to. */
+function watchCopies(aead: AeadPort, isSeparate: boolean): void {
+  const seal = aead.seal.bind(aead);
+  aead.seal = (batch) => {
+    const gather = batch.gather as { rows: Int32Array; count: number } | undefined;
+    if (gather === undefined) return seal(batch);
+    for (let i = 0; i < gather.count; i++) gatheredBytes += gather.rows[i * GATHER_COLS + GATHER_LEN] as number;
+    if (isSeparate) {
+      if (!copyGathered(batch)) throw new Error("a copy was refused");
+      gather.count = 0;
+    }
+    return seal(batch);
+  };
+}
+
+if (job.copies !== undefined) watchCopies(sharedDatapath().aead, job.copies === "separate");
 
 let scavenges = 0;
 let otherCollections = 0;
@@ -49,6 +74,7 @@ new PerformanceObserver((list) => {
 class Meter {
   private readonly scavenges = scavenges;
   private readonly otherCollections = otherCollections;
+  private readonly gatheredBytes = gatheredBytes;
   private readonly stats;
   private readonly timing: NativeTiming;
 
@@ -72,6 +98,7 @@ class Meter {
       scavenges: scavenges - this.scavenges,
       otherCollections: otherCollections - this.otherCollections,
       bytes,
+      gatheredBytes: gatheredBytes - this.gatheredBytes,
       runtime: this.session.ext.runtime,
     };
   }

@@ -5,13 +5,14 @@
 
 import type { Bench } from "./bench.js";
 import { bulk } from "./bulk.js";
+import { copies } from "./copies.js";
 import { handshake } from "./handshake.js";
 import { js } from "./js.js";
 import { memory } from "./memory.js";
 import { requests } from "./requests.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {
