@@ -12,6 +12,7 @@ import {
   MAX_ACK_DELAY_MILLIS,
   MAX_STREAMS_BIDI,
   MAX_STREAMS_UNI,
+  MAX_SEND_DATAGRAM_BYTES,
   MAX_UDP_PAYLOAD_BYTES,
   MIN_INITIAL_DATAGRAM_BYTES,
   STREAM_SEND_BUFFER_BYTES,
@@ -41,7 +42,7 @@ export interface ConnectionConfig {
   /** A PING after this much silence, milliseconds; 0 = off. */
   keepAliveMillis: number;
   handshakeTimeoutMillis: number;
-  /** UDP payload that we send at most, 1200 to 65527; the peer's max_udp_payload_size lowers it. */
+  /** UDP payload that we send at most, 1200 to 12288; the peer's max_udp_payload_size lowers it. */
   maxDatagramBytes: number;
   /** Mark packets ECT(0) and validate the path for it (RFC 9000 §13.4). */
   ecn: boolean;
@@ -86,7 +87,7 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
     }
     (config as unknown as Record<string, unknown>)[key] = value;
   }
-  inRange("maxDatagramBytes", config.maxDatagramBytes, MIN_INITIAL_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES);
+  inRange("maxDatagramBytes", config.maxDatagramBytes, MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES);
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);

@@ -13,6 +13,8 @@ export const MIN_INITIAL_DATAGRAM_BYTES = 1200;
 export const DEFAULT_DATAGRAM_BYTES = 1452;
 /** Probe timeouts in a row after which datagrams shrink to the size that every path carries. */
 export const BLACK_HOLE_PTOS = 3;
+/** Largest UDP payload that we send: the frames of one packet, three bytes each at least, fit the reserve of records. */
+export const MAX_SEND_DATAGRAM_BYTES = 12_288;
 /** Largest UDP payload that we accept; announced as max_udp_payload_size. */
 export const MAX_UDP_PAYLOAD_BYTES = 65527;
 /** Connection ids we issue, bytes (RFC 9000 §5.1 allows 0..20). */

@@ -5,7 +5,12 @@
  */
 
 import type { TlsIdentity } from "../../port/tls.js";
-import { CONN_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "../../proto/limits.js";
+import {
+  CONN_WINDOW_BYTES,
+  MAX_SEND_DATAGRAM_BYTES,
+  MIN_INITIAL_DATAGRAM_BYTES,
+  STREAM_WINDOW_BYTES,
+} from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { invalidType, invalidValue } from "../errors.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "./dev-certificate.js";
@@ -146,7 +151,7 @@ function readConfig(reader: OptionReader, ext: OptionReader): Partial<Connection
     initialRttMicros: initialRtt === 0 ? undefined : Math.round(initialRtt * 1000),
     keepAliveMillis: reader.number("keepAlive", 0, 2 ** 31),
     handshakeTimeoutMillis: reader.number("handshakeTimeout", 1, 2 ** 31),
-    maxDatagramBytes: reader.number("maxPayloadSize", 1200, 65_527),
+    maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
     sendBufferBytes: ext.number("sendBufferBytes", 1024, 2 ** 30),
   };
   params.finish();

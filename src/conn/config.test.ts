@@ -1,0 +1,16 @@
+/** The range of every setting that a peer would close for. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MAX_SEND_DATAGRAM_BYTES } from "../proto/limits.js";
+import { makeConfig } from "./config.js";
+
+test("undefined keeps a default, and what is out of range is named with what is allowed", () => {
+  assert.equal(makeConfig({}).maxDatagramBytes, 1452);
+  assert.equal(makeConfig({ maxDatagramBytes: MAX_SEND_DATAGRAM_BYTES }).maxDatagramBytes, MAX_SEND_DATAGRAM_BYTES);
+  assert.throws(
+    () => makeConfig({ maxDatagramBytes: MAX_SEND_DATAGRAM_BYTES + 1 }),
+    /maxDatagramBytes is 12289.*1200 to 12288/,
+  );
+  assert.throws(() => makeConfig({ ackDelayExponent: 21 }), /ackDelayExponent is 21.*0 to 20/);
+  assert.throws(() => makeConfig({ keepAliveMillis: Number.NaN }), /keepAliveMillis is NaN/);
+});
