@@ -1,24 +1,14 @@
 /**
- * What one process shares: the datapath and the TLS library, chosen at the first connect or listen so that importing never
- * fails, and the key log file of SSLKEYLOGFILE.
+ * What one process shares: the TLS library, chosen at the first connect or listen so that importing never fails, and the
+ * key log file of SSLKEYLOGFILE.
  */
 
 import { appendFileSync } from "node:fs";
-import { chooseDatapath, type Datapath } from "../../runtime/choose.js";
 import { chooseTls } from "../../runtime/choose-tls.js";
 import type { TlsProvider } from "../../port/tls.js";
 
-let datapath: Datapath | null = null;
 let tls: TlsProvider | null = null;
 let keylogFailed = false;
-
-/** @throws Error `ERR_NETQUIC_NO_ADDON` or `ERR_INVALID_ARG_VALUE` as chooseDatapath does. */
-export function sharedDatapath(): Datapath {
-  if (datapath !== null) return datapath;
-  datapath = chooseDatapath(process.env);
-  for (const note of datapath.notes) process.emitWarning(note, { type: "NetquicWarning" });
-  return datapath;
-}
 
 /** @throws Error `ERR_NETQUIC_NO_TLS` or `ERR_NETQUIC_NO_ADDON`; the message has the line that fixes it. */
 export function sharedTls(): TlsProvider {
