@@ -5,7 +5,7 @@
 
 import { PerformanceObserver, constants } from "node:perf_hooks";
 import { connect, listen, type QuicSession, type QuicStream } from "#src/api/quic/index.js";
-import { sharedDatapath } from "#src/api/quic/environment.js";
+import { sharedDatapath } from "#src/api/datapath.js";
 import { type AeadPort, copyGathered, GATHER_COLS, GATHER_LEN } from "#src/port/aead.js";
 import { type NativeTiming, readTiming, startTiming, type TimedCall } from "#src/runtime/native/timing.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
