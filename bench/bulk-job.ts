@@ -8,6 +8,8 @@ export interface BulkJob {
   bytes: number;
   /** UDP payload; TCP programs ignore it. */
   datagramBytes: number;
+  /** For a server that cannot make its own certificate. */
+  identity?: { cert: string; key: string };
   /** For the client: from the server's first message. */
   server?: unknown;
 }

@@ -8,6 +8,7 @@ import type { BulkJob } from "./bulk-job.js";
 import { own, withPair } from "./child.js";
 import { runLimit } from "./limit.js";
 import type { Options } from "./options.js";
+import { type BulkPeers, bulkPeers } from "./peers.js";
 import { median, medianRatio, round, spread } from "./stats.js";
 
 const LIMIT_MILLIS = 600;
@@ -24,6 +25,11 @@ export interface BulkRow {
   limitRatio: number;
   tlsRatio: number;
   tcpRatio: number;
+  /** With `--peers`: quinn through deno, lsquic through bun, each at the datagram size that it chooses. */
+  quinnGbitPerSec?: number;
+  lsquicGbitPerSec?: number;
+  quinnRatio?: number;
+  lsquicRatio?: number;
 }
 
 type Transfer = Omit<BulkJob, "role">;
@@ -37,11 +43,31 @@ function transfer(command: readonly string[], job: Transfer): Promise<Result> {
   return withPair(command, job, (_, client) => client.message<Result>());
 }
 
-async function measure(job: Transfer, runs: number): Promise<{ row: BulkRow; runtime: Runtime | undefined }> {
+/** Results of the peers, run by run. */
+interface PeerRuns {
+  quinn: number[];
+  lsquic: number[];
+}
+
+function peerFigures(ours: readonly number[], { quinn, lsquic }: PeerRuns): Partial<BulkRow> {
+  return {
+    quinnGbitPerSec: round(median(quinn)),
+    lsquicGbitPerSec: round(median(lsquic)),
+    quinnRatio: round(medianRatio(ours, quinn)),
+    lsquicRatio: round(medianRatio(ours, lsquic)),
+  };
+}
+
+async function measure(
+  job: Transfer,
+  runs: number,
+  peers: BulkPeers | null,
+): Promise<{ row: BulkRow; runtime: Runtime | undefined }> {
   const ours: number[] = [];
   const limit: number[] = [];
   const tls: number[] = [];
   const tcp: number[] = [];
+  const others: PeerRuns = { quinn: [], lsquic: [] };
   let runtime: Runtime | undefined;
   for (let run = 0; run < runs; run++) {
     const result = await transfer(own("bulk-ours.js"), job);
@@ -50,6 +76,10 @@ async function measure(job: Transfer, runs: number): Promise<{ row: BulkRow; run
     limit.push(runLimit(job.datagramBytes, LIMIT_MILLIS).gbitPerSec);
     tls.push((await transfer(own("bulk-tcp.js", "tls"), job)).gbitPerSec);
     tcp.push((await transfer(own("bulk-tcp.js", "plain"), job)).gbitPerSec);
+    if (peers === null) continue;
+    const { identity } = peers;
+    others.quinn.push((await transfer(peers.quinn, { ...job, identity })).gbitPerSec);
+    others.lsquic.push((await transfer(peers.lsquic, { ...job, identity })).gbitPerSec);
   }
   const [least, most] = spread(ours);
   const row: BulkRow = {
@@ -64,6 +94,7 @@ async function measure(job: Transfer, runs: number): Promise<{ row: BulkRow; run
     limitRatio: round(medianRatio(ours, limit)),
     tlsRatio: round(medianRatio(ours, tls)),
     tcpRatio: round(medianRatio(ours, tcp)),
+    ...(peers !== null && peerFigures(ours, others)),
   };
   return { row, runtime };
 }
@@ -74,29 +105,41 @@ async function runBulk(options: Options, print: (line: string) => void): Promise
   const allStreams = options.counts("streams", 100);
   const datagrams = options.counts("datagrams", 65_000, 1200);
   const dirs = options.choices("dirs", ["down", "up"]);
+  const peers = options.flag("peers") ? await bulkPeers() : null;
   const report = newReport<BulkRow>("bulk");
-  const table = new Table(
-    ["dir ", "streams", "datagram", "Gbit/s [least..most]", "C limit", "node:tls", "TCP  ", "ratios to them"],
-    print,
-  );
+  const titles = ["dir ", "streams", "datagram", "Gbit/s [least..most]", "C limit", "node:tls", "TCP  "];
+  if (peers !== null) titles.push("quinn", "lsquic");
+  titles.push("ratios to them");
+  const table = new Table(titles, print);
   for (const dir of dirs) {
     for (const streams of allStreams) {
       for (const datagramBytes of datagrams) {
-        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes }, runs);
+        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes }, runs, peers);
         report.rows.push(row);
         note(report, runtime);
-        const ratios = [row.limitRatio, row.tlsRatio, row.tcpRatio].map((value) => value.toFixed(2)).join(" / ");
-        const rate = `${row.gbitPerSec} [${row.spread.join("..")}]`;
-        const { limitGbitPerSec, tlsGbitPerSec, tcpGbitPerSec } = row;
-        table.row(dir, streams, datagramBytes, rate, limitGbitPerSec, tlsGbitPerSec, tcpGbitPerSec, ratios);
+        table.row(dir, streams, datagramBytes, `${row.gbitPerSec} [${row.spread.join("..")}]`, ...cells(row));
       }
     }
   }
   return report;
 }
 
+/** The rates of the others, then all ratios. */
+function cells(row: BulkRow): (string | number)[] {
+  const rates = [row.limitGbitPerSec, row.tlsGbitPerSec, row.tcpGbitPerSec, row.quinnGbitPerSec, row.lsquicGbitPerSec];
+  const ratios = [row.limitRatio, row.tlsRatio, row.tcpRatio, row.quinnRatio, row.lsquicRatio];
+  const isThere = (value: number | undefined): value is number => value !== undefined;
+  return [
+    ...rates.filter(isThere),
+    ratios
+      .filter(isThere)
+      .map((ratio) => ratio.toFixed(2))
+      .join(" / "),
+  ];
+}
+
 export const bulk: Bench = {
   help: "Gbit/s of one connection, beside the C limit, node:tls and TCP",
-  options: { runs: "9", mebibytes: "512", streams: "1,8", datagrams: "1252,1452,8952", dirs: "down,up" },
+  options: { runs: "9", mebibytes: "512", streams: "1,8", datagrams: "1252,1452,8952", dirs: "down,up", peers: false },
   run: runBulk,
 };

@@ -31,8 +31,14 @@ function cacheFolder(): string {
   return join(base, "netquic-interop");
 }
 
+/** Runtimes with a QUIC stack inside; the benchmarks use them too. */
+export const PEER_RUNTIMES = {
+  deno: { name: "deno", version: "2.9.6" },
+  bun: { name: "bun", version: "1.4.5" },
+} as const;
+
 /** Installs one npm package in a folder of its own, once. */
-function installNpm(name: string, version: string): { folder: string; error: string } {
+export function installNpm(name: string, version: string): { folder: string; error: string } {
   const folder = join(cacheFolder(), `${name.replaceAll(/[^\w.-]/g, "_")}-${version}`);
   const done = join(folder, "installed");
   if (existsSync(done)) return { folder, error: "" };
@@ -118,7 +124,7 @@ export const PEERS: Peer[] = [
       stack: "quinn 0.11 and rustls through deno 2.9.6",
       lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `deno ${NO_RETRY}` : ""),
     },
-    { name: "deno", version: "2.9.6" },
+    PEER_RUNTIMES.deno,
     (folder) => [bin(folder, "deno"), "run", "-A", "--no-config", "--unstable-net", join(PROGRAMS, "deno.mjs")],
   ),
   scriptPeer(
@@ -127,7 +133,7 @@ export const PEERS: Peer[] = [
       stack: "lsquic and BoringSSL through bun 1.4.5",
       lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : ""),
     },
-    { name: "bun", version: "1.4.5" },
+    PEER_RUNTIMES.bun,
     (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],
   ),
   {
