@@ -156,7 +156,7 @@ function takePeerParams(conn: Connection): boolean {
   }
   conn.handshakeState.peerParams = params;
   applyPeerParams(conn, params);
-  return true;
+  return conn.state === STATE_OPEN;
 }
 
 function applyPeerParams(conn: Connection, params: TransportParams): void {
@@ -168,8 +168,10 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   conn.datagramBytes = Math.min(conn.datagramBytes, params.maxUdpPayloadBytes);
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
-  // the id is ours to keep even though we do not move there (RFC 9000 §9.6)
-  if (preferred !== null) peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
+  if (preferred === null) return;
+  // the id is ours to keep even though we do not move there (RFC 9000 §9.6); it may not be one that is known already
+  const wrong = peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
+  if (wrong !== 0) closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, "connection id of preferred_address");
 }
 
 /** The ids that the packets carried (RFC 9000 §7.3). */

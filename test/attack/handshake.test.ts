@@ -174,6 +174,12 @@ test("RFC 9000 §18.2 (9000-18.2-11) preferred_address of a server with an empty
   assert.equal(attempt("client", { scid: padding(0), params }), TPE);
 });
 
+test("RFC 9000 §18.2, §5.1.1 preferred_address with the id that the server has already", () => {
+  const scid = Uint8Array.of(1, 2, 3, 4);
+  const params = withParam(0x0d, bytes(padding(24), scid.length, scid, padding(16)))(true);
+  assert.equal(attempt("client", { scid, params }), TPE);
+});
+
 /** Replaces a message of the peer. */
 function edit(type: number, change: (message: Uint8Array) => Uint8Array | null): RawPeerOptions {
   return { editTls: (_level, message) => (message[0] === type ? change(message) : message) };
