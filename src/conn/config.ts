@@ -1,5 +1,6 @@
 /** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
 
+import type { CongestionName } from "../cong/controller.js";
 import {
   ACK_DELAY_EXPONENT,
   ACTIVE_CID_LIMIT,
@@ -10,6 +11,7 @@ import {
   IDLE_TIMEOUT_MILLIS,
   INITIAL_RTT_MICROS,
   MAX_ACK_DELAY_MILLIS,
+  MAX_STREAM_LIMIT,
   MAX_STREAMS_BIDI,
   MAX_STREAMS_UNI,
   MAX_SEND_DATAGRAM_BYTES,
@@ -21,8 +23,6 @@ import {
 } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
 import type { StreamWindows } from "../stream/table.js";
-
-export type CongestionName = "newreno" | "cubic";
 
 export interface ConnectionConfig {
   /** Ours; the effective one is the smaller non-zero of both sides (RFC 9000 §10.1). 0 = none. */
@@ -91,8 +91,8 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);
-  inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, 2 ** 52);
-  inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, 2 ** 52);
+  inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, MAX_STREAM_LIMIT);
+  inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, MAX_STREAM_LIMIT);
   return config;
 }
 

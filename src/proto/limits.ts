@@ -87,6 +87,8 @@ export const CONN_WINDOW_MAX_BYTES = 15 * MIB;
 /** Streams that the peer may have open at once. */
 export const MAX_STREAMS_BIDI = 100;
 export const MAX_STREAMS_UNI = 100;
+/** Largest number of streams that we allow when asked: a larger id, which reads as 2^53-1, is beyond it (RFC 9000 §4.6). */
+export const MAX_STREAM_LIMIT = 2 ** 51 - 1;
 /** Send buffer of one stream, bytes: what `write` takes before it says 0. */
 export const STREAM_SEND_BUFFER_BYTES = 2 * MIB;
 /** Gaps in one stream's reassembly: max(1000, window / 2048) [quic-go 1000, quinn 1024]. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { MAX_STREAM_LIMIT } from "#src/proto/limits.js";
 import {
   FINAL_SIZE_ERROR,
   FLOW_CONTROL_ERROR,
@@ -143,11 +144,14 @@ function twice(first: Uint8Array, second: Uint8Array): Uint8Array[][] {
   return [[first], [second]];
 }
 
-function setUp(role: "server" | "client"): { arena: Arena; peer: RawPeer; bystander: Bystander | null } {
-  const arena = new Arena({ config });
+function setUp(
+  role: "server" | "client",
+  more: Partial<typeof config> = {},
+): { arena: Arena; peer: RawPeer; bystander: Bystander | null } {
+  const arena = new Arena({ config: { ...config, ...more } });
   const bystander = role === "server" ? new Bystander(arena) : null;
   const peer = new RawPeer(arena, { isServer: role === "client" });
-  if (role === "client") arena.connect(peer, config);
+  if (role === "client") arena.connect(peer, { ...config, ...more });
   peer.connect();
   return { arena, peer, bystander };
 }
@@ -164,6 +168,13 @@ for (const role of ["server", "client"] as const) {
         arena.assertCleanEnd();
       });
     }
+
+    test("RFC 9000 §4.6 ids above 2^53 are beyond the largest limit that can be asked for", () => {
+      const { arena, peer } = setUp(role, { initialMaxStreamsBidi: MAX_STREAM_LIMIT });
+      peer.send(LEVEL_APP, stream(2n ** 54n + BigInt(flip(0)), 0, data(1)));
+      assert.equal(peer.closeCode, STREAM_LIMIT_ERROR);
+      arena.assertCleanEnd();
+    });
 
     test("the reason of the close says what was wrong, and with which stream", () => {
       const { arena, peer } = setUp(role);

@@ -6,8 +6,10 @@
 
 import type { TlsIdentity } from "../../port/tls.js";
 import {
+  ACTIVE_CID_LIMIT,
   CONN_WINDOW_BYTES,
   MAX_SEND_DATAGRAM_BYTES,
+  MAX_STREAM_LIMIT,
   MIN_INITIAL_DATAGRAM_BYTES,
   STREAM_WINDOW_BYTES,
 } from "../../proto/limits.js";
@@ -140,11 +142,11 @@ function readConfig(reader: OptionReader, ext: OptionReader): Partial<Connection
     initialMaxStreamDataBidiLocal: bytes("initialMaxStreamDataBidiLocal") ?? streamWindow,
     initialMaxStreamDataBidiRemote: bytes("initialMaxStreamDataBidiRemote") ?? streamWindow,
     initialMaxStreamDataUni: bytes("initialMaxStreamDataUni") ?? streamWindow,
-    initialMaxStreamsBidi: params.number("initialMaxStreamsBidi", 0, 2 ** 52),
-    initialMaxStreamsUni: params.number("initialMaxStreamsUni", 0, 2 ** 52),
+    initialMaxStreamsBidi: params.number("initialMaxStreamsBidi", 0, MAX_STREAM_LIMIT),
+    initialMaxStreamsUni: params.number("initialMaxStreamsUni", 0, MAX_STREAM_LIMIT),
     ackDelayExponent: params.number("ackDelayExponent", 0, 20),
     maxAckDelayMillis: params.number("maxAckDelay", 0, 2 ** 14 - 1),
-    activeConnectionIdLimit: params.number("activeConnectionIDLimit", 2, 8),
+    activeConnectionIdLimit: params.number("activeConnectionIDLimit", 2, ACTIVE_CID_LIMIT),
     streamWindowMaxBytes: streamMax,
     connWindowMaxBytes: connMax,
     congestion: readCongestion(reader),
