@@ -38,7 +38,7 @@ import { type ConnectionConfig, streamWindows } from "./config.js";
 import { FrameFate } from "./fate.js";
 import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
-import { restartIdle } from "./idle.js";
+import { IdleState, restartIdle } from "./idle.js";
 import type { ConnectionInit } from "./init.js";
 import { endReceive, onLateTls, receiveDatagram } from "./receive.js";
 import { STATE_CLOSED, STATE_OPEN, type ConnectionState } from "./state.js";
@@ -70,8 +70,6 @@ export class Connection implements Transport, HeapItem {
   peerScid: Uint8Array | null;
   /** Stateless reset token that the endpoint knows for this connection. */
   resetToken: Uint8Array | null = null;
-  /** UDP payload that we send at most. */
-  datagramBytes: number;
   info: HandshakeInfo | null = null;
 
   readonly counters: ConnectionCounters;
@@ -93,9 +91,8 @@ export class Connection implements Transport, HeapItem {
   readonly handshakeState: HandshakeState;
   readonly closing = new CloseState();
   readonly undecryptable = new Undecryptable();
+  readonly idle = new IdleState();
   private readonly spaces: readonly [PnSpace, PnSpace, PnSpace];
-  /** An ack-eliciting packet was sent since the last one arrived (RFC 9000 §10.1). */
-  private sentSinceReceived = false;
 
   constructor(
     readonly host: ConnectionHost,
@@ -108,7 +105,6 @@ export class Connection implements Transport, HeapItem {
     this.origDcid = init.origDcid;
     this.localCid = init.localCid;
     this.token = init.token;
-    this.datagramBytes = config.maxDatagramBytes;
     this.counters = new ConnectionCounters(init.nowMicros);
     this.keys = new KeySet(host.aead, isServer);
     this.keys.installInitial(init.version, init.keyDcid);
@@ -179,17 +175,6 @@ export class Connection implements Transport, HeapItem {
   drop(reason: DropReason): void {
     this.counters.packetsDropped++;
     this.host.countDrop(reason);
-  }
-
-  onPacketProcessed(nowMicros: number): void {
-    this.sentSinceReceived = false;
-    restartIdle(this, nowMicros);
-  }
-
-  onElicitingSent(nowMicros: number): void {
-    if (this.sentSinceReceived) return;
-    this.sentSinceReceived = true;
-    restartIdle(this, nowMicros);
   }
 
   /** Bytes held for this connection, by all of its queues. */

@@ -165,7 +165,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
   recovery.ackDelayExponent = params.ackDelayExponent;
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
-  conn.datagramBytes = Math.min(conn.datagramBytes, params.maxUdpPayloadBytes);
+  conn.path.maxDatagramBytes = Math.min(conn.path.maxDatagramBytes, params.maxUdpPayloadBytes);
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
   if (preferred === null) return;

@@ -15,7 +15,23 @@ export function idleMicros(conn: Connection): number {
   return Math.max(millis * 1000, MIN_IDLE_PTOS * conn.recovery.ptoMicros(SPACE_APP));
 }
 
-/** A packet of the peer's was processed, or the first ack-eliciting one since then was sent. */
+/** What restarts the timer and what does not (RFC 9000 §10.1). */
+export class IdleState {
+  /** An ack-eliciting packet was sent since the last one arrived: another one restarts nothing. */
+  sentSinceReceived = false;
+}
+
+export function onPacketProcessed(conn: Connection, nowMicros: number): void {
+  conn.idle.sentSinceReceived = false;
+  restartIdle(conn, nowMicros);
+}
+
+export function onElicitingSent(conn: Connection, nowMicros: number): void {
+  if (conn.idle.sentSinceReceived) return;
+  conn.idle.sentSinceReceived = true;
+  restartIdle(conn, nowMicros);
+}
+
 export function restartIdle(conn: Connection, nowMicros: number): void {
   conn.deadlines.set(DEADLINE_IDLE, nowMicros + idleMicros(conn));
   if (conn.config.keepAliveMillis > 0 && conn.handshakeState.complete) {

@@ -39,6 +39,7 @@ import { KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.j
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
+import { onPacketProcessed } from "./idle.js";
 import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
@@ -257,7 +258,7 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   }
   onFirstOfLevel(conn, level, header, nowMicros);
   conn.counters.packetsReceived++;
-  conn.onPacketProcessed(nowMicros);
+  onPacketProcessed(conn, nowMicros);
   const start = opener.packetStart(row);
   const dcidStart = isShort ? start + 1 : start + 6;
   const dcidEnd = isShort ? dcidStart + LOCAL_CID_BYTES : dcidStart + rxBuf[start + 5];

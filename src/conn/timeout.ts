@@ -63,6 +63,6 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
 /** Until the path MTU is probed, silence after large datagrams is taken for a path that drops them (RFC 9000 §14.4). */
 function leaveBlackHole(conn: Connection): void {
   if (conn.recovery.ptoCount >= BLACK_HOLE_PTOS && conn.handshakeState.complete) {
-    conn.datagramBytes = MIN_INITIAL_DATAGRAM_BYTES;
+    conn.path.maxDatagramBytes = MIN_INITIAL_DATAGRAM_BYTES;
   }
 }

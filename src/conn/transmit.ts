@@ -19,6 +19,7 @@ import { closeTransport } from "./close.js";
 import { transmitClose } from "./transmit-close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel } from "./handshake.js";
+import { onElicitingSent } from "./idle.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
 
 /** Less room than this in a datagram is not worth another packet: header, tag and a few bytes of frames. */
@@ -99,7 +100,7 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
     recovery.setAmplificationBlocked(true);
     return NOTHING;
   }
-  pending.maxBytes = Math.min(conn.datagramBytes, allowance);
+  pending.maxBytes = Math.min(path.maxDatagramBytes, allowance);
   if (!builder.beginDatagram(pending.maxBytes)) return NO_ROOM;
   pending.count = 0;
   for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
@@ -114,11 +115,11 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
 function congestionOpen(conn: Connection, nowMicros: number): boolean {
   const { recovery } = conn;
   if (recovery.sent[SPACE_APP]?.full === true) return false;
-  if (!recovery.canSend(conn.datagramBytes)) {
+  if (!recovery.canSend(conn.path.maxDatagramBytes)) {
     conn.counters.cwndBlocked++;
     return false;
   }
-  const delay = recovery.pacingDelay(nowMicros, conn.datagramBytes);
+  const delay = recovery.pacingDelay(nowMicros, conn.path.maxDatagramBytes);
   if (delay <= 0) return true;
   conn.deadlines.set(DEADLINE_PACING, nowMicros + delay);
   return false;
@@ -260,7 +261,7 @@ function finishDatagram(conn: Connection, dest: number, nowMicros: number): numb
   const bytes = builder.endDatagram(dest, marked ? ECN_ECT0 : ECN_NOT_ECT, 0);
   path.onDatagramSent(bytes);
   counters.bytesSent += bytes;
-  if (elicits) conn.onElicitingSent(nowMicros);
+  if (elicits) onElicitingSent(conn, nowMicros);
   return BUILT;
 }
 
