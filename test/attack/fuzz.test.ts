@@ -11,6 +11,7 @@ import type { Connection } from "#src/conn/connection.js";
 import { encodeParams } from "#src/frame/params.js";
 import type { Level } from "#src/port/tls.js";
 import { STREAM_BIDI, STREAM_UNI } from "#src/port/transport.js";
+import { MAX_SEND_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import type { TransportParams } from "#src/proto/params.js";
 import { Prng } from "#src/sim/prng.js";
 import { Arena, type Arrival } from "../support/arena.js";
@@ -94,7 +95,7 @@ class Fuzzer {
     config.initialMaxStreamsBidi = random.pick([0, 1, 100]);
     config.congestion = random.pick(["newreno", "cubic"] as const);
     config.keepAliveMillis = random.pick([0, 1, 500]);
-    config.maxDatagramBytes = random.pick([1200, 1452, 9000, 65_527]);
+    config.maxDatagramBytes = random.pick([1200, 1452, 9000, MAX_SEND_DATAGRAM_BYTES]);
     config.ecn = random.chance(0.5);
     config.maxAckDelayMillis = random.pick([0, 25, 2 ** 14 - 1]);
     config.ackDelayExponent = random.pick([0, 20]);
