@@ -5,13 +5,11 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { pinned } from "./cores.js";
 
-const TASKSET = "/usr/bin/taskset";
-const IS_PINNED = availableParallelism() >= 2 && existsSync(TASKSET);
+/** The first and the second core that this process may use. */
 export const SERVER_CORE = 0;
 export const CLIENT_CORE = 1;
 
@@ -27,7 +25,7 @@ export class Child {
   private failure: Error | null = null;
 
   constructor(command: readonly string[], job: object, core: number) {
-    const [program = "", ...args] = IS_PINNED ? [TASKSET, "-c", String(core), ...command] : command;
+    const [program = "", ...args] = pinned(command, core);
     this.process = spawn(program, [...args, JSON.stringify(job)], { stdio: ["pipe", "pipe", "inherit"] });
     const name = command.find((word) => /\.m?js$/.test(word))?.replace(/^.*\//, "") ?? program;
     this.process.once("error", (error) => this.fail(error));

@@ -40,17 +40,15 @@ export class Options {
   /** Whole numbers from `min` to `max`, joined by commas. */
   counts(name: string, max: number, min = 1): number[] {
     const texts = this.text(name).split(",");
-    const values = texts.map(Number);
-    const isGood = (value: number, i: number): boolean => /^\d+$/.test(texts[i] ?? "") && value >= min && value <= max;
-    if (values.every(isGood)) return values;
-    throw new UsageError(
-      `--${name} is ${quoted(this.text(name))}; whole numbers from ${min} to ${max} are expected, joined by commas`,
-    );
+    if (texts.every((text) => isCount(text, min, max))) return texts.map(Number);
+    const wanted = `whole numbers from ${min} to ${max} are expected, joined by commas`;
+    throw new UsageError(`--${name} is ${quoted(this.text(name))}; ${wanted}`);
   }
 
   count(name: string, max: number, min = 1): number {
-    if (!this.text(name).includes(",")) return this.counts(name, max, min)[0] as number;
-    throw new UsageError(`--${name} is ${quoted(this.text(name))}; one whole number from ${min} to ${max} is expected`);
+    const text = this.text(name);
+    if (isCount(text, min, max)) return Number(text);
+    throw new UsageError(`--${name} is ${quoted(text)}; one whole number from ${min} to ${max} is expected`);
   }
 
   /** Words out of `allowed`, joined by commas. */
@@ -63,6 +61,10 @@ export class Options {
   private text(name: string): string {
     return String(this.values[name] ?? "");
   }
+}
+
+function isCount(text: string, min: number, max: number): boolean {
+  return /^\d+$/.test(text) && Number(text) >= min && Number(text) <= max;
 }
 
 /** On one line, whatever it holds. */

@@ -57,11 +57,17 @@ describe("options of a benchmark", () => {
 
 describe("the command", () => {
   for (const [args, message] of [
-    [[], /^bench: no benchmark was named; first comes one of: bulk\b/],
-    [["swift"], /^bench: there is no benchmark "swift"; first comes one of: bulk\b/],
+    [[], /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies;/],
+    [
+      ["swift"],
+      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies;/,
+    ],
     [["toString"], /^bench: there is no benchmark "toString"/],
-    [["bulk", "--runs", "none"], /^bench: --runs is "none"; /],
+    [["bulk", "--runs", "none"], /^bench: --runs is "none"; one whole number from 1 to 999 is expected/],
     [["bulk", "--datagrams", "1000"], /^bench: --datagrams is "1000"; whole numbers from 1200 to /],
+    [["memory", "--idle", "5"], /^bench: --idle is "5"; one whole number from 10 to /],
+    [["handshake", "--in-flight", "257"], /^bench: --in-flight is "257"; one whole number from 1 to 256 /],
+    [["copies", "--streams", "1"], /^bench: Unknown option '--streams'; options here: --runs /],
     [["bulk", "fast"], /^bench: unexpected argument "fast"/],
   ] as const) {
     test(`${JSON.stringify(args.join(" "))} is one clear line and exit code 2`, () => {
