@@ -25,10 +25,12 @@ function allowedCores(): number[] {
   }
 }
 
-const cores = existsSync(TASKSET) ? allowedCores() : [];
+const allowed = allowedCores();
+/** The first two that may be used; none on a machine with one. */
+export const CORES: readonly number[] = allowed.length >= 2 ? allowed.slice(0, 2) : [];
 
-/** `command`, held to the first (0) or second (1) core of those allowed; as it is on a machine with one. */
+/** `command`, held to the first (0) or second (1) of the cores; as it is when that cannot be. */
 export function pinned(command: readonly string[], which: number): string[] {
-  const core = cores.length >= 2 ? cores[which] : undefined;
+  const core = existsSync(TASKSET) ? CORES[which] : undefined;
   return core === undefined ? [...command] : [TASKSET, "-c", String(core), ...command];
 }

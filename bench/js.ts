@@ -28,6 +28,9 @@ export interface JsRow {
   /** All CPU time of the C limit's threads. */
   limitNsPerPacketSent: number;
   limitNsPerPacketReceived: number;
+  /** CPU time inside the addon by call. */
+  addonNsPerPacketSent: Record<string, number>;
+  addonNsPerPacketReceived: Record<string, number>;
   packetsPerSendCall: number;
   packetsPerReceiveCall: number;
 }
@@ -47,6 +50,15 @@ async function measure(job: Omit<JsJob, "role">): Promise<Run> {
 }
 
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
+
+const perPacket = (nanos: Record<string, number>, packets: number): Record<string, number> =>
+  Object.fromEntries(Object.entries(nanos).map(([call, sum]) => [call, sum / packets]));
+
+/** The median of each call's figures. */
+function byCall(runs: readonly Record<string, number>[]): Record<string, number> {
+  const calls = Object.keys(runs[0] ?? {});
+  return Object.fromEntries(calls.map((call) => [call, round(median(runs.map((run) => run[call] ?? 0)))]));
+}
 
 function rowOf(datagram: number, runs: readonly Run[]): JsRow {
   const of = (figure: (run: Run) => number): number[] => runs.map(figure);
@@ -72,6 +84,10 @@ function rowOf(datagram: number, runs: readonly Run[]): JsRow {
     nativeNsPerPacketReceived: middle(({ receiver }) => total(receiver.nativeNanos) / receiver.packetsReceived),
     limitNsPerPacketSent: middle(({ limit }) => limit.nsPerPacketSent),
     limitNsPerPacketReceived: middle(({ limit }) => limit.nsPerPacketReceived),
+    addonNsPerPacketSent: byCall(runs.map(({ sender }) => perPacket(sender.nativeNanos, sender.packetsSent))),
+    addonNsPerPacketReceived: byCall(
+      runs.map(({ receiver }) => perPacket(receiver.nativeNanos, receiver.packetsReceived)),
+    ),
     packetsPerSendCall: middle(({ sender }) => sender.packetsSent / sender.nativeCalls.udpSend),
     packetsPerReceiveCall: middle(({ receiver }) => receiver.packetsReceived / receiver.nativeCalls.udpRecv),
   };

@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { CORES } from "./cores.js";
 
 const ADDON = fileURLToPath(new URL("../bench/limit/build/Release/limit.node", import.meta.url));
 
@@ -18,10 +19,9 @@ export interface LimitFigures {
 /** Runs for `millis`. Throws when the addon is not built (`npm run build:limit`). */
 export function runLimit(datagramBytes: number, millis: number): LimitFigures {
   if (!existsSync(ADDON)) throw new Error("the C limit is not built; run: npm run build:limit");
-  const code = "console.log(JSON.stringify(require(process.argv[1]).run(+process.argv[2], +process.argv[3])))";
-  const out = execFileSync(process.execPath, ["-e", code, ADDON, String(datagramBytes), String(millis)], {
-    encoding: "utf8",
-  });
+  const code = "console.log(JSON.stringify(require(process.argv[1]).run(...process.argv.slice(2).map(Number))))";
+  const numbers = [datagramBytes, millis, ...CORES].map(String);
+  const out = execFileSync(process.execPath, ["-e", code, ADDON, ...numbers], { encoding: "utf8" });
   const figures = JSON.parse(out) as LimitFigures;
   if (figures.forgedPackets > 0) throw new Error(`the C limit opened ${figures.forgedPackets} packets wrongly`);
   return figures;

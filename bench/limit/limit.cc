@@ -34,6 +34,7 @@ constexpr int SOCKET_BUFFER_BYTES = 16 << 20;
 struct Run {
   size_t datagram_bytes;
   int sender, receiver;
+  int32_t sender_core = -1, receiver_core = -1;  // negative: any
   sockaddr_in to;
   uint8_t* source;
   std::atomic<long> sent_bytes{0}, received_bytes{0};
@@ -55,6 +56,7 @@ double now_ns() {
 }
 
 void pin(int core) {
+  if (core < 0) return;
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(core, &set);
@@ -127,7 +129,7 @@ bool send_train(Run* run, uint8_t* train, size_t packets) {
 
 void* send_loop(void* data) {
   Run* run = static_cast<Run*>(data);
-  pin(0);
+  pin(run->sender_core);
   Keys keys;
   static uint8_t train[MAX_TRAIN_BYTES];
   size_t packets = MAX_TRAIN_BYTES / run->datagram_bytes;
@@ -186,7 +188,7 @@ void open_train(Run* run, Keys* keys, uint8_t* train, size_t length, size_t segm
 
 void* receive_loop(void* data) {
   Run* run = static_cast<Run*>(data);
-  pin(1);
+  pin(run->receiver_core);
   Keys keys;
   static uint8_t train[1 << 16];
   const double started = thread_cpu_ns();
@@ -232,10 +234,10 @@ void set(napi_env env, napi_value object, const char* name, double value) {
   napi_set_named_property(env, object, name, number);
 }
 
-// run(datagramBytes, millis): blocks for that long.
+// run(datagramBytes, millis, senderCore?, receiverCore?): blocks for that long.
 napi_value run_limit(napi_env env, napi_callback_info info) {
-  size_t argc = 2;
-  napi_value argv[2];
+  size_t argc = 4;
+  napi_value argv[4];
   napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr);
   int32_t datagram_bytes = 0, millis = 0;
   napi_get_value_int32(env, argv[0], &datagram_bytes);
@@ -246,6 +248,8 @@ napi_value run_limit(napi_env env, napi_callback_info info) {
   }
   static Run run;
   new (&run) Run();
+  napi_get_value_int32(env, argv[2], &run.sender_core);
+  napi_get_value_int32(env, argv[3], &run.receiver_core);
   run.datagram_bytes = static_cast<size_t>(datagram_bytes);
   run.source = static_cast<uint8_t*>(aligned_alloc(4096, SOURCE_BYTES));
   memset(run.source, 3, SOURCE_BYTES);
