@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { StreamPair, type StreamSide, streamParams } from "../outqueue/stream-pair.contract.js";
 import { STREAM_BIDI, STREAM_UNI, T_RESET } from "../port/transport.js";
-import { LEDGER_FIXED_BYTES, LEDGER_WINDOW_SHARE, MIN_RECV_GAPS } from "../proto/limits.js";
+import {
+  LEDGER_FIXED_BYTES,
+  LEDGER_WINDOW_SHARE,
+  MIN_CONN_RECV_GAPS,
+  MIN_RECV_GAPS,
+  RECV_GAP_WINDOW_SHARE,
+} from "../proto/limits.js";
 import {
   FINAL_SIZE_ERROR,
   FLOW_CONTROL_ERROR,
@@ -287,7 +293,8 @@ describe("what a peer can make us hold", () => {
       let frames = 0;
       while (error === NO_ERROR) error = input.onStream(0, offsetOf(frames++), BYTES, 0, 1, false);
       assert.equal(error, INTERNAL_ERROR);
-      assert.ok(frames > MIN_RECV_GAPS && frames < 2 * MIN_RECV_GAPS + WINDOW / 2048, `${frames} frames`);
+      const most = Math.max(MIN_RECV_GAPS, WINDOW / RECV_GAP_WINDOW_SHARE);
+      assert.ok(frames > most && frames < 2 * most, `${frames} frames`);
       assert.ok(table.heldBytes() < LEDGER_WINDOW_SHARE * WINDOW + LEDGER_FIXED_BYTES);
     }
   });
@@ -295,10 +302,13 @@ describe("what a peer can make us hold", () => {
   test("crumbs over many streams are bounded together", () => {
     const { input, table } = new StreamPair({}, big).server;
     let error = NO_ERROR;
-    for (let frame = 0; error === NO_ERROR; frame++) {
+    let frame = 0;
+    while (error === NO_ERROR) {
       error = input.onStream((frame % 100) * 4, 2 * Math.floor(frame / 100) + 1, BYTES, 0, 1, false);
+      frame++;
     }
     assert.equal(error, INTERNAL_ERROR);
+    assert.equal(frame, Math.max(MIN_CONN_RECV_GAPS, WINDOW / RECV_GAP_WINDOW_SHARE) + 1);
     assert.ok(table.heldBytes() < LEDGER_FIXED_BYTES + 100 * 4096);
   });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { RING_POOL_BYTES, RING_POOL_MAX_BYTES } from "../proto/limits.js";
 import { ByteRing, copyBytes, powerOfTwoAtLeast } from "./ring.js";
 
 function pattern(from: number, length: number): Uint8Array {
@@ -41,6 +42,33 @@ describe("ByteRing", () => {
     second.resize(8192, 0, 0);
     assert.deepEqual(out(second, 0, 16), pattern(1, 16));
     second.release();
+  });
+
+  test("the process keeps RING_POOL_BYTES of free rings, none larger than RING_POOL_MAX_BYTES, and no odd sizes", () => {
+    const rings = Array.from({ length: RING_POOL_BYTES / RING_POOL_MAX_BYTES + 2 }, () => new ByteRing());
+    const mark = (capacity: number): void => {
+      for (const ring of rings) {
+        ring.resize(capacity, 0, 0);
+        ring.put(0, Uint8Array.of(77), 0, 1);
+      }
+      for (const ring of rings) ring.release();
+    };
+    /** Rings of that size which are not fresh. */
+    const reused = (capacity: number): number => {
+      for (const ring of rings) ring.resize(capacity, 0, 0);
+      const count = rings.filter((ring) => out(ring, 0, 1)[0] === 77).length;
+      for (const ring of rings) ring.put(0, Uint8Array.of(0), 0, 1);
+      for (const ring of rings) ring.release();
+      return count;
+    };
+    mark(2 * RING_POOL_MAX_BYTES);
+    assert.equal(reused(2 * RING_POOL_MAX_BYTES), 0, "too large");
+    mark(RING_POOL_MAX_BYTES - 1024);
+    assert.equal(reused(RING_POOL_MAX_BYTES - 1024), 0, "no power of two");
+    mark(RING_POOL_MAX_BYTES);
+    const most = RING_POOL_BYTES / RING_POOL_MAX_BYTES;
+    const kept = reused(RING_POOL_MAX_BYTES);
+    assert.ok(kept === most || kept === most - 1, `${kept} kept`); // other tests' small rings may take a part
   });
 
   test("copyBytes copies short and long pieces between any positions", () => {

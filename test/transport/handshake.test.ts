@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { STREAM_BIDI } from "#src/port/transport.js";
+import { BLACK_HOLE_PTOS, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import { closeOf, Pair, type PairOptions } from "../support/pair.js";
 
 /** Echo of 1 KiB: the connection is still usable. */
@@ -104,6 +105,24 @@ describe("handshakes", () => {
     assert.equal(answers.length, 1);
     assert.deepEqual([...answers[0].subarray(1, 5)], [0, 0, 0, 0]);
     assert.deepEqual([...answers[0].subarray(5, 17)], [2, 9, 9, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+});
+
+describe("paths", () => {
+  test("RFC 9000 §14.4 after BLACK_HOLE_PTOS probe timeouts in a row datagrams shrink to what every path carries", () => {
+    const pair = new Pair();
+    pair.settle();
+    const { clientConn: conn } = pair;
+    pair.filter = (_isClient, bytes) => bytes.length <= MIN_INITIAL_DATAGRAM_BYTES;
+    const id = conn.open(STREAM_BIDI);
+    conn.write(id, new Uint8Array(100_000), 0, 100_000, true);
+    for (let ptos = 1; ptos < BLACK_HOLE_PTOS; ptos++) {
+      while (conn.stats().ptoCount < ptos) pair.advance(1000);
+      assert.equal(conn.path.maxDatagramBytes, DEFAULT_DATAGRAM_BYTES);
+    }
+    pair.advance(5_000_000);
+    assert.equal(conn.path.maxDatagramBytes, MIN_INITIAL_DATAGRAM_BYTES);
+    assert.equal(pair.serverConn?.readable(id), 100_000);
   });
 });
 
