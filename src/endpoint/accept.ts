@@ -109,15 +109,15 @@ export class Acceptor {
     const off = rx.rows[row * RX_COLS + RX_OFF] as number;
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN] as number;
     const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header);
-    const source = rx.rows[row * RX_COLS + RX_SOURCE] as number;
-    const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
     if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
-    if (drop === DROP_UNKNOWN_VERSION) {
-      this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
+    if (drop !== DROP_NONE && drop !== DROP_UNKNOWN_VERSION) {
+      endpoint.countDrop(drop);
       return null;
     }
-    if (drop !== DROP_NONE) {
-      endpoint.countDrop(drop);
+    const source = rx.rows[row * RX_COLS + RX_SOURCE] as number;
+    const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
+    if (drop === DROP_UNKNOWN_VERSION) {
+      this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
     }
     if (header.type === PACKET_SHORT) {

@@ -75,6 +75,8 @@ export class Endpoint implements ConnectionHost {
   private readonly all = new Set<Connection>();
   private transmitQueue: Connection[] = [];
   private eventful: Connection[] = [];
+  /** How many of them were handed out: shifting thousands off an array costs each time the rest. */
+  private eventfulTaken = 0;
   private insideDoor = false;
   private workTold = false;
 
@@ -161,12 +163,14 @@ export class Endpoint implements ConnectionHost {
 
   /** A connection with something to drain, or null; drain it before the next call. */
   takeEventful(): Connection | null {
-    for (;;) {
-      const conn = this.eventful.shift();
-      if (conn === undefined) return null;
+    while (this.eventfulTaken < this.eventful.length) {
+      const conn = this.eventful[this.eventfulTaken++] as Connection;
       conn.isEventful = false;
       if (conn.events.pending) return conn;
     }
+    if (this.eventfulTaken > 0) this.eventful = [];
+    this.eventfulTaken = 0;
+    return null;
   }
 
   /** Closes every connection with the same code. */
