@@ -1,10 +1,10 @@
 /** `connect`, `listen` and `listEndpoints` of `node:quic`. */
 
-import { isIP, type SocketAddress } from "node:net";
+import type { SocketAddress } from "node:net";
 import { invalidType } from "../errors.js";
-import { familyOf, type HostPort, parseAddress, resolveHost } from "./address.js";
+import { familyOf, type HostPort, isLoopback, parseAddress, resolveHost } from "./address.js";
 import { coreOf, QuicEndpoint } from "./endpoint.js";
-import { defaultServerName, EndpointCore, liveEndpoints, type OnSession } from "./endpoint-core.js";
+import { EndpointCore, liveEndpoints, type OnSession } from "./endpoint-core.js";
 import { type EndpointOptions, readEndpointOptions } from "./endpoint-options.js";
 import { OptionReader } from "./option-reader.js";
 import type { ConnectOptions, ListenOptions } from "./public-options.js";
@@ -79,6 +79,7 @@ function clientEndpoint(remote: string, reuse: boolean): EndpointCore {
   return made;
 }
 
+/** The name to ask for: by default the host that was connected to, `localhost` for loopback addresses. */
 function serverNameOf(setup: ClientSetup, target: HostPort): string {
-  return setup.serverName ?? defaultServerName(target.host, isIP(target.host) !== 0);
+  return setup.serverName ?? (isLoopback(target.host) ? "localhost" : target.host);
 }

@@ -1,8 +1,10 @@
 /** Constants of `node:quic`. */
 
+import { DEFAULT_CIPHERS, DEFAULT_GROUPS } from "../../runtime/native/tls-config.js";
+
 export const constants = Object.freeze({
   /** For the option `cc`. */
   cc: Object.freeze({ RENO: "reno", CUBIC: "cubic", BBR: "bbr" } as const),
-  DEFAULT_CIPHERS: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
-  DEFAULT_GROUPS: "X25519:P-256:P-384",
+  DEFAULT_CIPHERS,
+  DEFAULT_GROUPS,
 });

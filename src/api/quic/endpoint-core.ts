@@ -11,7 +11,7 @@ import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, isLoopback, resolveHost, socketAddress } from "./address.js";
+import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
@@ -376,9 +376,4 @@ function identityFor(identities: ServerSetup["identities"], name: string): strin
 
 function monotonicMicros(): number {
   return Number(process.hrtime.bigint() / 1000n);
-}
-
-/** The name to ask for where the user gives none: the host that was connected to; `localhost` for loopback addresses. */
-export function defaultServerName(host: string, isLiteral: boolean): string {
-  return isLiteral && isLoopback(host) ? "localhost" : host;
 }

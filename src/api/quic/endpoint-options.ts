@@ -42,7 +42,8 @@ export interface EndpointSetup {
   secret: Uint8Array | undefined;
 }
 
-const MAX_CONNECTIONS = 65_535;
+/** Largest value of both limits: what node:quic takes. */
+export const MAX_CONNECTIONS = 65_535;
 const SECRET_BYTES = 16;
 const MAX_BUFFER_BYTES = 2 ** 30;
 

@@ -4,11 +4,9 @@ import type { SocketAddress } from "node:net";
 import { invalidType } from "../errors.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import { EndpointCore } from "./endpoint-core.js";
-import { type EndpointOptions, readEndpointOptions } from "./endpoint-options.js";
+import { type EndpointOptions, MAX_CONNECTIONS, readEndpointOptions } from "./endpoint-options.js";
 import { faces } from "./faces.js";
 import { type EndpointStats, endpointStats } from "./stats.js";
-
-const MAX_CONNECTIONS = 65_535;
 
 /** Lets modules beside this one look inside. */
 export let coreOf: (endpoint: QuicEndpoint) => EndpointCore;

@@ -3,6 +3,7 @@
  * told. The session keeps it by id until the engine has forgotten the stream, also when the user destroyed it before.
  */
 
+import { DEFAULT_URGENCY } from "../../proto/limits.js";
 import { streamAborted, streamReset, streamStopped, wireCode } from "../errors.js";
 import { Deferred } from "./deferred.js";
 import { faces } from "./faces.js";
@@ -22,7 +23,7 @@ export class StreamCore {
   destroyed = false;
   /** Who writes it; "" = nobody yet. */
   outbound: "" | "writer" | "body" | "duplex" = "";
-  urgency = 3;
+  urgency = DEFAULT_URGENCY;
   incremental = false;
   readonly createdAtMicros: number;
   ackedAtMicros = 0;

@@ -1,6 +1,7 @@
 /** QuicStream of `node:quic`: what users hold of one stream. Everything happens in its core. */
 
 import type { Duplex } from "node:stream";
+import { DEFAULT_URGENCY, URGENCIES } from "../../proto/limits.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { sendBody, type StreamBody } from "./body.js";
 import { watchAbort } from "./deferred.js";
@@ -29,7 +30,7 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
-const URGENCY = { high: 0, default: 3, low: 7 } as const;
+const URGENCY = { high: 0, default: DEFAULT_URGENCY, low: URGENCIES - 1 } as const;
 /** Chunks that one step of the iterator yields at most. */
 const BATCH_CHUNKS = 4;
 
@@ -85,7 +86,7 @@ export class QuicStream {
   get priority(): { level: "high" | "default" | "low"; incremental: boolean } | null {
     const { urgency, incremental, destroyed } = this.#core;
     if (destroyed) return null;
-    return { level: urgency < 3 ? "high" : urgency > 3 ? "low" : "default", incremental };
+    return { level: urgency < DEFAULT_URGENCY ? "high" : urgency > DEFAULT_URGENCY ? "low" : "default", incremental };
   }
 
   /** @throws `ERR_INVALID_STATE` when a body or a Duplex writes this stream. */

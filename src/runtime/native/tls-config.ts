@@ -44,7 +44,7 @@ const GNUTLS_CIPHERS: Readonly<Record<string, string>> = {
   TLS_CHACHA20_POLY1305_SHA256: "CHACHA20-POLY1305",
   TLS_AES_128_CCM_SHA256: "AES-128-CCM",
 };
-const DEFAULT_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+export const DEFAULT_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
 /** Groups by OpenSSL's names, lower case, as GnuTLS calls them. */
 const GNUTLS_GROUPS: Readonly<Record<string, string>> = {
@@ -62,7 +62,7 @@ const GNUTLS_GROUPS: Readonly<Record<string, string>> = {
   ffdhe4096: "FFDHE4096",
   x25519mlkem768: "X25519-MLKEM768",
 };
-const DEFAULT_GROUPS = "X25519:P-256:P-384";
+export const DEFAULT_GROUPS = "X25519:P-256:P-384";
 const HYBRID_GROUP = "X25519MLKEM768";
 
 /** Length of the secret from which each library derives or takes its ticket keys, in bytes. */
