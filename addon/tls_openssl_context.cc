@@ -134,7 +134,7 @@ class OpensslLibrary : public tls::Library {
     a.SSL_CTX_ctrl(ctx, CTRL_SET_MAX_PROTO_VERSION, TLS1_3_VERSION, nullptr);
     a.SSL_CTX_ctrl(ctx, CTRL_MODE, MODE_NO_AUTO_CHAIN, nullptr);  // send the given chain, not one from the trust store
     a.SSL_CTX_clear_options(ctx, OP_ENABLE_MIDDLEBOX_COMPAT);  // RFC 9001 §8.4
-    // The engine's framer passes no CompressedCertificate on, so none is asked for (RFC 8879 §3).
+    // The engine's bound on a message would not hold for what is unpacked, so none is asked for (RFC 8879 §3).
     a.SSL_CTX_set_options(ctx, OP_NO_RX_CERTIFICATE_COMPRESSION);
     if (a.SSL_CTX_set_ciphersuites(ctx, c.ciphers.c_str()) != 1) {
       *error = "ciphers: OpenSSL does not take " + c.ciphers;
