@@ -43,6 +43,11 @@ export function wordsToAddress(words: Int32Array, at: number): string {
   return `${joined(all.slice(0, start))}::${joined(all.slice(start + length))}`;
 }
 
+/** `127.0.0.1:443`, `[::1]:443`. */
+export function addressText(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /** Whether the words hold an IPv4 address. */
 export function isMappedIpv4(words: Int32Array, at: number): boolean {
   return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED;

@@ -49,11 +49,6 @@ export function isLoopback(literal: string): boolean {
   return literal === "::1" || (isIP(literal) === 4 && literal.startsWith("127."));
 }
 
-/** `127.0.0.1:443`, `[::1]:443`. */
-export function addressText(address: string, port: number): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 /** The peer's address in an address row (port/udp). */
 export function remoteOf(row: Int32Array): SocketAddress {
   return socketAddress(wordsToAddress(row, 0), row[ADDR_PORT] as number);

@@ -19,10 +19,11 @@ import {
 } from "../../port/transport.js";
 import { ALERT_BAD_CERTIFICATE, ALERT_CERTIFICATE_EXPIRED, localAlertText } from "../../proto/tls-alert.js";
 import { CRYPTO_ERROR, INTERNAL_ERROR } from "../../proto/transport-error.js";
+import { addressText } from "../../runtime/address.js";
 import type { Connection } from "../../runtime/loop.js";
 import { verifyErrorCode } from "../../runtime/native/tls-verify.js";
 import { closeError, invalidState, QuicError } from "../errors.js";
-import { addressText, localOf, remoteOf } from "./address.js";
+import { localOf, remoteOf } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
 import { writeKeylogFile } from "./environment.js";

@@ -8,7 +8,7 @@ import { getSystemErrorMap } from "node:util";
 import { ADDR_COLS } from "../../port/udp.js";
 import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../../port/udp.js";
 import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
-import { isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
+import { addressText, isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
 import { loadAddon } from "./addon.js";
 
 /** What addon/udp_batch.cc exports. */
@@ -185,8 +185,7 @@ class NativeSocket implements UdpSocket {
 
 function bindError(errno: number, options: UdpOptions): Error {
   const { address, port } = options;
-  const where = ` ${address.includes(":") ? `[${address}]` : address}:${port}`;
-  return Object.assign(systemError(errno, "bind", where), { address, port });
+  return Object.assign(systemError(errno, "bind", ` ${addressText(address, port)}`), { address, port });
 }
 
 /** An error in the shape of Node's own. */
