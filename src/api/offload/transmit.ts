@@ -1,6 +1,6 @@
 /**
- * The way of a batch out: gathered into the arena, cut into packets, sealed in place by the aead port, sent by the udp
- * port. Nothing is allocated per packet.
+ * The way of a batch out: cut into packets, sealed into the arena by the aead port, which copies the plaintext in the same
+ * pass, and sent by the udp port. Only headers are copied here; nothing is allocated per packet.
  *
  * Invariant: a batch is sealed and sent as a whole or refused as a whole. Every packet is checked (header, flow, key phase,
  * packet number) before the first is sealed, so that a refused batch has used no packet number.
@@ -8,6 +8,11 @@
 
 import {
   type AeadPort,
+  GATHER_COLS,
+  GATHER_LEN,
+  GATHER_OFF,
+  GATHER_SOURCE,
+  GATHER_TO,
   SEAL_COLS,
   SEAL_END,
   SEAL_HP,
@@ -34,6 +39,8 @@ const KEY_PHASE_BIT = 0x04;
 const PN_LENGTH_BITS = 0x03;
 /** The header sample begins this far behind the start of the packet number (RFC 9001 §5.4.2). */
 const SAMPLE_OFFSET_BYTES = 4;
+
+const NO_PIECES: readonly Uint8Array[] = [];
 
 /** A batch as one send brought it. */
 export interface Message {
@@ -73,7 +80,19 @@ export class Transmitter {
     destCount: 1,
     used: 0,
   };
-  private readonly seals = { buf: this.arena, rows: new Int32Array(MAX_GSO_SEGMENTS * SEAL_COLS), count: 0 };
+  private readonly cursor = new PieceCursor();
+  /** A row per packet, and one more for each end of a piece inside a packet. */
+  private readonly copies = {
+    rows: new Int32Array((MAX_GSO_SEGMENTS + MAX_IOVECS) * GATHER_COLS),
+    count: 0,
+    sources: NO_PIECES,
+  };
+  private readonly seals = {
+    buf: this.arena,
+    rows: new Int32Array(MAX_GSO_SEGMENTS * SEAL_COLS),
+    count: 0,
+    gather: this.copies,
+  };
   private readonly keys: PacketKey[] = [];
   private readonly pns = new Float64Array(MAX_GSO_SEGMENTS);
 
@@ -93,7 +112,8 @@ export class Transmitter {
     const stride = gsoSize === 0 ? Math.max(bytes, 1) : gsoSize;
     const count = Math.max(1, Math.ceil(bytes / stride));
     if (count > UDP_MAX_SEGMENTS) throw refused("EINVAL", `${count} segments, at most ${UDP_MAX_SEGMENTS}`);
-    this.gather(message.pieces, bytes, 0);
+    this.cursor.begin(message.pieces);
+    this.cursor.copy(0, bytes, this.arena, 0);
     this.layOut(count, bytes, stride);
     return socket.send(this.tx);
   }
@@ -112,37 +132,18 @@ export class Transmitter {
     const count = Math.ceil(bytes / stride);
     const wireBytes = bytes + count * TAG_BYTES;
     checkCaps(message, count, wireBytes);
-    this.gather(message.pieces, stride, TAG_BYTES);
-    try {
-      for (let i = 0; i < count; i++) {
-        const off = i * (stride + TAG_BYTES);
-        this.plan(i, off, off + Math.min(stride, bytes - i * stride), nextPn, cidLength);
-      }
-    } catch (error) {
-      this.arena.fill(0, 0, wireBytes); // no plaintext stays behind
-      throw error;
+    const { cursor } = this;
+    cursor.begin(message.pieces);
+    for (let i = 0; i < count; i++) {
+      const off = i * (stride + TAG_BYTES);
+      const length = Math.min(stride, bytes - i * stride);
+      cursor.copy(i * stride, Math.min(length, 1 + cidLength + SAMPLE_OFFSET_BYTES), this.arena, off);
+      this.plan(i, off, off + length, nextPn, cidLength);
     }
+    this.planCopies(message, count, stride);
     this.seal(count, wireBytes);
     this.layOut(count, wireBytes, stride + TAG_BYTES);
     return socket.send(this.tx);
-  }
-
-  /** Copies the pieces into the arena, with `gap` bytes free behind each `stride` bytes. */
-  private gather(pieces: readonly Uint8Array[], stride: number, gap: number): void {
-    let at = 0;
-    let room = stride;
-    for (const piece of pieces) {
-      for (let from = 0; from < piece.length; ) {
-        const length = Math.min(room, piece.length - from);
-        this.arena.set(length === piece.length ? piece : piece.subarray(from, from + length), at);
-        from += length;
-        at += length;
-        room -= length;
-        if (room > 0) continue;
-        room = stride;
-        at += gap;
-      }
-    }
   }
 
   /** Checks the packet at [off, end) and writes its seal row. */
@@ -191,12 +192,36 @@ export class Transmitter {
     return key.nextPn;
   }
 
+  /** Where the plaintext of each packet lies in the pieces. */
+  private planCopies(message: Message, count: number, stride: number): void {
+    const { cursor, copies, seals } = this;
+    cursor.begin(message.pieces);
+    copies.sources = message.pieces;
+    copies.count = 0;
+    for (let i = 0; i < count; i++) {
+      const r = i * SEAL_COLS;
+      const end = seals.rows[r + SEAL_END];
+      let to = seals.rows[r + SEAL_PN_OFF] + seals.rows[r + SEAL_PN_LEN];
+      while (to < end) {
+        const at = i * stride + to - seals.rows[r + SEAL_OFF];
+        const length = Math.min(end - to, cursor.seek(at));
+        const row = copies.count++ * GATHER_COLS;
+        copies.rows[row + GATHER_SOURCE] = cursor.index;
+        copies.rows[row + GATHER_OFF] = at - cursor.start;
+        copies.rows[row + GATHER_LEN] = length;
+        copies.rows[row + GATHER_TO] = to;
+        to += length;
+      }
+    }
+  }
+
   private seal(count: number, wireBytes: number): void {
     for (let i = 0; i < count; i++) this.keys[i].nextPn = this.pns[i] + 1;
     this.seals.count = count;
     const sealed = this.aead.seal(this.seals);
+    this.copies.sources = NO_PIECES;
     if (sealed === count) return;
-    this.arena.fill(0, 0, wireBytes);
+    this.arena.fill(0, 0, wireBytes); // no plaintext stays behind
     throw refused("EIO", `the crypto library failed at packet ${sealed}; the packet numbers of the batch are used up`);
   }
 
@@ -208,6 +233,37 @@ export class Transmitter {
     }
     tx.count = count;
     tx.used = bytes;
+  }
+}
+
+/** Finds positions of a message in its pieces, from front to back. */
+class PieceCursor {
+  /** The piece found, and where in the message it begins. */
+  index = 0;
+  start = 0;
+  private pieces = NO_PIECES;
+
+  begin(pieces: readonly Uint8Array[]): void {
+    this.pieces = pieces;
+    this.index = 0;
+    this.start = 0;
+  }
+
+  /** Goes to the piece that holds byte `at`, not before the last one found; returns the bytes from there to its end. */
+  seek(at: number): number {
+    while (at >= this.start + this.pieces[this.index].length) this.start += this.pieces[this.index++].length;
+    return this.start + this.pieces[this.index].length - at;
+  }
+
+  /** Copies `length` bytes of the message, from its byte `at`, to buf[to...]. */
+  copy(at: number, length: number, buf: Uint8Array, to: number): void {
+    for (let done = 0; done < length; ) {
+      const run = Math.min(length - done, this.seek(at + done));
+      const piece = this.pieces[this.index];
+      const from = at + done - this.start;
+      buf.set(piece.subarray(from, from + run), to + done);
+      done += run;
+    }
   }
 }
 
