@@ -12,9 +12,9 @@ import { median, round, slope, spread } from "./stats.js";
 
 const WARM_UP = 200;
 const CONNECTIONS_PER_CLIENT = 5_000;
-const STEPS = 20;
+const STEPS = 10;
 /** Of the steps: until here pools and the heap still grow to their size. */
-const SETTLED_STEP = 5;
+const SETTLED_STEP = 2;
 
 export interface MemoryRow {
   idle: number;
