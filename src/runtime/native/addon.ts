@@ -10,6 +10,9 @@ import { fileURLToPath } from "node:url";
 /** The package's root: the folder of `package.json`, `build` and `prebuilds`, seen from `dist/runtime/native`. */
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 
+/** As in addon/module.cc: a build of other sources is refused. */
+const ADDON_VERSION = 1;
+
 let loaded: object | undefined;
 
 /**
@@ -25,13 +28,20 @@ export function loadAddon<T extends object>(): T {
 
 function requireAddon(): object {
   const require = createRequire(import.meta.url);
+  let addon: { version?: unknown };
   try {
     const load = require("node-gyp-build") as (root: string) => object;
-    return load(PACKAGE_ROOT);
+    addon = load(PACKAGE_ROOT);
   } catch (cause) {
-    const message =
-      "netquic's addon is not built for this Node: run `npm rebuild netquic` " +
-      "(it needs python3, make and g++: apt-get install python3 make g++)";
-    throw Object.assign(new Error(message, { cause }), { code: "ERR_NETQUIC_NO_ADDON" });
+    throw noAddon("is not built for this Node", { cause });
   }
+  if (addon.version !== ADDON_VERSION) throw noAddon("was built from other sources than this version's", {});
+  return addon;
+}
+
+function noAddon(what: string, options: ErrorOptions): Error {
+  const message =
+    `netquic's addon ${what}: run \`npm rebuild netquic\`, in a clone \`npm run install\` ` +
+    "(it needs python3, make and g++: apt-get install python3 make g++)";
+  return Object.assign(new Error(message, options), { code: "ERR_NETQUIC_NO_ADDON" });
 }
