@@ -25,7 +25,7 @@ import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
 import type { Connection } from "./connection.js";
-import { confirmHandshake, issueIds, onCryptoFrame } from "./handshake.js";
+import { confirmHandshake, issueIds, pumpTls, takeCrypto } from "./handshake.js";
 import { STATE_OPEN } from "./state.js";
 
 export class ConnectionFrames implements FrameHandler {
@@ -91,7 +91,7 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {
-    onCryptoFrame(this.conn, this.level, offset, buf, start, end, this.nowMicros);
+    if (takeCrypto(this.conn, this.level, offset, buf, start, end)) pumpTls(this.conn, this.nowMicros);
   }
 
   onNewToken(buf: Uint8Array, start: number, end: number): void {

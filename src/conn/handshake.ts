@@ -100,32 +100,31 @@ export class HandshakeState {
   }
 }
 
-/** A CRYPTO frame arrived at `level`. */
-export function onCryptoFrame(
+/** A CRYPTO frame arrived at `level`: what it puts in order goes to TLS. True = results may be there, see `pumpTls`. */
+export function takeCrypto(
   conn: Connection,
   level: Level,
   offset: number,
   buf: Uint8Array,
   start: number,
   end: number,
-  nowMicros: number,
-): void {
+): boolean {
   const { handshakeState: handshake } = conn;
   const input = handshake.input[level];
-  if (input === null || input === undefined) return;
+  if (input === null) return false;
   if (level < handshake.readLevel && offset + (end - start) > input.highest) {
     closeTransport(conn, PROTOCOL_VIOLATION, FRAME_CRYPTO, "CRYPTO data at a level that is over");
-    return;
+    return false;
   }
   const error = input.push(offset, buf, start, end);
   if (error !== 0) {
     closeTransport(conn, error, FRAME_CRYPTO, "more CRYPTO data than the buffer holds");
-    return;
+    return false;
   }
   for (let bytes = input.take(); bytes !== null && conn.state === STATE_OPEN; bytes = input.take()) {
-    if (!feed(conn, level, bytes)) return;
+    if (!feed(conn, level, bytes)) return false;
   }
-  pumpTls(conn, nowMicros);
+  return true;
 }
 
 function feed(conn: Connection, level: Level, bytes: Uint8Array): boolean {
