@@ -4,6 +4,8 @@
  * Nothing here calls back: what happened is recorded, coalesced per stream, and handed out by `drain`.
  */
 
+import type { TlsInfo } from "./tls.js";
+
 /** Results of `open`, `write` and `read` that are not a count. All are negative. */
 export const T_BLOCKED = -1; // open: the peer's stream limit is reached; `onStreamsAvailable` follows
 export const T_CLOSED = -2; // the connection is closing or closed
@@ -27,16 +29,8 @@ export interface CloseInfo {
   reason: string;
 }
 
-/** What is known once the handshake is complete. */
-export interface HandshakeInfo {
-  alpn: string;
-  serverName: string;
-  cipher: string;
-  group: string;
-  resumed: boolean;
-  earlyDataAccepted: boolean;
-  peerCertificates: Uint8Array[];
-  verifyError: string;
+/** What is known once the handshake is complete: what TLS says, and the QUIC version. */
+export interface HandshakeInfo extends TlsInfo {
   version: number;
 }
 
