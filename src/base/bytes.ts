@@ -59,7 +59,7 @@ export class Reader {
     const pos = this.pos;
     if (this.end - pos < 4) return this.overrun();
     this.pos = pos + 4;
-    return word(this.buf, pos);
+    return u32At(this.buf, pos);
   }
 
   /** RFC 9000 §16; more than 2^53-1 reads as {@link MAX_VARINT}. Not only the shortest form is taken. */
@@ -79,7 +79,7 @@ export class Reader {
     const { buf, pos } = this;
     const low = this.varint();
     if (low < MAX_VARINT) return BigInt(low);
-    return (BigInt(word(buf, pos) & 0x3fffffff) << 32n) | BigInt(word(buf, pos + 4));
+    return (BigInt(u32At(buf, pos) & 0x3fffffff) << 32n) | BigInt(u32At(buf, pos + 4));
   }
 
   /** Steps over `count` bytes and returns where they start. */
@@ -105,9 +105,9 @@ export class Reader {
     if (this.end - pos < length) return this.overrun();
     this.pos = pos + length;
     if (length === 2) return ((first & 0x3f) << 8) | buf[pos + 1];
-    const high = word(buf, pos) & 0x3fffffff;
+    const high = u32At(buf, pos) & 0x3fffffff;
     if (length === 4) return high;
-    return high > MAX_HIGH ? MAX_VARINT : high * WORD + word(buf, pos + 4);
+    return high > MAX_HIGH ? MAX_VARINT : high * WORD + u32At(buf, pos + 4);
   }
 
   private overrun(): 0 {
@@ -184,6 +184,11 @@ export class Writer {
   }
 }
 
+/** The 32 bits at `pos` in network order, unsigned. */
+export function u32At(buf: Uint8Array, pos: number): number {
+  return ((buf[pos] << 24) | (buf[pos + 1] << 16) | (buf[pos + 2] << 8) | buf[pos + 3]) >>> 0;
+}
+
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && equalBytesAt(a, 0, b);
 }
@@ -236,8 +241,4 @@ export function fromHex(text: string): Uint8Array {
   const out = new Uint8Array(digits.length / 2);
   for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16);
   return out;
-}
-
-function word(buf: Uint8Array, pos: number): number {
-  return ((buf[pos] << 24) | (buf[pos + 1] << 16) | (buf[pos + 2] << 8) | buf[pos + 3]) >>> 0;
 }

@@ -10,7 +10,7 @@
  * not authenticate costs one AEAD operation and leaves nothing behind.
  */
 
-import { concatBytes, Reader, Writer } from "../base/bytes.js";
+import { concatBytes, Reader, u32At, Writer } from "../base/bytes.js";
 import { AEAD_AES_128_GCM, aeadKeyBytes, HASH_SHA256, TAG_BYTES } from "../port/aead.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
@@ -155,7 +155,7 @@ class UsedTokens {
   take(nonce: Uint8Array, issuedSeconds: number): boolean {
     if (issuedSeconds <= this.refusedToSeconds) return false;
     // 53 bits of a random nonce: two tokens in the set that share them are one chance in 10^8.
-    const id = word(nonce, 0) + (word(nonce, 4) >>> 11) * WORD;
+    const id = u32At(nonce, 0) + (u32At(nonce, 4) >>> 11) * WORD;
     if (this.young.has(id) || this.old.has(id)) return false;
     if (this.young.size >= this.perGeneration) {
       this.refusedToSeconds = Math.max(this.refusedToSeconds, this.oldIssued);
@@ -168,8 +168,4 @@ class UsedTokens {
     this.youngIssued = Math.max(this.youngIssued, issuedSeconds);
     return true;
   }
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
 }

@@ -7,7 +7,7 @@
  * at least the byte of the frame's type, or ends.
  */
 
-import { Reader } from "../base/bytes.js";
+import { Reader, u32At } from "../base/bytes.js";
 import { MAX_VARINT, varintLength, varintLengthAt } from "../base/varint.js";
 import type { Level } from "../port/tls.js";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind } from "../port/transport.js";
@@ -357,9 +357,8 @@ export class FrameDecoder {
 
 /** Whether the varint at `pos` plus `lengthBytes` (less than 2^32) exceeds 2^62-1 (RFC 9000 §19.6, §19.8). */
 function endsBeyond(buf: Uint8Array, pos: number, lengthBytes: number): boolean {
-  if (buf[pos] !== 0xff || buf[pos + 1] !== 0xff || buf[pos + 2] !== 0xff || buf[pos + 3] !== 0xff) return false;
-  const low = ((buf[pos + 4] << 24) | (buf[pos + 5] << 16) | (buf[pos + 6] << 8) | buf[pos + 7]) >>> 0;
-  return low + lengthBytes > 0xffffffff;
+  if (u32At(buf, pos) !== 0xffffffff) return false;
+  return u32At(buf, pos + 4) + lengthBytes > 0xffffffff;
 }
 
 function isAboveStreamsLimit(buf: Uint8Array, pos: number): boolean {

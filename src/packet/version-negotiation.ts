@@ -1,5 +1,6 @@
 /** Version Negotiation packets (RFC 9000 §17.2.1, RFC 8999 §6): unprotected, and one fills its datagram. */
 
+import { u32At } from "../base/bytes.js";
 import { FIXED_BIT, HEADER_FORM_BIT, PACKET_VERSION_NEGOTIATION, type PacketHeader } from "./header.js";
 
 /**
@@ -41,7 +42,7 @@ export function readVersions(buf: Uint8Array, header: PacketHeader): number[] | 
   if (header.type !== PACKET_VERSION_NEGOTIATION || bytes === 0 || bytes % 4 !== 0) return null;
   const versions: number[] = [];
   for (let at = header.pnOffset; at < header.end; at += 4) {
-    versions.push(((buf[at] << 24) | (buf[at + 1] << 16) | (buf[at + 2] << 8) | buf[at + 3]) >>> 0);
+    versions.push(u32At(buf, at));
   }
   return versions;
 }

@@ -6,6 +6,7 @@
  * ACK for one of them proves that the peer acknowledges what it never received (RFC 9000 §21.4).
  */
 
+import { u32At } from "../base/bytes.js";
 import { ECN_CE } from "../port/udp.js";
 import type { Random } from "../port/random.js";
 import {
@@ -92,7 +93,6 @@ export function randomSkip(random: Random): SkipDistance {
   const word = new Uint8Array(4);
   return (meanPackets) => {
     random.fill(word, 0, 4);
-    const value = ((word[0] << 24) | (word[1] << 16) | (word[2] << 8) | word[3]) >>> 0;
-    return 1 + (value % (2 * meanPackets - 1));
+    return 1 + (u32At(word, 0) % (2 * meanPackets - 1));
   };
 }
