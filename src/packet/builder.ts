@@ -40,6 +40,7 @@ import {
   PACKET_INITIAL,
   PACKET_ZERO_RTT,
   SAMPLE_OFFSET_BYTES,
+  writeLongHead,
 } from "./header.js";
 import { writePn } from "./number.js";
 
@@ -192,14 +193,8 @@ export class PacketBuilder {
     if (!this.fits(headerBytes, pnLengthBytes, 0)) return false;
 
     const buf = this.buf;
-    let at = this.pos;
-    buf[at++] = HEADER_FORM_BIT | FIXED_BIT | (type << 4) | (pnLengthBytes - 1);
-    buf[at++] = version >>> 24;
-    buf[at++] = version >>> 16;
-    buf[at++] = version >>> 8;
-    buf[at++] = version;
-    at = writeCid(buf, at, dcid);
-    at = writeCid(buf, at, scid);
+    const firstByte = HEADER_FORM_BIT | FIXED_BIT | (type << 4) | (pnLengthBytes - 1);
+    let at = writeLongHead(buf, this.pos, firstByte, version, dcid, scid);
     if (type === PACKET_INITIAL) {
       at = writeVarint(buf, at, tokenBytes);
       if (token !== null) buf.set(token, at);
@@ -341,10 +336,4 @@ export class PacketBuilder {
     this.buf[this.lastLengthField] = 0x40 | (length >> 8);
     this.buf[this.lastLengthField + 1] = length;
   }
-}
-
-function writeCid(buf: Uint8Array, pos: number, cid: Uint8Array): number {
-  buf[pos] = cid.length;
-  for (let i = 0; i < cid.length; i++) buf[pos + 1 + i] = cid[i];
-  return pos + 1 + cid.length;
 }

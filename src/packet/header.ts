@@ -63,6 +63,26 @@ export class PacketHeader {
   end = 0;
 }
 
+/**
+ * Writes what every long header begins with (RFC 8999 §5.1) and returns the position after it: first byte, version and
+ * both connection ids, up to 255 bytes each.
+ */
+export function writeLongHead(
+  buf: Uint8Array,
+  pos: number,
+  firstByte: number,
+  version: number,
+  dcid: Uint8Array,
+  scid: Uint8Array,
+): number {
+  buf[pos] = firstByte;
+  buf[pos + 1] = version >>> 24;
+  buf[pos + 2] = version >>> 16;
+  buf[pos + 3] = version >>> 8;
+  buf[pos + 4] = version;
+  return writeCid(buf, writeCid(buf, pos + 5, dcid), scid);
+}
+
 const reader = new Reader();
 
 /**
@@ -158,4 +178,10 @@ function parseNumbered(out: PacketHeader): number {
 
 function hasSample(pnOffset: number, end: number): boolean {
   return end - pnOffset >= SAMPLE_OFFSET_BYTES + SAMPLE_BYTES;
+}
+
+function writeCid(buf: Uint8Array, pos: number, cid: Uint8Array): number {
+  buf[pos] = cid.length;
+  for (let i = 0; i < cid.length; i++) buf[pos + 1 + i] = cid[i];
+  return pos + 1 + cid.length;
 }

@@ -4,7 +4,7 @@ import { equalConstantTimeAt, equalRange, fromHex } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { AEAD_AES_128_GCM, type AeadPort, TAG_BYTES } from "../port/aead.js";
 import { VERSION_1 } from "../proto/version.js";
-import { FIXED_BIT, HEADER_FORM_BIT, PACKET_RETRY, type PacketHeader } from "./header.js";
+import { FIXED_BIT, HEADER_FORM_BIT, PACKET_RETRY, type PacketHeader, writeLongHead } from "./header.js";
 
 /** Fixed by RFC 9001 §5.8: the tag only shows that the sender saw the Initial, it keeps no secret. */
 const KEY_V1 = fromHex("be0c690b9f66575a1d766b54e368c84e");
@@ -32,17 +32,8 @@ export function writeRetry(
   unusedBits = 0,
 ): number {
   if (version !== VERSION_1 || token.length === 0) unreachable("Retry that nobody could take");
-  let at = pos;
-  buf[at++] = HEADER_FORM_BIT | FIXED_BIT | (PACKET_RETRY << 4) | (unusedBits & 0x0f);
-  buf[at++] = version >>> 24;
-  buf[at++] = version >>> 16;
-  buf[at++] = version >>> 8;
-  buf[at++] = version;
-  for (const cid of [dcid, scid]) {
-    buf[at++] = cid.length;
-    buf.set(cid, at);
-    at += cid.length;
-  }
+  const firstByte = HEADER_FORM_BIT | FIXED_BIT | (PACKET_RETRY << 4) | (unusedBits & 0x0f);
+  let at = writeLongHead(buf, pos, firstByte, version, dcid, scid);
   buf.set(token, at);
   at += token.length;
   buf.set(integrityTag(buf, pos, at, origDcid, aead), at);

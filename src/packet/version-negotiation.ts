@@ -1,7 +1,8 @@
 /** Version Negotiation packets (RFC 9000 §17.2.1, RFC 8999 §6): unprotected, and one fills its datagram. */
 
 import { u32At } from "../base/bytes.js";
-import { FIXED_BIT, HEADER_FORM_BIT, PACKET_VERSION_NEGOTIATION, type PacketHeader } from "./header.js";
+import { VERSION_NEGOTIATION } from "../proto/version.js";
+import { FIXED_BIT, HEADER_FORM_BIT, PACKET_VERSION_NEGOTIATION, type PacketHeader, writeLongHead } from "./header.js";
 
 /**
  * Writes the answer to a packet of an unknown version and returns the position after it.
@@ -18,15 +19,8 @@ export function writeVersionNegotiation(
   versions: readonly number[],
   randomByte: number,
 ): number {
-  let at = pos;
-  buf[at++] = HEADER_FORM_BIT | FIXED_BIT | (randomByte & 0x3f);
-  buf.fill(0, at, at + 4);
-  at += 4;
-  for (const cid of [dcid, scid]) {
-    buf[at++] = cid.length;
-    buf.set(cid, at);
-    at += cid.length;
-  }
+  const firstByte = HEADER_FORM_BIT | FIXED_BIT | (randomByte & 0x3f);
+  let at = writeLongHead(buf, pos, firstByte, VERSION_NEGOTIATION, dcid, scid);
   for (const version of versions) {
     buf[at++] = version >>> 24;
     buf[at++] = version >>> 16;
