@@ -186,7 +186,7 @@ export class ConnectionFrames implements FrameHandler {
 function readReason(buf: Uint8Array, start: number, end: number): string {
   let text = "";
   for (let i = start; i < end; i++) {
-    const byte = buf[i] as number;
+    const byte = buf[i];
     text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "?";
   }
   return text;

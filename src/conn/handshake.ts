@@ -274,7 +274,7 @@ export function discardLevel(
   conn.keys.discard(level);
   const space = level === LEVEL_INITIAL ? SPACE_INITIAL : SPACE_HANDSHAKE;
   conn.recovery.discardSpace(space, nowMicros);
-  conn.cryptoOut[space]?.discard();
+  conn.cryptoOut[space].discard();
   conn.handshakeState.input[level].discard();
   conn.undecryptable.take(level);
 }

@@ -49,9 +49,9 @@ const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDS
 /** Takes datagram `row` of the batch. Call {@link endReceive} after the last one of a run. */
 export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowMicros: number): void {
   const base = row * RX_COLS;
-  const off = rx.rows[base + RX_OFF] as number;
-  const end = off + (rx.rows[base + RX_LEN] as number);
-  if (!conn.path.matches(rx.sources, rx.rows[base + RX_SOURCE] as number)) {
+  const off = rx.rows[base + RX_OFF];
+  const end = off + rx.rows[base + RX_LEN];
+  if (!conn.path.matches(rx.sources, rx.rows[base + RX_SOURCE])) {
     conn.drop(DROP_OTHER_ADDRESS);
     return;
   }
@@ -63,7 +63,7 @@ export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowM
     conn.closing.onDatagram();
     return;
   }
-  walk(conn, rx.buf, off, end, rx.rows[base + RX_ECN] as number, nowMicros);
+  walk(conn, rx.buf, off, end, rx.rows[base + RX_ECN], nowMicros);
 }
 
 /** Opens what was collected and tries packets whose keys have come meanwhile. */

@@ -22,7 +22,7 @@ export function nextDeadline(conn: Connection): number {
   if (conn.state !== STATE_OPEN) return earliest;
   earliest = Math.min(earliest, conn.recovery.deadline(), conn.keys.phases.deadlineMicros);
   // a peer that acknowledges nothing for so long is not acknowledged either; waking up would not change it
-  if (conn.recovery.sent[SPACE_APP]?.fullForAcks === true) return earliest;
+  if (conn.recovery.sent[SPACE_APP].fullForAcks) return earliest;
   return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);
 }
 
@@ -46,7 +46,7 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
   }
   if (conn.recovery.deadline() <= nowMicros) {
     conn.recovery.onTimeout(nowMicros);
-    if (conn.recovery.sent[SPACE_APP]?.fullForProbes === true) {
+    if (conn.recovery.sent[SPACE_APP].fullForProbes) {
       closeTransport(conn, PROTOCOL_VIOLATION, 0, "tens of thousands of packets and no acknowledgement");
       return;
     }

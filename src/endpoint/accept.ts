@@ -106,15 +106,15 @@ export class Acceptor {
   onUnknown(rx: RxBatch, row: number, nowMicros: number): Connection | null {
     const { endpoint } = this;
     const { header } = endpoint.bench;
-    const off = rx.rows[row * RX_COLS + RX_OFF] as number;
-    const lengthBytes = rx.rows[row * RX_COLS + RX_LEN] as number;
+    const off = rx.rows[row * RX_COLS + RX_OFF];
+    const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
     const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header);
     if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
     if (drop !== DROP_NONE && drop !== DROP_UNKNOWN_VERSION) {
       endpoint.countDrop(drop);
       return null;
     }
-    const source = rx.rows[row * RX_COLS + RX_SOURCE] as number;
+    const source = rx.rows[row * RX_COLS + RX_SOURCE];
     const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
     if (drop === DROP_UNKNOWN_VERSION) {
       this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
@@ -233,7 +233,7 @@ export class Acceptor {
     const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.subarray(header.scidStart, header.scidStart + header.scidLength);
     const out = new Uint8Array(7 + dcid.length + scid.length + 4 * SUPPORTED_VERSIONS.length);
-    const end = writeVersionNegotiation(out, 0, scid, dcid, SUPPORTED_VERSIONS, endpoint.randomBytes(1)[0] as number);
+    const end = writeVersionNegotiation(out, 0, scid, dcid, SUPPORTED_VERSIONS, endpoint.randomBytes(1)[0]);
     endpoint.answers.push(out.slice(0, end), addr);
     endpoint.counters.versionNegotiationsSent++;
   }

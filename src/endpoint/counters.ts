@@ -18,14 +18,14 @@ export class EndpointCounters {
   statelessResetsSent = 0;
 
   drop(reason: DropReason): void {
-    this.drops[reason] = (this.drops[reason] as number) + 1;
+    this.drops[reason]++;
   }
 
   /** Drops by name, without the zeros. */
   dropsByName(): Record<string, number> {
     const out: Record<string, number> = {};
     for (let i = 1; i < DROP_REASONS; i++) {
-      const count = this.drops[i] as number;
+      const count = this.drops[i];
       if (count > 0) out[DROP_NAMES[i] as string] = count;
     }
     return out;

@@ -194,8 +194,8 @@ export class Endpoint implements ConnectionHost {
     this.insideDoor = true;
     let current: Connection | null = null;
     for (let row = 0; row < rx.count; row++) {
-      const off = rx.rows[row * RX_COLS + RX_OFF] as number;
-      const lengthBytes = rx.rows[row * RX_COLS + RX_LEN] as number;
+      const off = rx.rows[row * RX_COLS + RX_OFF];
+      const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
       this.counters.datagramsReceived++;
       this.counters.bytesReceived += lengthBytes;
       if (lengthBytes === 0) {
@@ -321,7 +321,7 @@ export class Endpoint implements ConnectionHost {
   // --- inside ----------------------------------------------------------------------------------------------------------
 
   private ownerOf(buf: Uint8Array, off: number, lengthBytes: number): Connection | null {
-    const isLong = ((buf[off] as number) & 0x80) !== 0;
+    const isLong = (buf[off] & 0x80) !== 0;
     const idLength = isLong ? (buf[off + 5] ?? 255) : LOCAL_CID_BYTES;
     const idStart = off + (isLong ? 6 : 1);
     if (idLength > MAX_CID_BYTES || idStart + idLength > off + lengthBytes) return null;

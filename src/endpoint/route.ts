@@ -61,13 +61,13 @@ export class CidTable<T> {
     let at = from;
     for (;;) {
       at = (at + 1) & mask;
-      const hash = this.hashes[at] as number;
+      const hash = this.hashes[at];
       if (hash === EMPTY) break;
       const home = hash & mask;
       const stays = hole <= at ? hole < home && home <= at : hole < home || home <= at;
       if (stays) continue;
       this.hashes[hole] = hash;
-      this.lengths[hole] = this.lengths[at] as number;
+      this.lengths[hole] = this.lengths[at];
       this.ids.copyWithin(hole * MAX_CID_BYTES, at * MAX_CID_BYTES, (at + 1) * MAX_CID_BYTES);
       this.owners[hole] = this.owners[at] as T;
       hole = at;
@@ -93,7 +93,7 @@ export class CidTable<T> {
     const base = slot * MAX_CID_BYTES;
     // no early exit: the table also holds stateless reset tokens (RFC 9000 §10.3.1)
     let different = 0;
-    for (let i = 0; i < length; i++) different |= (this.ids[base + i] as number) ^ (buf[start + i] as number);
+    for (let i = 0; i < length; i++) different |= this.ids[base + i] ^ buf[start + i];
     return different === 0;
   }
 
@@ -104,10 +104,10 @@ export class CidTable<T> {
     let at = start;
     for (; at < end; at += 4) {
       // past the end of the id the byte is masked to 0, so that neighbours in the packet do not count
-      let word = buf[at] as number;
-      if (at + 1 < end) word |= (buf[at + 1] as number) << 8;
-      if (at + 2 < end) word |= (buf[at + 2] as number) << 16;
-      if (at + 3 < end) word |= (buf[at + 3] as number) << 24;
+      let word = buf[at];
+      if (at + 1 < end) word |= buf[at + 1] << 8;
+      if (at + 2 < end) word |= buf[at + 2] << 16;
+      if (at + 3 < end) word |= buf[at + 3] << 24;
       word = Math.imul(word ^ this.seed1, 0xcc9e2d51);
       word = Math.imul((word << 15) | (word >>> 17), 0x1b873593);
       h ^= word;
@@ -131,7 +131,7 @@ export class CidTable<T> {
     for (let slot = 0; slot < slots; slot++) {
       if (hashes[slot] === EMPTY) continue;
       const base = slot * MAX_CID_BYTES;
-      this.add(ids.subarray(base, base + (lengths[slot] as number)), owners[slot] as T);
+      this.add(ids.subarray(base, base + lengths[slot]), owners[slot] as T);
     }
   }
 }
