@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { writeRetry } from "#src/packet/retry.js";
 import type { CloseInfo } from "#src/port/transport.js";
 import { writeVersionNegotiation } from "#src/packet/version-negotiation.js";
+import { MAX_PEER_TOKEN_BYTES } from "#src/proto/limits.js";
 import { Arena } from "../support/arena.js";
 import { NullAead } from "../support/null-aead.js";
 import { ack, bytes, close, crypto, padding, pathChallenge, PING, stream, vi } from "../support/raw-frames.js";
@@ -218,6 +219,7 @@ describe("Retry and Version Negotiation at a client, T19, T21", () => {
     ["9000-17.2.5.2-03 an empty token", emptyRetry],
     ["9000-17.2.5.1-01 the id that the client chose", (peer) => retryPacket(peer, idsOf(peer).odcid, padding(20))],
     ["a token larger than an Initial can carry", (peer) => retryPacket(peer, peer.scid, padding(1300))],
+    ["a token that leaves no room for TLS", (peer) => retryPacket(peer, peer.scid, padding(MAX_PEER_TOKEN_BYTES + 1))],
   ];
   for (const [name, make] of forgeries) {
     test(`RFC 9000 §17.2.5 drops a Retry with ${name}`, () => {
@@ -227,6 +229,27 @@ describe("Retry and Version Negotiation at a client, T19, T21", () => {
       assertCompletes(arena, peer);
     });
   }
+
+  test("a Retry with the largest token that leaves room for TLS is followed", () => {
+    const { arena, peer } = waitingClient();
+    arena.send(peer, retryPacket(peer, peer.scid, padding(MAX_PEER_TOKEN_BYTES)));
+    assert.equal(arena.conns[0].token?.length, MAX_PEER_TOKEN_BYTES);
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §8.1.3 a NEW_TOKEN token that is too large to be sent back is forgotten, none smaller is", () => {
+    const { arena, peer } = waitingClient();
+    peer.connect();
+    for (const size of [MAX_PEER_TOKEN_BYTES, MAX_PEER_TOKEN_BYTES + 1]) {
+      peer.send(LEVEL_APP, bytes(7, vi(size), padding(size)));
+    }
+    const tokens = arena.events.get(arena.conns[0])?.calls.filter(([name]) => name === "newToken");
+    assert.deepEqual(
+      tokens?.map(([, token]) => (token as Uint8Array).length),
+      [MAX_PEER_TOKEN_BYTES],
+    );
+    arena.assertCleanEnd();
+  });
 
   test("9000-17.2.5.2-04 a Retry cut at any byte is dropped", () => {
     const { arena, peer } = waitingClient();
