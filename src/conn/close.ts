@@ -81,7 +81,7 @@ export function vanish(conn: Connection, info: CloseInfo, nowMicros: number): vo
   if (conn.state === STATE_CLOSED) return;
   const wasOpen = conn.state === STATE_OPEN;
   conn.state = STATE_CLOSED;
-  conn.counters.closedAtMicros = nowMicros;
+  conn.counters.closedAtMicros ||= nowMicros;
   conn.deadlines.clearAll();
   if (wasOpen) {
     conn.closing.info = info;

@@ -260,7 +260,8 @@ export class Connection implements Transport, HeapItem {
   abandon(): void {
     if (this.state === STATE_CLOSED) return;
     const info: CloseInfo = { type: "application", remote: false, code: 0n, frameType: 0, reason: "abandoned" };
-    this.scheduled(vanish(this, info, this.counters.createdAtMicros));
+    // nobody says what time it is; the last event of the connection is the nearest that is known
+    this.scheduled(vanish(this, info, Math.max(this.counters.createdAtMicros, this.recovery.lastEventMicros)));
   }
 
   drain(handler: TransportHandler): void {

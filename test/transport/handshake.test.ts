@@ -146,6 +146,30 @@ describe("ends", () => {
     assert.equal(pair.clientConn.heldBytes() + (pair.serverConn?.heldBytes() ?? 0), 0);
   });
 
+  test("the time of the end is that of the close, also when the connection is abandoned after it", () => {
+    const pair = new Pair();
+    pair.advance(100_000);
+    pair.clientConn.close(true, 0n, "");
+    pair.settle();
+    const { closedAtMicros } = pair.clientConn.stats();
+    assert.equal(closedAtMicros, pair.nowMicros);
+    pair.clientConn.abandon();
+    assert.equal(pair.clientConn.stats().closedAtMicros, closedAtMicros);
+  });
+
+  test("the time of the end of a connection that is abandoned open is that of its last event", () => {
+    const pair = new Pair();
+    pair.settle();
+    pair.nowMicros += 50_000;
+    const id = pair.clientConn.open(STREAM_BIDI);
+    pair.clientConn.write(id, new Uint8Array(10), 0, 10, true);
+    pair.settle();
+    const lastMicros = pair.nowMicros;
+    pair.nowMicros += 50_000;
+    pair.clientConn.abandon();
+    assert.equal(pair.clientConn.stats().closedAtMicros, lastMicros);
+  });
+
   test("RFC 9000 §10.2.3 an application's code is hidden from Initial and Handshake packets", () => {
     const pair = new Pair();
     pair.filter = (isClient) => isClient; // the server has seen the hello, the client has nothing but Initial keys
