@@ -29,13 +29,22 @@ inline bool get_bytes(napi_env env, napi_value value, Bytes* out) {
 inline bool get_ints(napi_env env, napi_value value, Ints* out) {
   napi_typedarray_type type;
   void* data;
-  if (napi_get_typedarray_info(env, value, &type, &out->size, &data, nullptr, nullptr) != napi_ok) return false;
+  napi_value buffer;
+  bool is_own = false;
+  if (napi_get_typedarray_info(env, value, &type, &out->size, &data, &buffer, nullptr) != napi_ok) return false;
+  // Not a SharedArrayBuffer: another thread could change a row between its check and its use.
+  if (napi_is_arraybuffer(env, buffer, &is_own) != napi_ok || !is_own) return false;
   out->data = static_cast<int32_t*>(data);
   return type == napi_int32_array;
 }
 
+// A whole number of 32 bits. N-API's own reader takes 2^32 and NaN for 0, which is somebody's slot.
 inline bool get_int(napi_env env, napi_value value, int32_t* out) {
-  return napi_get_value_int32(env, value, out) == napi_ok;
+  double number;
+  if (napi_get_value_double(env, value, &number) != napi_ok) return false;
+  if (!(number >= INT32_MIN && number <= INT32_MAX) || number != double(int32_t(number))) return false;
+  *out = int32_t(number);
+  return true;
 }
 
 inline napi_value make_int(napi_env env, int32_t value) {

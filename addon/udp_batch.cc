@@ -25,6 +25,8 @@ constexpr int32_t FLAG_IPV6 = 1;
 constexpr int32_t FLAG_IPV6_ONLY = 2;
 constexpr int32_t FLAG_REUSE_PORT = 4;
 
+constexpr int32_t FAULTS_MAX = 4096;
+
 struct UdpHandle;
 
 // One per JavaScript environment (main thread or worker).
@@ -84,10 +86,30 @@ void on_environment_end(napi_async_cleanup_hook_handle, void* data) {
   finish_if_done(state);
 }
 
+// The stats box, if it still has room: its owner may have detached, transferred or shrunk the memory since.
+bool get_stats(napi_env env, napi_value value, double** out) {
+  napi_typedarray_type type;
+  size_t size;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok) return false;
+  *out = static_cast<double*>(data);
+  return type == napi_float64_array && size >= STAT_COUNT;
+}
+
+// Copies the counters to JavaScript. A handle scope is open.
+void publish(UdpHandle* handle) {
+  napi_value box;
+  double* out;
+  if (napi_get_reference_value(handle->env, handle->stats, &box) == napi_ok && box != nullptr &&
+      get_stats(handle->env, box, &out))
+    memcpy(out, handle->sock.stats, sizeof handle->sock.stats);
+}
+
 void tell(UdpHandle* handle, int32_t event) {
   napi_env env = handle->env;
   napi_handle_scope scope;
   if (handle->state->ending || napi_open_handle_scope(env, &scope) != napi_ok) return;
+  publish(handle);
   napi_value callback, receiver, argument;
   if (napi_get_reference_value(env, handle->callback, &callback) == napi_ok &&
       napi_get_global(env, &receiver) == napi_ok && napi_create_int32(env, event, &argument) == napi_ok &&
@@ -138,21 +160,19 @@ UdpHandle* get_handle(napi_env env, napi_value value, const UdpState* state) {
   return get_int(env, value, &slot) ? state->handles.at(slot) : nullptr;
 }
 
-// Reads the stats box, whose memory the socket then counts in.
-bool get_stats(napi_env env, napi_value value, double** out) {
-  napi_typedarray_type type;
-  size_t size;
-  void* data;
-  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok) return false;
-  *out = static_cast<double*>(data);
-  return type == napi_float64_array && size >= STAT_COUNT;
+bool is_function(napi_env env, napi_value value) {
+  napi_valuetype type;
+  return napi_typeof(env, value, &type) == napi_ok && type == napi_function;
 }
 
 int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback) {
   uv_loop_t* loop;
   napi_value name;
-  if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_poll_init(loop, &handle->poll, handle->sock.fd) != 0)
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_poll_init(loop, &handle->poll, handle->sock.fd) != 0) {
+    close(handle->sock.fd);
+    delete handle;
     return -ENOMEM;
+  }
   handle->poll.data = handle;
   handle->state->open++;
   if (napi_create_reference(env, stats, 1, &handle->stats) == napi_ok &&
@@ -174,13 +194,12 @@ napi_value open(napi_env env, napi_callback_info info) {
   if (!get_args(env, info, args, &state) || !get_ints(env, args[0], &address) || address.size < ADDR_COLS ||
       !get_ints(env, args[1], &bound) || bound.size < ADDR_COLS || !get_int(env, args[2], &flags) ||
       !get_int(env, args[3], &receive_bytes) || !get_int(env, args[4], &send_bytes) ||
-      !get_stats(env, args[5], &stats))
+      !get_stats(env, args[5], &stats) || !is_function(env, args[6]))
     return make_int(env, -EINVAL);
   UdpHandle* handle = new (std::nothrow) UdpHandle();
   if (handle == nullptr) return make_int(env, -ENOMEM);
   handle->env = env;
   handle->state = state;
-  handle->sock.stats = stats;
   UdpOpen options = {{}, (flags & FLAG_IPV6) != 0, (flags & FLAG_IPV6_ONLY) != 0, (flags & FLAG_REUSE_PORT) != 0,
                      receive_bytes, send_bytes};
   memcpy(options.address, address.data, sizeof options.address);
@@ -189,8 +208,8 @@ napi_value open(napi_env env, napi_callback_info info) {
     delete handle;
     return make_int(env, error);
   }
-  stats[STAT_GSO] = handle->sock.gso ? 1 : 0;
-  stats[STAT_GRO] = handle->sock.gro ? 1 : 0;
+  handle->sock.stats[STAT_GSO] = stats[STAT_GSO] = handle->sock.gso ? 1 : 0;
+  handle->sock.stats[STAT_GRO] = stats[STAT_GRO] = handle->sock.gro ? 1 : 0;
   const int result = start(env, handle, args[5], args[6]);
   return make_int(env, result);
 }
@@ -207,7 +226,9 @@ napi_value recv(napi_env env, napi_callback_info info) {
   UdpHandle* handle = get_handle(env, args[0], state);
   if (handle == nullptr) return make_int(env, -EBADF);
   const RxTable rx = {{buf.data, buf.size}, rows.data, rows.size / RX_COLS, sources.data, sources.size / ADDR_COLS};
-  return make_int(env, udp_recv(&handle->sock, rx));
+  const int count = udp_recv(&handle->sock, rx);
+  publish(handle);
+  return make_int(env, count);
 }
 
 // udpSend(handle, buf, rows, count, dests, destCount): true when the kernel took all, false when the rest was kept.
@@ -228,11 +249,14 @@ napi_value send(napi_env env, napi_callback_info info) {
   if (size_t(count) < tx.count) tx.count = size_t(count);
   if (size_t(dest_count) < tx.dest_count) tx.dest_count = size_t(dest_count);
   const size_t sent = udp_send_rows(&handle->sock, tx, 0);
-  if (sent == tx.count) return make_bool(env, true);
-  udp_keep(&handle->sock, tx, sent);
-  handle->sock.stats[STAT_SEND_BLOCKED]++;
-  arm(handle);
-  return make_bool(env, false);
+  const bool is_done = sent == tx.count;
+  if (!is_done) {
+    udp_keep(&handle->sock, tx, sent);
+    handle->sock.stats[STAT_SEND_BLOCKED]++;
+    arm(handle);
+  }
+  publish(handle);
+  return make_bool(env, is_done);
 }
 
 napi_value close_socket(napi_env env, napi_callback_info info) {
@@ -268,7 +292,7 @@ napi_value fault(napi_env env, napi_callback_info info) {
   UdpHandle* handle = get_handle(env, args[0], state);
   if (handle == nullptr || error <= 0) return nullptr;
   handle->sock.fault_errno = error;
-  handle->sock.fault_count = count;
+  handle->sock.fault_count = count < FAULTS_MAX ? count : FAULTS_MAX;
   return nullptr;
 }
 

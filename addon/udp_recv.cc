@@ -120,7 +120,7 @@ size_t add_source(const RxTable& rx, size_t sources, const sockaddr_storage& nam
 }
 
 // Cuts one read into datagrams of `segment` bytes, the last one maybe shorter; the number of rows in use.
-size_t add_rows(const UdpSock* sock, const RxTable& rx, size_t count, size_t from, size_t size, size_t segment,
+size_t add_rows(UdpSock* sock, const RxTable& rx, size_t count, size_t from, size_t size, size_t segment,
                 int32_t source, int32_t ecn) {
   size_t at = 0;
   do {

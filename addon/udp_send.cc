@@ -19,6 +19,8 @@ constexpr size_t TRAIN_BYTES = 65400;
 constexpr size_t CONTROL_BYTES = CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(2);
 // Tries of one datagram that meets ENOBUFS while the socket polls as writable; then it counts as lost.
 constexpr uint32_t NO_BUFFER_TRIES = 64;
+// Rows may share their bytes, so a small table can ask for much to be kept; what is beyond counts as lost.
+constexpr size_t KEPT_BYTES = 64 << 20;
 
 struct Group {
   mmsghdr messages[GROUP];
@@ -34,7 +36,7 @@ struct Group {
 bool row_is_valid(const UdpSock* sock, const TxTable& tx, size_t index) {
   const int32_t* row = tx.rows + index * TX_COLS;
   const int64_t off = row[TX_OFF], length = row[TX_LEN];
-  if (off < 0 || length < 0 || off + length > int64_t(tx.buf.size)) return false;
+  if (off < 0 || length < 0 || length > UINT16_MAX || off + length > int64_t(tx.buf.size)) return false;
   if (row[TX_DEST] < 0 || size_t(row[TX_DEST]) >= tx.dest_count) return false;
   const int32_t* dest = tx.dests + size_t(row[TX_DEST]) * ADDR_COLS;
   if (dest[ADDR_PORT] < 1 || dest[ADDR_PORT] > 65535 || is_any(dest)) return false;
@@ -209,7 +211,7 @@ void udp_keep(UdpSock* sock, const TxTable& tx, size_t first) {
   Kept& kept = sock->kept;
   kept.dests.assign(tx.dests, tx.dests + tx.dest_count * ADDR_COLS);
   for (size_t i = first; i < tx.count; i++) {
-    if (!row_is_valid(sock, tx, i)) {
+    if (!row_is_valid(sock, tx, i) || kept.bytes.size() > KEPT_BYTES) {
       sock->stats[STAT_SEND_ERRORS]++;
       continue;
     }

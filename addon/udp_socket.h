@@ -14,7 +14,7 @@ enum { RX_OFF, RX_LEN, RX_SOURCE, RX_ECN, RX_COLS };
 enum { TX_OFF, TX_LEN, TX_DEST, TX_ECN, TX_FLAGS, TX_COLS };
 constexpr int32_t TX_FLAG_PROBE = 1;
 
-// Counters, shared with JavaScript as doubles (src/runtime/native/udp.ts has the same order).
+// Counters, copied to JavaScript as doubles (src/runtime/native/udp.ts has the same order).
 enum {
   STAT_DATAGRAMS_RECEIVED,
   STAT_BYTES_RECEIVED,
@@ -70,7 +70,7 @@ struct UdpSock {
   size_t slots = 4;
   uint32_t kernel_drops = 0;  // SO_RXQ_OVFL, as last seen
   uint32_t no_buffer_streak = 0;
-  double* stats = nullptr;
+  double stats[STAT_COUNT] = {};
   Kept kept;
   // Tests only: the next `fault_count` calls of sendmmsg fail with this error instead of reaching the kernel.
   int fault_errno = 0;
