@@ -1,7 +1,11 @@
 // See js.h.
 #include "js.h"
 
+#include <utility>
+
 namespace netquic {
+
+constexpr uint32_t MAX_STRINGS = 1 << 16;  // of one list; trust stores have hundreds
 
 static bool get_property(napi_env env, napi_value object, const char* name, napi_value* out) {
   bool has = false;
@@ -38,7 +42,11 @@ bool js_is_object(napi_env env, napi_value value) {
 
 bool js_get_string(napi_env env, napi_value object, const char* name, std::string* out) {
   napi_value value;
-  return get_property(env, object, name, &value) && js_to_string(env, value, out);
+  std::string text;
+  if (!get_property(env, object, name, &value) || !js_to_string(env, value, &text)) return false;
+  if (text.find('\0') != std::string::npos) return false;
+  out->swap(text);
+  return true;
 }
 
 bool js_get_bool(napi_env env, napi_value object, const char* name, bool* out) {
@@ -63,10 +71,14 @@ bool js_get_strings(napi_env env, napi_value object, const char* name, std::vect
   if (napi_is_array(env, list, &is_array) != napi_ok || !is_array) return false;
   uint32_t count = 0;
   if (napi_get_array_length(env, list, &count) != napi_ok) return false;
-  std::vector<std::string> texts(count);
+  // `length` alone costs its writer nothing, so nothing is reserved for it.
+  std::vector<std::string> texts;
   for (uint32_t i = 0; i < count; i++) {
     napi_value item;
-    if (napi_get_element(env, list, i, &item) != napi_ok || !js_to_string(env, item, &texts[i])) return false;
+    std::string text;
+    if (i == MAX_STRINGS || napi_get_element(env, list, i, &item) != napi_ok || !js_to_string(env, item, &text))
+      return false;
+    texts.push_back(std::move(text));
   }
   out->swap(texts);
   return true;

@@ -9,6 +9,7 @@
 namespace netquic {
 
 // Each reads `object[name]`. Returns false when it is missing or has another type; `out` is then unchanged.
+// A text with a NUL is refused: the libraries would read only what stands before it, of a host name for one.
 bool js_get_string(napi_env env, napi_value object, const char* name, std::string* out);
 bool js_get_bool(napi_env env, napi_value object, const char* name, bool* out);
 bool js_get_number(napi_env env, napi_value object, const char* name, double* out);

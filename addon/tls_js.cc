@@ -12,6 +12,7 @@ using tls::Result;
 
 struct Handle {
   enum Kind { TRUST, CONTEXT, SESSION } kind = TRUST;
+  tls::Library* library = nullptr;  // TRUST: a context of the other library would cast it to its own class
   std::shared_ptr<tls::Trust> trust;
   std::shared_ptr<tls::Context> context;
   std::unique_ptr<tls::Session> session;
@@ -108,7 +109,8 @@ napi_value tls_has_group(napi_env env, napi_callback_info info) {
   std::string why, name;
   tls::Library* library = library_of(env, args.at[0], &why);
   if (!library) return nullptr;
-  if (!js_to_string(env, args.at[1], &name)) return fail(env, "ERR_INVALID_ARG_TYPE", "a group has a name");
+  if (!js_to_string(env, args.at[1], &name) || name.find('\0') != std::string::npos)
+    return fail(env, "ERR_INVALID_ARG_TYPE", "a group has a name");
   napi_value result = nullptr;
   napi_get_boolean(env, library->has_group(name), &result);
   return result;
@@ -127,6 +129,7 @@ napi_value tls_trust(napi_env env, napi_callback_info info) {
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTrust: bad options");
   auto handle = std::make_unique<Handle>();
   handle->kind = Handle::TRUST;
+  handle->library = library;
   handle->trust = library->new_trust(pems, lenient, &why);
   if (!handle->trust) return fail(env, "ERR_NETQUIC_TLS_CONFIG", why.c_str());
   return wrap(env, std::move(handle));
@@ -142,6 +145,8 @@ napi_value tls_context(napi_env env, napi_callback_info info) {
   if (!read_config(env, args.at[1], &config)) return fail(env, "ERR_INVALID_ARG_TYPE", "tlsContext: bad config");
   Handle* trust = unwrap(env, args.at[2], Handle::TRUST);
   if (!trust) return nullptr;
+  if (!trust->trust) return fail(env, "ERR_INVALID_STATE", "the TLS trust is closed");
+  if (trust->library != library) return fail(env, "ERR_INVALID_ARG_TYPE", "the TLS handle is of the other library");
   auto handle = std::make_unique<Handle>();
   handle->kind = Handle::CONTEXT;
   handle->context = library->new_context(std::move(config), trust->trust, &why);
@@ -247,7 +252,7 @@ napi_value tls_take(napi_env env, napi_callback_info info) {
   return result_object(env, result);
 }
 
-// tlsClose(context or session): idempotent.
+// tlsClose(handle): idempotent. Sessions keep what they need of a closed context, contexts of a closed trust.
 napi_value tls_close(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
   bool tagged = false;
@@ -259,6 +264,7 @@ napi_value tls_close(napi_env env, napi_callback_info info) {
   Handle* handle = static_cast<Handle*>(data);
   handle->session.reset();
   handle->context.reset();
+  handle->trust.reset();
   return nullptr;
 }
 

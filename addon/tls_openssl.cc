@@ -51,7 +51,7 @@ class OpensslSession : public tls::Session {
   void on_keylog(const char* line) { push(Result::KEYLOG, 0, line, strlen(line)); }
 
  private:
-  void set_verify(const tls::SessionOptions& options);
+  bool set_verify(const tls::SessionOptions& options);
   void drive();
   bool drive_read();
   void finish();
@@ -135,7 +135,7 @@ bool OpensslSession::start(const tls::SessionOptions& options) {
   if (a.SSL_set_quic_tls_cbs(ssl, dispatch(), this) != 1) return false;
   const auto* params = reinterpret_cast<const uint8_t*>(transport_params_.data());
   if (a.SSL_set_quic_tls_transport_params(ssl, params, transport_params_.size()) != 1) return false;
-  set_verify(options);
+  if (!set_verify(options)) return false;
   if (config.is_server) {
     a.SSL_set_accept_state(ssl);
     return !config.early_data || a.SSL_set_quic_tls_early_data_enabled(ssl, 1) == 1;
@@ -155,7 +155,8 @@ bool OpensslSession::start(const tls::SessionOptions& options) {
   return true;
 }
 
-void OpensslSession::set_verify(const tls::SessionOptions& options) {
+// False for a name or address that OpenSSL cannot check: it would let every certificate pass.
+bool OpensslSession::set_verify(const tls::SessionOptions& options) {
   const Api& a = api();
   const tls::Config& config = context_->config;
   int mode = VERIFY_PEER;
@@ -168,9 +169,9 @@ void OpensslSession::set_verify(const tls::SessionOptions& options) {
   // An anchor in {ca} need not be self-signed; names count only where RFC 9525 §2 puts them.
   a.X509_VERIFY_PARAM_set_flags(param, V_FLAG_PARTIAL_CHAIN);
   a.X509_VERIFY_PARAM_set_hostflags(param, CHECK_FLAG_NO_PARTIAL_WILDCARDS | CHECK_FLAG_NEVER_CHECK_SUBJECT);
-  if (!options.verify_dns.empty())
-    a.X509_VERIFY_PARAM_set1_host(param, options.verify_dns.data(), options.verify_dns.size());
-  if (!options.verify_ip.empty()) a.X509_VERIFY_PARAM_set1_ip_asc(param, options.verify_ip.c_str());
+  const std::string &dns = options.verify_dns, &ip = options.verify_ip;
+  return (dns.empty() || a.X509_VERIFY_PARAM_set1_host(param, dns.data(), dns.size()) == 1) &&
+         (ip.empty() || a.X509_VERIFY_PARAM_set1_ip_asc(param, ip.c_str()) == 1);
 }
 
 void OpensslSession::put(int level, const uint8_t* data, size_t len) {

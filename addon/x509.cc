@@ -104,13 +104,16 @@ constexpr int NID_AUTHORITY_KEY_IDENTIFIER = 90;
 constexpr int NID_EXT_KEY_USAGE = 126;
 constexpr int BIO_CTRL_INFO = 3;
 constexpr size_t SERIAL_BYTES = 16;
+constexpr double LAST_SECOND = 253402300799;  // of the year 9999, the last that a certificate can name
 
-// What the TypeScript side gives, already checked there. Times are seconds since 1970.
+// What the TypeScript side gives. Times are seconds since 1970.
 struct Request {
   std::string subject, alt_names, key_usage, ext_key_usage, key_type, issuer_cert, issuer_key;
   double not_before = 0, not_after = 0;
   bool is_ca = false;
 };
+
+bool is_time(double seconds) { return seconds >= -LAST_SECOND && seconds <= LAST_SECOND; }
 
 bool read_request(napi_env env, napi_value value, Request* out) {
   return js_is_object(env, value) && js_get_string(env, value, "subject", &out->subject) &&
@@ -121,7 +124,8 @@ bool read_request(napi_env env, napi_value value, Request* out) {
          js_get_string(env, value, "issuerCert", &out->issuer_cert) &&
          js_get_string(env, value, "issuerKey", &out->issuer_key) &&
          js_get_number(env, value, "notBefore", &out->not_before) &&
-         js_get_number(env, value, "notAfter", &out->not_after) && js_get_bool(env, value, "isCa", &out->is_ca);
+         js_get_number(env, value, "notAfter", &out->not_after) && js_get_bool(env, value, "isCa", &out->is_ca) &&
+         is_time(out->not_before) && is_time(out->not_after);
 }
 
 // `ctx` is OpenSSL's X509V3_CTX: a plain struct of eight words that only its setter fills.

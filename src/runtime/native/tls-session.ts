@@ -77,22 +77,28 @@ class NativeProvider implements TlsProvider {
 
   newClientContext(config: TlsClientConfig): TlsContext {
     const native = nativeClientConfig(this.name, config, this.hasGroup);
-    const handle = this.addon.tlsContext(this.name, native, this.trust(config.ca));
-    return new ClientContext(this.addon, handle, this.name, config);
+    return new ClientContext(this.addon, this.context(native, config.ca), this.name, config);
   }
 
   newServerContext(config: TlsServerConfig): TlsContext {
     const native = nativeServerConfig(this.name, config, this.hasGroup);
-    const trust = this.trust(native.clientCert === 0 ? [] : config.ca);
-    return new ServerContext(this.addon, this.addon.tlsContext(this.name, native, trust));
+    return new ServerContext(this.addon, this.context(native, native.clientCert === 0 ? [] : config.ca));
   }
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
 
-  private trust(ca: string[] | undefined): Handle {
-    if (ca !== undefined) return this.addon.tlsTrust(this.name, { pems: ca, lenient: false });
-    this.defaultTrust ??= this.addon.tlsTrust(this.name, { pems: defaultCa(), lenient: true });
-    return this.defaultTrust;
+  private context(native: NativeConfig, ca: string[] | undefined): Handle {
+    const { addon, name } = this;
+    if (ca === undefined) {
+      this.defaultTrust ??= addon.tlsTrust(name, { pems: defaultCa(), lenient: true });
+      return addon.tlsContext(name, native, this.defaultTrust);
+    }
+    const trust = addon.tlsTrust(name, { pems: ca, lenient: false });
+    try {
+      return addon.tlsContext(name, native, trust);
+    } finally {
+      addon.tlsClose(trust); // the context keeps what it needs; waiting for the collector would pile parsed stores up
+    }
   }
 }
 
