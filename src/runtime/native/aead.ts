@@ -3,15 +3,9 @@
  * safety and bounds are checked there, row by row; this wrapper only shapes arguments and errors.
  */
 
-import {
-  AEAD_AES_128_GCM,
-  AEAD_AES_128_CCM,
-  HASH_SHA256,
-  HASH_SHA384,
-  TAG_BYTES,
-  aeadKeyBytes,
-} from "../../port/aead.js";
+import { AEAD_AES_128_GCM, HASH_SHA256, HASH_SHA384, TAG_BYTES } from "../../port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
+import { checkIv, checkKey } from "../aead-arguments.js";
 import { loadAddon } from "./addon.js";
 
 /** What addon/aead_batch.cc exports. */
@@ -41,8 +35,6 @@ interface AeadAddon {
   ): boolean;
   aeadHmac(sha384: boolean, key: Uint8Array, data: Uint8Array, out: Uint8Array): boolean;
 }
-
-const IV_BYTES = 12;
 
 /** @throws ERR_NETQUIC_NO_ADDON, or an Error when this Node's OpenSSL lacks what every QUIC connection needs. */
 export function newNativeAead(): AeadPort {
@@ -139,15 +131,6 @@ class NativeAead implements AeadPort {
     if (!this.addon.aeadHmac(hash === HASH_SHA384, key, data, out)) throw new Error("OpenSSL refused the HMAC");
     return out;
   }
-}
-
-function checkKey(aead: AeadId, key: Uint8Array): void {
-  if (!(aead >= AEAD_AES_128_GCM && aead <= AEAD_AES_128_CCM)) throw new RangeError(`unknown AEAD ${aead}`);
-  if (key.length !== aeadKeyBytes(aead)) throw new RangeError(`key of ${key.length} bytes for AEAD ${aead}`);
-}
-
-function checkIv(iv: Uint8Array): void {
-  if (iv.length !== IV_BYTES) throw new RangeError(`IV of ${iv.length} bytes, not ${IV_BYTES}`);
 }
 
 function installed(slot: number, aead: AeadId): number {

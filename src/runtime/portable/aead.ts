@@ -37,13 +37,12 @@ import {
   SEAL_PN_LO,
   SEAL_PN_OFF,
   TAG_BYTES,
-  aeadKeyBytes,
   copyGathered,
 } from "../../port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
+import { checkIv, checkKey, IV_BYTES } from "../aead-arguments.js";
 
 /** Nonce length of every AEAD of QUIC, in bytes (RFC 9001 §5.3). */
-const IV_BYTES = 12;
 /** Rows whose masks are made by one cipher call. */
 const MASK_RUN = 64;
 /** High word of the first packet number that QUIC does not have, 2^62 (RFC 9000 §12.3). */
@@ -335,15 +334,6 @@ function cipherName(aead: AeadId): CipherCCMTypes | CipherGCMTypes | "chacha20-p
 
 function hashName(hash: HashId): string {
   return hash === HASH_SHA256 ? "sha256" : "sha384";
-}
-
-function checkKey(aead: AeadId, key: Uint8Array): void {
-  if (aead < AEAD_AES_128_GCM || aead > AEAD_AES_128_CCM) throw new RangeError(`unknown AEAD ${aead}`);
-  if (key.length !== aeadKeyBytes(aead)) throw new RangeError(`key of ${key.length} bytes for AEAD ${aead}`);
-}
-
-function checkIv(iv: Uint8Array): void {
-  if (iv.length !== IV_BYTES) throw new RangeError(`IV of ${iv.length} bytes, not ${IV_BYTES}`);
 }
 
 /** A copy that is a Uint8Array and no Buffer: it does not keep a pool of other people's bytes alive. */
