@@ -3,16 +3,15 @@
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { devCertificate } from "#src/runtime/native/x509.js";
-import type { BulkJob } from "./bulk-job.js";
+import { type BulkJob, measureBulk, sharesOf } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 
 const CHUNK_BYTES = 1 << 20;
 const isTls = process.argv[2] === "tls";
 const job = ownJob<BulkJob>();
-const share = Math.floor(job.bytes / job.streams);
 const chunk = new Uint8Array(CHUNK_BYTES);
 
-function sendShare(socket: Socket): void {
+function sendShare(socket: Socket, share: number): void {
   let left = share;
   const more = (): void => {
     while (left > 0) {
@@ -37,9 +36,11 @@ function drain(socket: Socket, done: (bytes: number) => void): void {
 }
 
 function serve(): void {
+  const nextShare = sharesOf(job);
   const onSocket = (socket: Socket): void => {
+    const share = nextShare();
     socket.on("error", () => {});
-    drain(socket, () => (job.dir === "down" ? sendShare(socket) : socket.end()));
+    drain(socket, () => (job.dir === "down" ? sendShare(socket, share) : socket.end()));
   };
   const identity = devCertificate({ hosts: ["localhost"] });
   const options = { allowHalfOpen: true };
@@ -59,22 +60,14 @@ function run(): void {
         : connectTcp(options, () => resolve(socket));
       socket.once("error", reject);
     });
+  const move = (socket: Socket, share: number): Promise<number> =>
+    new Promise((resolve) => {
+      drain(socket, resolve);
+      if (job.dir === "up") sendShare(socket, share);
+      else socket.end();
+    });
   const main = async (): Promise<void> => {
-    const sockets = await Promise.all(Array.from({ length: job.streams }, open));
-    const started = performance.now();
-    const counts = await Promise.all(
-      sockets.map(
-        (socket) =>
-          new Promise<number>((resolve) => {
-            drain(socket, resolve);
-            if (job.dir === "up") sendShare(socket);
-            else socket.end();
-          }),
-      ),
-    );
-    const millis = performance.now() - started;
-    const moved = job.dir === "down" ? counts.reduce((sum, count) => sum + count, 0) : share * job.streams;
-    tell({ gbitPerSec: (moved * 8) / millis / 1e6 });
+    tell({ gbitPerSec: await measureBulk(job, async (share) => move(await open(), share)) });
   };
   void main();
 }

@@ -102,6 +102,7 @@ async function measure(
 async function runBulk(options: Options, print: (line: string) => void): Promise<Report<BulkRow>> {
   const runs = options.count("runs", MAX_RUNS);
   const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
+  const warmUpBytes = options.count("warm-up", 65_536, 0) * MEBIBYTE;
   const allStreams = options.counts("streams", 100);
   const datagrams = options.counts("datagrams", 65_000, 1200);
   const dirs = options.choices("dirs", ["down", "up"]);
@@ -114,7 +115,7 @@ async function runBulk(options: Options, print: (line: string) => void): Promise
   for (const dir of dirs) {
     for (const streams of allStreams) {
       for (const datagramBytes of datagrams) {
-        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes }, runs, peers);
+        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes, warmUpBytes }, runs, peers);
         report.rows.push(row);
         note(report, runtime);
         table.row(dir, streams, datagramBytes, `${row.gbitPerSec} [${row.spread.join("..")}]`, ...cells(row));
@@ -140,6 +141,14 @@ function cells(row: BulkRow): (string | number)[] {
 
 export const bulk: Bench = {
   help: "Gbit/s of one connection, beside the C limit, node:tls and TCP",
-  options: { runs: "9", mebibytes: "512", streams: "1,8", datagrams: "1252,1452,8952", dirs: "down,up", peers: false },
+  options: {
+    runs: "9",
+    mebibytes: "512",
+    "warm-up": "256",
+    streams: "1,8",
+    datagrams: "1252,1452,8952",
+    dirs: "down,up",
+    peers: false,
+  },
   run: runBulk,
 };

@@ -2,15 +2,16 @@
 
 import { createPrivateKey } from "node:crypto";
 import { connect, listen } from "node:quic";
+import { measureBulk, sharesOf } from "../../dist-bench/bulk-job.js";
 import { ownJob, tell } from "../../dist-bench/child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 64 * 1024;
 const job = ownJob();
-const share = Math.floor(job.bytes / job.streams);
+const nextShare = sharesOf(job);
 
 /** The writer takes all of a chunk or says false, and has no event for room: it is asked again each turn. */
-async function sendShare({ writer }) {
+async function sendShare({ writer }, share) {
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (let left = share; left > 0; left -= CHUNK_BYTES) {
     const part = left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk;
@@ -29,9 +30,10 @@ async function drain(stream) {
 }
 
 async function answer(stream) {
+  const share = nextShare();
   stream.closed.catch(() => {});
   await drain(stream);
-  if (job.dir === "down") await sendShare(stream);
+  if (job.dir === "down") await sendShare(stream, share);
   else stream.writer.endSync();
 }
 
@@ -61,19 +63,14 @@ async function run() {
   });
   session.closed.catch(() => {});
   await session.opened;
-  const started = performance.now();
-  const counts = await Promise.all(
-    Array.from({ length: job.streams }, async () => {
-      const stream = await session.createBidirectionalStream();
-      stream.closed.catch(() => {});
-      if (job.dir === "up") await sendShare(stream);
-      else stream.writer.endSync();
-      return drain(stream);
-    }),
-  );
-  const millis = performance.now() - started;
-  const moved = job.dir === "down" ? counts.reduce((sum, count) => sum + count, 0) : share * job.streams;
-  tell({ gbitPerSec: (moved * 8) / millis / 1e6 });
+  const gbitPerSec = await measureBulk(job, async (share) => {
+    const stream = await session.createBidirectionalStream();
+    stream.closed.catch(() => {});
+    if (job.dir === "up") await sendShare(stream, share);
+    else stream.writer.endSync();
+    return drain(stream);
+  });
+  tell({ gbitPerSec });
 }
 
 await (job.role === "server" ? serve() : run());

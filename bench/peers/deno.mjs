@@ -1,13 +1,14 @@
 /** The bulk transfer over quinn through Deno: `deno run -A --unstable-net deno.mjs JOB`. Its datagram size is its own choice. */
 
+import { measureBulk, sharesOf } from "../../dist-bench/bulk-job.js";
 import { ownJob, tell } from "../../dist-bench/child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 1 << 20;
 const job = ownJob();
-const share = Math.floor(job.bytes / job.streams);
+const nextShare = sharesOf(job);
 
-async function sendShare(writable) {
+async function sendShare(writable, share) {
   const writer = writable.getWriter();
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (let left = share; left > 0; left -= CHUNK_BYTES) {
@@ -23,8 +24,9 @@ async function drain(readable) {
 }
 
 async function answer({ readable, writable }) {
+  const share = nextShare();
   await drain(readable);
-  if (job.dir === "down") await sendShare(writable);
+  if (job.dir === "down") await sendShare(writable, share);
   else await writable.close();
 }
 
@@ -52,18 +54,13 @@ async function run() {
     caCerts: [job.server.ca],
     alpnProtocols: [ALPN],
   });
-  const started = performance.now();
-  const counts = await Promise.all(
-    Array.from({ length: job.streams }, async () => {
-      const { readable, writable } = await conn.createBidirectionalStream();
-      if (job.dir === "up") await sendShare(writable);
-      else await writable.close();
-      return drain(readable);
-    }),
-  );
-  const millis = performance.now() - started;
-  const moved = job.dir === "down" ? counts.reduce((sum, count) => sum + count, 0) : share * job.streams;
-  tell({ gbitPerSec: (moved * 8) / millis / 1e6 });
+  const gbitPerSec = await measureBulk(job, async (share) => {
+    const { readable, writable } = await conn.createBidirectionalStream();
+    if (job.dir === "up") await sendShare(writable, share);
+    else await writable.close();
+    return drain(readable);
+  });
+  tell({ gbitPerSec });
 }
 
 await (job.role === "server" ? serve() : run());
