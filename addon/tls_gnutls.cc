@@ -200,10 +200,10 @@ void GnutlsSession::finish() {
     info->peer_certs.emplace_back(reinterpret_cast<const char*>(chain[i].data), chain[i].size);
   bool asked = config.is_server && config.client_cert != tls::ClientCert::IGNORE;
   info->verify_code = asked && info->peer_certs.empty() ? tls::VERIFY_NO_PEER_CERTIFICATE : verify_code_;
-  push(Result::DONE, 0, nullptr, 0);
-  results.back().info = std::move(info);
   // A resumed session has no certificate to check, so it would keep what the client was once allowed.
   if (config.is_server && !asked && !config.ticket_key.empty()) a.gnutls_session_ticket_send(session_, 1, 0);
+  push(Result::DONE, 0, nullptr, 0);
+  results.back().info = std::move(info);
 }
 
 void GnutlsSession::fail_now(int error) {

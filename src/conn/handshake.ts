@@ -92,10 +92,15 @@ export class HandshakeState {
     this.unlocked = true;
   }
 
-  release(): void {
+  /** TLS has nothing more to say or to hear. */
+  closeTls(): void {
     this.released = true;
     this.session?.close();
     this.session = null;
+  }
+
+  release(): void {
+    this.closeTls();
     for (const input of this.input) input?.discard();
   }
 }
@@ -186,9 +191,11 @@ export function pumpTls(conn: Connection, nowMicros: number): void {
   handshake.late = false;
   while (conn.state === STATE_OPEN) {
     const result = handshake.tls === null ? null : handshake.tls.take();
-    if (result === null) return;
+    if (result === null) break;
     onResult(conn, result, nowMicros);
   }
+  // a client sends no TLS message in 1-RTT (RFC 9001 §4.1.3, §6), and the library's state is large
+  if (conn.isServer && handshake.complete) handshake.closeTls();
 }
 
 function onResult(conn: Connection, result: TlsResult, nowMicros: number): void {

@@ -24,7 +24,7 @@ export type TlsResult =
   | { kind: "secret"; level: Level; direction: "read" | "write"; aead: AeadId; secret: Uint8Array }
   /** The peer's quic_transport_parameters extension, body only. May come again after HelloRetryRequest. */
   | { kind: "peer-params"; bytes: Uint8Array }
-  /** The handshake is complete here (RFC 9001 §4.1.1). */
+  /** The handshake is complete here (RFC 9001 §4.1.1). At a server nothing follows, tickets were sent: it can be closed. */
   | { kind: "done"; info: TlsInfo }
   /** Client: a session to resume with, opaque to all but the same provider. */
   | { kind: "ticket"; bytes: Uint8Array }

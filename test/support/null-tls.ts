@@ -233,10 +233,10 @@ class NullSession implements TlsSession {
         this.note(message);
         this.expected = -1;
         this.secret(LEVEL_APP, "read");
-        this.results.push({ kind: "done", info: this.info });
         for (let left = this.provider.options.tickets ?? 0; left > 0; left--) {
           this.results.push({ kind: "send", level: LEVEL_APP, bytes: filler(NEW_SESSION_TICKET, TICKET_BYTES) });
         }
+        this.results.push({ kind: "done", info: this.info });
         return;
     }
     this.note(message);

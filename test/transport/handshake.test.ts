@@ -47,6 +47,14 @@ describe("handshakes", () => {
     });
   }
 
+  test("a server gives its TLS session back when the handshake is complete, and the client still gets the tickets", () => {
+    const pair = new Pair({ serverTls: { tickets: 2 } });
+    pair.advance(2_000_000);
+    assert.equal(pair.serverConn?.handshakeState.tls, null);
+    assert.notEqual(pair.clientConn.handshakeState.tls, null);
+    assert.equal(pair.clientEvents.names().filter((name) => name === "ticket").length, 2);
+  });
+
   test("RFC 9000 §8.1 a server sends at most three times what came before the address is validated", () => {
     let fromClient = 0;
     let fromServer = 0;

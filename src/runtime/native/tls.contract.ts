@@ -350,6 +350,13 @@ export function tlsContract(
         again.close();
       });
 
+      test("at a server the tickets come before `done`, after which it says nothing: it can be closed there", async () => {
+        const { pair } = make();
+        await pair.handshake(1);
+        assert.equal(pair.server.results.at(-1)?.kind, "done");
+        pair.close();
+      });
+
       test("another server context with the same secret resumes it, one with another does not", async () => {
         const ticketSecret = new Uint8Array(32).fill(7);
         const ticket = await ticketOf(make({}, { ticketSecret }));
