@@ -1,0 +1,335 @@
+/** The engine in memory and virtual time, with the real TLS library and real packet protection. */
+
+import { Endpoint } from "#src/endpoint/endpoint.js";
+import type { Connection } from "#src/conn/connection.js";
+import { closeError, type QuicError } from "#src/api/errors.js";
+import type { TlsContext, TlsProvider } from "#src/port/tls.js";
+import type { CloseInfo, StreamKind, TransportHandler } from "#src/port/transport.js";
+import {
+  ADDR_COLS,
+  ADDR_IP3,
+  ADDR_PORT,
+  RX_COLS,
+  RX_ECN,
+  RX_LEN,
+  RX_OFF,
+  RX_SOURCE,
+  TX_COLS,
+  TX_DEST,
+  TX_ECN,
+  TX_LEN,
+  TX_OFF,
+} from "#src/port/udp.js";
+import { chooseDatapath } from "#src/runtime/choose.js";
+import { chooseTls } from "#src/runtime/choose-tls.js";
+import { newRxBatch, newTxBatch, simAddress } from "#src/sim/batches.js";
+import { Prng } from "#src/sim/prng.js";
+import type { RawPeer } from "../raw/peer.js";
+import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type Role, type Setup } from "./lab.js";
+
+const START_MICROS = 1_000_000;
+const MAX_ROUNDS = 20_000;
+const CLEAN_UP_MICROS = 600_000_000;
+const READ_BYTES = 65_536;
+
+let provider: TlsProvider | undefined;
+const contexts = new Map<string, TlsContext>();
+
+function contextOf(role: Role, setup: Setup): TlsContext {
+  const { chainBytes, clientCertificate, ca, alpn, serverName } = setup;
+  const key = JSON.stringify([role, chainBytes, clientCertificate, ca, alpn, serverName]);
+  let context = contexts.get(key);
+  if (context !== undefined) return context;
+  provider ??= chooseTls(process.env);
+  const common = { alpn: [alpn ?? ALPN], ca: ca ?? [rawCa().pem] };
+  context =
+    role === "server"
+      ? provider.newServerContext({
+          ...common,
+          identities: { "*": engineIdentity(setup) },
+          clientCertificate: clientCertificate === true ? "require" : "ignore",
+        })
+      : provider.newClientContext({ ...common, serverName: serverName ?? "localhost", verify: "strict" });
+  contexts.set(key, context);
+  return context;
+}
+
+class MemoryApp implements App, TransportHandler {
+  readonly received = new Map<number, Buffer>();
+  readonly ended = new Set<number>();
+  readonly tickets: Uint8Array[] = [];
+  readonly tokens: Uint8Array[] = [];
+  error: QuicError | null | undefined = undefined;
+  /** What the echo could not write yet. */
+  private readonly owed = new Map<number, { data: Buffer; fin: boolean }>();
+
+  constructor(
+    readonly conn: Connection,
+    private readonly mode: "echo" | "idle",
+  ) {}
+
+  onHandshake(): void {}
+  onHandshakeConfirmed(): void {}
+  onStream(): void {}
+  onReadable(id: number): void {
+    if (this.mode === "idle") return;
+    const isBidi = (id & 2) === 0;
+    const isTheirs = (id & 1) !== (this.conn.isServer ? 1 : 0);
+    const chunk = Buffer.alloc(READ_BYTES);
+    for (;;) {
+      const count = this.conn.read(id, chunk, 0, chunk.length);
+      if (count <= 0) break;
+      const data = Buffer.from(chunk.subarray(0, count));
+      this.received.set(id, Buffer.concat([this.received.get(id) ?? Buffer.alloc(0), data]));
+      if (isBidi && isTheirs) this.write(id, data, false);
+    }
+    if (!this.conn.atEnd(id) || this.ended.has(id)) return;
+    this.ended.add(id);
+    if (isBidi && isTheirs) this.write(id, Buffer.alloc(0), true);
+  }
+  onWritable(id: number): void {
+    const owed = this.owed.get(id);
+    if (owed === undefined) return;
+    this.owed.delete(id);
+    this.write(id, owed.data, owed.fin);
+  }
+  onReset(): void {}
+  onStopSending(): void {}
+  onSendDone(): void {}
+  onStreamClosed(): void {}
+  onStreamsAvailable(): void {}
+  onTicket(bytes: Uint8Array): void {
+    this.tickets.push(bytes);
+  }
+  onNewToken(bytes: Uint8Array): void {
+    this.tokens.push(bytes);
+  }
+  onKeylog(): void {}
+  onClosed(info: CloseInfo): void {
+    this.error = closeError(info, "the raw peer");
+  }
+
+  async open(kind: StreamKind): Promise<number> {
+    return this.conn.open(kind);
+  }
+
+  write(id: number, data: Uint8Array, fin: boolean): void {
+    const owed = this.owed.get(id);
+    if (owed !== undefined) {
+      owed.data = Buffer.concat([owed.data, data]);
+      owed.fin ||= fin;
+      return;
+    }
+    const taken = this.conn.write(id, data, 0, data.length, fin);
+    if (taken >= 0 && taken < data.length) this.owed.set(id, { data: Buffer.from(data.subarray(taken)), fin });
+  }
+
+  close(isApplication: boolean, code: bigint, reason: string): void {
+    this.conn.close(isApplication, code, reason);
+  }
+}
+
+interface Attached {
+  peer: RawPeer;
+  addresses: Int32Array[];
+}
+
+let nextPort = 20_000;
+
+export class MemoryLab implements Lab {
+  readonly transport = "memory";
+  readonly apps: MemoryApp[] = [];
+  private readonly endpoint: Endpoint;
+  private micros = START_MICROS;
+  private readonly attached: Attached[] = [];
+  private readonly byConn = new Map<Connection, MemoryApp>();
+  /** Port from which a server connection began. */
+  private readonly ports = new Map<Connection, number>();
+  private queue: { datagram: Buffer; source: Int32Array; ecn: number }[] = [];
+  private readonly rx = newRxBatch(256, 512 * 1024);
+  private readonly tx = newTxBatch();
+
+  constructor(
+    readonly role: Role,
+    readonly setup: Setup,
+    seed: number,
+  ) {
+    this.endpoint = new Endpoint({
+      aead: chooseDatapath(process.env).aead,
+      random: new Prng(seed, "conformance"),
+      nowMicros: this.micros,
+      wallSeconds: () => Math.floor(Date.now() / 1000 + (this.micros - START_MICROS) / 1e6),
+    });
+    if (role === "server") {
+      this.endpoint.listen({
+        tls: contextOf("server", setup),
+        config: setup.config ?? {},
+        retry: setup.retry === true ? "always" : "auto",
+        maxConnections: setup.maxConnections ?? 1e6,
+      });
+    }
+  }
+
+  nowMicros(): number {
+    return this.micros;
+  }
+
+  async attach(peer: RawPeer, dial: DialOptions): Promise<void> {
+    const entry: Attached = { peer, addresses: [] };
+    this.attached.push(entry);
+    peer.nowMicros = () => this.micros;
+    peer.wire = {
+      send: (datagram, from, ecn) => {
+        this.queue.push({ datagram, source: entry.addresses[from] as Int32Array, ecn });
+      },
+    };
+    await this.addAddress(peer);
+    if (this.role === "server") return;
+    const options = { tls: contextOf("client", this.setup), remote: entry.addresses[0] as Int32Array };
+    const config = this.setup.config ?? {};
+    this.note(this.endpoint.connect({ ...options, config, ...dial }, this.micros));
+  }
+
+  async addAddress(peer: RawPeer): Promise<number> {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    entry.addresses.push(simAddress(10, 0, 0, entry.addresses.length + 1, nextPort++));
+    return entry.addresses.length - 1;
+  }
+
+  /** The same host with another port (RFC 9000 §9.4). */
+  addPort(peer: RawPeer): number {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    const address = (entry.addresses[0] as Int32Array).slice();
+    address[ADDR_PORT] = nextPort++;
+    entry.addresses.push(address);
+    return entry.addresses.length - 1;
+  }
+
+  app(peer: RawPeer): App | null {
+    const entry = this.attached.find((candidate) => candidate.peer === peer);
+    const port = entry?.addresses[0]?.[ADDR_PORT];
+    return this.apps.find(({ conn }) => this.ports.get(conn) === port) ?? null;
+  }
+
+  async until(condition: () => boolean, millis = 20_000): Promise<boolean> {
+    const end = this.micros + millis * 1000;
+    this.pump();
+    for (let wakeups = 0; !condition(); wakeups++) {
+      if (wakeups % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+      const next = this.endpoint.nextDeadline();
+      if (next > end || wakeups > 100_000) {
+        this.micros = Math.min(end, Math.max(this.micros, end));
+        return condition();
+      }
+      this.micros = Math.max(this.micros, next);
+      this.endpoint.timeout(this.micros);
+      this.pump();
+    }
+    return true;
+  }
+
+  async wait(millis: number): Promise<void> {
+    await this.until(() => false, millis);
+  }
+
+  drops(): Record<string, number> {
+    return this.endpoint.counters.dropsByName();
+  }
+
+  get counters(): Endpoint["counters"] {
+    return this.endpoint.counters;
+  }
+
+  async finish(): Promise<void> {
+    this.endpoint.closeAll(true, 0n, "");
+    await this.until(() => this.endpoint.connectionCount === 0, CLEAN_UP_MICROS / 1000);
+    const held = this.apps.map(({ conn }) => conn.heldBytes());
+    const problems: string[] = [];
+    if (this.endpoint.connectionCount > 0) problems.push(`${this.endpoint.connectionCount} connections left`);
+    if (this.endpoint.halfOpenCount > 0) problems.push(`${this.endpoint.halfOpenCount} half-open handshakes left`);
+    if (held.some((bytes) => bytes !== 0)) problems.push(`bytes held after the end: ${held.join(", ")}`);
+    this.endpoint.destroy();
+    if (problems.length > 0) throw new Error(`ledger: ${problems.join("; ")}`);
+  }
+
+  // --- moving datagrams -----------------------------------------------------------------------------------------------
+
+  private pump(): void {
+    for (let round = 0; ; round++) {
+      if (round > MAX_ROUNDS) throw new Error("the engine never comes to rest");
+      const moved = this.deliver() + this.transmit();
+      this.drain();
+      if (moved === 0) return;
+    }
+  }
+
+  private deliver(): number {
+    const queue = this.queue;
+    this.queue = [];
+    for (let next = 0; next < queue.length; ) {
+      const { rx } = this;
+      rx.count = rx.sourceCount = 0;
+      for (let used = 0; next < queue.length; next++) {
+        const { datagram, source, ecn } = queue[next] as (typeof queue)[0];
+        if (used + datagram.length > rx.buf.length || (rx.count + 1) * RX_COLS > rx.rows.length) break;
+        rx.buf.set(datagram, used);
+        const row = rx.count++ * RX_COLS;
+        rx.rows.fill(0, row, row + RX_COLS);
+        rx.rows[row + RX_OFF] = used;
+        rx.rows[row + RX_LEN] = datagram.length;
+        rx.rows[row + RX_SOURCE] = rx.sourceCount;
+        rx.rows[row + RX_ECN] = ecn;
+        rx.sources.set(source, ADDR_COLS * rx.sourceCount++);
+        used += datagram.length;
+      }
+      this.endpoint.receive(rx, this.micros);
+      this.drain();
+    }
+    return queue.length;
+  }
+
+  private transmit(): number {
+    const { tx } = this;
+    let count = 0;
+    for (let more = true; more; ) {
+      tx.count = tx.destCount = tx.used = 0;
+      more = this.endpoint.transmit(tx, this.micros);
+      count += tx.count;
+      for (let i = 0; i < tx.count; i++) this.handOver(i);
+    }
+    if (count > 0) for (const { peer } of this.attached) peer.afterReceive();
+    return count;
+  }
+
+  private handOver(row: number): void {
+    const { tx } = this;
+    const base = row * TX_COLS;
+    const off = tx.rows[base + TX_OFF];
+    const datagram = Buffer.from(tx.buf.subarray(off, off + tx.rows[base + TX_LEN]));
+    const dest = tx.dests.subarray(tx.rows[base + TX_DEST] * ADDR_COLS);
+    for (const { peer, addresses } of this.attached) {
+      const to = addresses.findIndex(
+        (address) => address[ADDR_PORT] === dest[ADDR_PORT] && address[ADDR_IP3] === dest[ADDR_IP3],
+      );
+      if (to >= 0) peer.receive(datagram, to, tx.rows[base + TX_ECN]);
+    }
+  }
+
+  private drain(): void {
+    for (let conn = this.endpoint.accept(); conn !== null; conn = this.endpoint.accept()) this.note(conn);
+    for (let conn = this.endpoint.takeEventful(); conn !== null; conn = this.endpoint.takeEventful()) {
+      conn.drain(this.note(conn));
+    }
+  }
+
+  private note(conn: Connection): MemoryApp {
+    let app = this.byConn.get(conn);
+    if (app === undefined) {
+      app = new MemoryApp(conn, this.setup.app ?? "echo");
+      this.byConn.set(conn, app);
+      this.ports.set(conn, conn.path.addr[ADDR_PORT]);
+      this.apps.push(app);
+    }
+    return app;
+  }
+}

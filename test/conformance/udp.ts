@@ -1,0 +1,243 @@
+/** The engine behind the public API, over UDP sockets of the loopback and in real time. */
+
+import { createSocket, type Socket } from "node:dgram";
+import {
+  connect,
+  type ConnectOptions,
+  listen,
+  type ListenOptions,
+  QuicEndpoint,
+  QuicError,
+  type QuicSession,
+  type QuicStream,
+  type TransportParamOptions,
+} from "#src/api/quic/index.js";
+import type { Connection } from "#src/conn/connection.js";
+import { STREAM_UNI, type StreamKind } from "#src/port/transport.js";
+import type { RawPeer } from "../raw/peer.js";
+import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type Role, type Setup } from "./lab.js";
+
+const HOST = "127.0.0.1";
+const POLL_MILLIS = 1;
+
+class UdpApp implements App {
+  readonly conn: Connection;
+  readonly received = new Map<number, Buffer>();
+  readonly ended = new Set<number>();
+  readonly tickets: Uint8Array[] = [];
+  readonly tokens: Uint8Array[] = [];
+  error: QuicError | null | undefined = undefined;
+  private readonly streams = new Map<number, QuicStream>();
+  private readonly writes = new Map<number, Promise<unknown>>();
+
+  constructor(
+    readonly session: QuicSession,
+    private readonly mode: "echo" | "idle",
+    readonly port: number,
+  ) {
+    this.conn = session.ext.transport as Connection;
+    session.onstream = (stream) => this.onStream(stream);
+    session.onsessionticket = (ticket) => void this.tickets.push(ticket);
+    session.onnewtoken = (token) => void this.tokens.push(token);
+    session.opened.catch(() => {});
+    session.closed.then(
+      () => (this.error = null),
+      (error: unknown) => (this.error = error instanceof QuicError ? error : null),
+    );
+  }
+
+  private onStream(stream: QuicStream): void {
+    this.keep(stream);
+    if (this.mode === "idle") return;
+    void this.echo(stream).catch(() => {});
+  }
+
+  private keep(stream: QuicStream): void {
+    this.streams.set(Number(stream.id), stream);
+    stream.closed.catch(() => {});
+  }
+
+  private async echo(stream: QuicStream): Promise<void> {
+    const id = Number(stream.id);
+    const isBidi = stream.direction === "bidi";
+    for await (const batch of stream) {
+      const before = this.received.get(id) ?? Buffer.alloc(0);
+      this.received.set(id, Buffer.concat([before, ...batch]));
+      if (isBidi) await stream.writer.writev(batch);
+    }
+    this.ended.add(id);
+    if (isBidi) await stream.writer.end();
+  }
+
+  async open(kind: StreamKind): Promise<number> {
+    const { session } = this;
+    const stream = await (kind === STREAM_UNI
+      ? session.createUnidirectionalStream()
+      : session.createBidirectionalStream());
+    const id = Number(stream.id);
+    this.keep(stream);
+    return id;
+  }
+
+  write(id: number, data: Uint8Array, fin: boolean): void {
+    const stream = this.streams.get(id) as QuicStream;
+    const step = async (): Promise<void> => {
+      if (data.length > 0) await stream.writer.write(data);
+      if (fin) await stream.writer.end();
+    };
+    const before = this.writes.get(id) ?? Promise.resolve();
+    this.writes.set(
+      id,
+      before.then(step).catch(() => {}),
+    );
+  }
+
+  close(isApplication: boolean, code: bigint, reason: string): void {
+    this.session.destroy(undefined, { type: isApplication ? "application" : "transport", code, reason });
+  }
+}
+
+interface Attached {
+  peer: RawPeer;
+  sockets: Socket[];
+}
+
+export class UdpLab implements Lab {
+  readonly transport = "udp";
+  readonly apps: UdpApp[] = [];
+  private readonly attached: Attached[] = [];
+  private pending = 0;
+
+  private constructor(
+    readonly role: Role,
+    readonly setup: Setup,
+    private readonly endpoint: QuicEndpoint,
+  ) {}
+
+  static async start(role: Role, setup: Setup): Promise<UdpLab> {
+    const options = { address: `${HOST}:0`, validateAddress: setup.retry === true };
+    const endpoint = new QuicEndpoint({ ...options, maxConnectionsTotal: setup.maxConnections ?? 0 });
+    const lab = new UdpLab(role, setup, endpoint);
+    endpoint.closed.catch(() => {});
+    if (role === "server") {
+      const { cert, key } = engineIdentity(setup);
+      const listenOptions: ListenOptions = { ...lab.options(), certs: cert, keys: key };
+      if (setup.clientCertificate === true) listenOptions.verifyClient = true;
+      await listen((session) => void lab.note(session), listenOptions);
+    }
+    return lab;
+  }
+
+  private options(): ListenOptions & ConnectOptions {
+    const { setup } = this;
+    const options: ListenOptions & ConnectOptions = {
+      alpn: setup.alpn ?? ALPN,
+      ca: (setup.ca ?? [rawCa().pem]).join("\n"),
+      endpoint: this.endpoint,
+      ...apiOptions(setup),
+    };
+    return options;
+  }
+
+  nowMicros(): number {
+    return Number(process.hrtime.bigint() / 1000n);
+  }
+
+  async attach(peer: RawPeer, dial: DialOptions): Promise<void> {
+    const entry: Attached = { peer, sockets: [] };
+    this.attached.push(entry);
+    peer.nowMicros = () => this.nowMicros();
+    peer.wire = {
+      send: (datagram, from) => {
+        const { port } = this.endpoint.address ?? { port: 0 };
+        this.pending++;
+        (entry.sockets[from] as Socket).send(datagram, port, HOST, () => this.pending--);
+      },
+    };
+    await this.addAddress(peer);
+    if (this.role === "server") return;
+    const options: ConnectOptions = { ...this.options(), servername: this.setup.serverName ?? "localhost" };
+    if (dial.token !== undefined) options.token = dial.token;
+    if (dial.ticket !== undefined) options.sessionTicket = dial.ticket;
+    const { port } = (entry.sockets[0] as Socket).address();
+    this.note(await connect(`${HOST}:${port}`, options));
+  }
+
+  async addAddress(peer: RawPeer): Promise<number> {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    const socket = createSocket({ type: "udp4", recvBufferSize: 4 << 20 });
+    const to = entry.sockets.length;
+    entry.sockets.push(socket);
+    socket.on("error", () => {});
+    socket.on("message", (datagram) => {
+      peer.receive(datagram, to, 0);
+      peer.afterReceive();
+    });
+    await new Promise<void>((resolve) => socket.bind(0, HOST, resolve));
+    return to;
+  }
+
+  app(peer: RawPeer): App | null {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    const { port } = (entry.sockets[0] as Socket).address();
+    return this.apps.find((app) => app.port === port) ?? null;
+  }
+
+  async until(condition: () => boolean, millis = 4000): Promise<boolean> {
+    const end = Date.now() + Math.min(millis, 4000);
+    // first what is due already: waiting costs a millisecond each time
+    for (let i = 0; i < 3; i++) {
+      if (condition()) return true;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    while (!condition()) {
+      if (Date.now() > end) return false;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
+    }
+    return true;
+  }
+
+  async wait(millis: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, millis));
+  }
+
+  drops(): Record<string, number> {
+    return this.endpoint.ext.drops;
+  }
+
+  async finish(): Promise<void> {
+    for (const { session } of this.apps) session.destroy();
+    await this.until(() => this.pending === 0);
+    this.endpoint.destroy();
+    await this.endpoint.closed.catch(() => {});
+    for (const { sockets } of this.attached) for (const socket of sockets) socket.close();
+    const held = (): number[] => this.apps.map(({ conn }) => conn.heldBytes());
+    await this.until(() => held().every((bytes) => bytes === 0), 1000);
+    if (held().some((bytes) => bytes !== 0)) throw new Error(`ledger: bytes held after the end: ${held().join(", ")}`);
+  }
+
+  private note(session: QuicSession): UdpApp {
+    const app = new UdpApp(session, this.setup.app ?? "echo", session.path?.remote.port ?? 0);
+    this.apps.push(app);
+    return app;
+  }
+}
+
+/** The engine's configuration in the words of the API. */
+function apiOptions(setup: Setup): Partial<ListenOptions & ConnectOptions> {
+  const { config = {} } = setup;
+  const params: TransportParamOptions = {};
+  const options: Partial<ListenOptions & ConnectOptions> = { transportParams: params };
+  if (config.maxIdleTimeoutMillis !== undefined) params.maxIdleTimeout = config.maxIdleTimeoutMillis / 1000;
+  if (config.initialMaxData !== undefined) params.initialMaxData = config.initialMaxData;
+  const { initialMaxStreamDataBidiLocal: local, initialMaxStreamDataBidiRemote: remote } = config;
+  if (local !== undefined) params.initialMaxStreamDataBidiLocal = local;
+  if (remote !== undefined) params.initialMaxStreamDataBidiRemote = remote;
+  if (config.initialMaxStreamDataUni !== undefined) params.initialMaxStreamDataUni = config.initialMaxStreamDataUni;
+  if (config.initialMaxStreamsBidi !== undefined) params.initialMaxStreamsBidi = config.initialMaxStreamsBidi;
+  if (config.initialMaxStreamsUni !== undefined) params.initialMaxStreamsUni = config.initialMaxStreamsUni;
+  if (config.handshakeTimeoutMillis !== undefined) options.handshakeTimeout = config.handshakeTimeoutMillis;
+  if (config.keepAliveMillis !== undefined) options.keepAlive = config.keepAliveMillis;
+  if (config.congestion !== undefined) options.cc = config.congestion === "newreno" ? "reno" : config.congestion;
+  return options;
+}
