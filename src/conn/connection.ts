@@ -12,12 +12,12 @@ import { Events } from "../inqueue/events.js";
 import { StreamInput } from "../inqueue/streams.js";
 import type { DropReason } from "../observe/drop-reason.js";
 import { ControlOut } from "../outqueue/control.js";
-import { CryptoOut } from "../outqueue/crypto.js";
+import { CryptoOut, NO_CRYPTO_OUT } from "../outqueue/crypto.js";
 import { Recovery } from "../outqueue/recovery.js";
 import { StreamOutput } from "../outqueue/streams.js";
 import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
-import { PnSpace, randomSkip } from "../pnspace/pnspace.js";
+import { closedSpace, PnSpace, randomSkip } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
 import {
   type CloseInfo,
@@ -46,6 +46,8 @@ import { ConnectionCounters, connectionStats } from "./stats.js";
 import { nextDeadline, onTimeout } from "./timeout.js";
 import { transmitConnection } from "./transmit.js";
 import { Undecryptable } from "./undecryptable.js";
+
+const CLOSED_SPACE = closedSpace();
 
 export class Connection implements Transport, HeapItem {
   heapKey = Infinity;
@@ -86,13 +88,13 @@ export class Connection implements Transport, HeapItem {
   readonly control: ControlOut;
   /** What CRYPTO buffers of both directions hold. */
   readonly cryptoHeld = new HeldBytes(MAX_CRYPTO_OUT_BYTES);
-  readonly cryptoOut: readonly [CryptoOut, CryptoOut, CryptoOut];
+  readonly cryptoOut: [CryptoOut, CryptoOut, CryptoOut];
   readonly recovery: Recovery;
   readonly handshakeState: HandshakeState;
   readonly closing = new CloseState();
   readonly undecryptable = new Undecryptable();
   readonly idle = new IdleState();
-  private readonly spaces: readonly [PnSpace, PnSpace, PnSpace];
+  private readonly spaces: [PnSpace, PnSpace, PnSpace];
 
   constructor(
     readonly host: ConnectionHost,
@@ -114,7 +116,7 @@ export class Connection implements Transport, HeapItem {
     this.peerScid = isServer ? init.peerCid : null;
     this.localIds = new LocalIds(init.localCid);
     this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);
-    this.streams = new StreamTable(isServer, init.params, streamWindows(config), this.events);
+    this.streams = new StreamTable(isServer, config, streamWindows(config), this.events);
     this.streamIn = new StreamInput(this.streams, this.events);
     this.streamOut = new StreamOutput(this.streams);
     this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];
@@ -143,6 +145,14 @@ export class Connection implements Transport, HeapItem {
 
   space(id: SpaceId): PnSpace {
     return this.spaces[id];
+  }
+
+  /** Gives up what belongs to packets of a space whose keys are gone (RFC 9001 §4.9). */
+  closeSpace(id: typeof SPACE_INITIAL | typeof SPACE_HANDSHAKE, nowMicros: number): void {
+    this.recovery.discardSpace(id, nowMicros);
+    this.cryptoOut[id].discard();
+    this.cryptoOut[id] = NO_CRYPTO_OUT;
+    this.spaces[id] = CLOSED_SPACE;
   }
 
   // --- doors for the endpoint ----------------------------------------------------------------------------------------

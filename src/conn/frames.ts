@@ -68,6 +68,8 @@ export class ConnectionFrames implements FrameHandler {
   onAck(ack: AckFrame): void {
     const { conn } = this;
     const space = levelSpace(this.level);
+    // a frame before it in the same packet may have ended the level
+    if (space !== SPACE_APP && conn.keys.wasDiscarded(this.level)) return;
     const error = conn.recovery.onAck(space, ack, this.nowMicros);
     if (error !== 0) {
       closeTransport(conn, error, FRAME_ACK, "acknowledges a packet that was never sent");

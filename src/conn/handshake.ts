@@ -44,8 +44,8 @@ export class HandshakeState {
   /** The server answered, so this connection may be offered to `accept`. */
   started = false;
   readonly framer: TlsFramer;
-  /** By level; the entry of 0-RTT is never used. */
-  readonly input: readonly [CryptoIn, null, CryptoIn, CryptoIn];
+  /** By level; null for 0-RTT, which has none, and for levels whose keys are gone. */
+  readonly input: [CryptoIn | null, null, CryptoIn | null, CryptoIn];
   private highestRead: Level = LEVEL_INITIAL;
 
   /** Results came between doors: the next transmit pumps. */
@@ -53,12 +53,11 @@ export class HandshakeState {
   /** Handed to `accept`. */
   offered = false;
   private session: TlsSession | null = null;
-  private released = false;
 
   /** `startTls` makes the session when there is something for it to do: a forged Initial costs none. */
   constructor(
     isServer: boolean,
-    private readonly startTls: () => TlsSession,
+    private startTls: (() => TlsSession) | null,
     private readonly onLate: () => void,
     held: HeldBytes,
   ) {
@@ -73,8 +72,9 @@ export class HandshakeState {
 
   /** The TLS session; null once released. */
   get tls(): TlsSession | null {
-    if (this.session !== null || this.released) return this.session;
+    if (this.session !== null || this.startTls === null) return this.session;
     this.session = this.startTls();
+    this.startTls = null; // it holds what the session was made from
     this.session.onResults = () => {
       this.late = true;
       this.onLate();
@@ -92,9 +92,15 @@ export class HandshakeState {
     this.unlocked = true;
   }
 
+  /** CRYPTO frames of this level mean nothing any more. */
+  closeInput(level: typeof LEVEL_INITIAL | typeof LEVEL_HANDSHAKE): void {
+    this.input[level]?.discard();
+    this.input[level] = null;
+  }
+
   /** TLS has nothing more to say or to hear. */
   closeTls(): void {
-    this.released = true;
+    this.startTls = null;
     this.session?.close();
     this.session = null;
   }
@@ -159,6 +165,7 @@ function takePeerParams(conn: Connection): boolean {
     return false;
   }
   conn.handshakeState.peerParams = params;
+  framer.peerParams = null;
   applyPeerParams(conn, params);
   return conn.state === STATE_OPEN;
 }
@@ -280,9 +287,8 @@ export function discardLevel(
   if (conn.keys.wasDiscarded(level)) return;
   conn.keys.discard(level);
   const space = level === LEVEL_INITIAL ? SPACE_INITIAL : SPACE_HANDSHAKE;
-  conn.recovery.discardSpace(space, nowMicros);
-  conn.cryptoOut[space].discard();
-  conn.handshakeState.input[level].discard();
+  conn.closeSpace(space, nowMicros);
+  conn.handshakeState.closeInput(level);
   conn.undecryptable.take(level);
 }
 

@@ -1,15 +1,12 @@
 /** What makes a connection: who it is, and the ids that its first packets carry. */
 
 import type { TlsSession } from "../port/tls.js";
-import type { TransportParams } from "../proto/params.js";
 import type { ConnectionConfig } from "./config.js";
 
 export interface ConnectionInit {
   isServer: boolean;
   version: number;
   config: ConnectionConfig;
-  /** The parameters that we announce, complete. */
-  params: TransportParams;
   /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
   startTls: () => TlsSession;
   /**

@@ -89,7 +89,7 @@ export class TlsFramer {
   private error = 0;
   /** Where the message in progress began. */
   private level: Level = LEVEL_INITIAL;
-  private readonly header = new Uint8Array(HEADER_BYTES);
+  private readonly header = [0, 0, 0, 0];
   private headerBytes = 0;
   /** Bytes of the message body still to come. */
   private bodyLeft = 0;

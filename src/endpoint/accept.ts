@@ -24,7 +24,7 @@ import { PACKET_INITIAL, PACKET_SHORT, type PacketHeader, parseHeader } from "..
 import { writeRetry } from "../packet/retry.js";
 import { statelessResetBytes, writeStatelessReset } from "../packet/stateless-reset.js";
 import { writeVersionNegotiation } from "../packet/version-negotiation.js";
-import type { TlsContext } from "../port/tls.js";
+import type { TlsContext, TlsSession } from "../port/tls.js";
 import { ADDR_COLS, RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
@@ -48,6 +48,8 @@ export interface ListenOptions {
   maxConnections?: number;
 }
 
+type Listening = ListenOptions & { full: ConnectionConfig };
+
 /** What the client's token proved. */
 interface Proof {
   validated: boolean;
@@ -57,7 +59,7 @@ interface Proof {
 }
 
 export class Acceptor {
-  private options: (ListenOptions & { full: ConnectionConfig }) | null = null;
+  private options: Listening | null = null;
   private readonly halfOpen = new Set<Connection>();
   private accepted: Connection[] = [];
 
@@ -187,20 +189,14 @@ export class Acceptor {
 
   private start(buf: Uint8Array, header: PacketHeader, addr: Int32Array, proof: Proof, nowMicros: number): Connection {
     const { endpoint } = this;
-    const options = this.options as ListenOptions & { full: ConnectionConfig };
+    const options = this.options as Listening;
     const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const localCid = endpoint.newCid();
-    const params = localParams(options.full);
-    params.originalDcid = proof.origDcid ?? dcid;
-    params.retryScid = proof.retryScid;
-    params.initialScid = localCid;
-    params.statelessResetToken = endpoint.resetToken(localCid);
     const conn = new Connection(endpoint, {
       isServer: true,
       version: header.version,
       config: options.full,
-      params,
-      startTls: () => options.tls.newSession({ transportParams: encodeParams(params, true) }),
+      startTls: () => this.startTls(options, proof, dcid, localCid),
       origDcid: dcid,
       keyDcid: dcid,
       localCid,
@@ -216,6 +212,15 @@ export class Acceptor {
     endpoint.add(conn);
     this.halfOpen.add(conn);
     return conn;
+  }
+
+  private startTls(options: Listening, proof: Proof, dcid: Uint8Array, localCid: Uint8Array): TlsSession {
+    const params = localParams(options.full);
+    params.originalDcid = proof.origDcid ?? dcid;
+    params.retryScid = proof.retryScid;
+    params.initialScid = localCid;
+    params.statelessResetToken = this.endpoint.resetToken(localCid);
+    return options.tls.newSession({ transportParams: encodeParams(params, true) });
   }
 
   private answerVersion(

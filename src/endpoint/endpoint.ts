@@ -138,7 +138,6 @@ export class Endpoint implements ConnectionHost {
       isServer: false,
       version: VERSION_1,
       config,
-      params,
       startTls: () => options.tls.newSession(session),
       origDcid,
       keyDcid: origDcid,

@@ -6,15 +6,15 @@
 import { cryptoHeaderLength, writeCryptoHeader } from "../frame/stream.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
 import { prefixedRoom } from "../base/varint.js";
-import type { HeldBytes } from "../stream/held.js";
+import { HeldBytes } from "../stream/held.js";
 import { SendBuffer } from "../stream/send-buffer.js";
 import { REC_CRYPTO, type SentPackets } from "./sent.js";
 
 export class CryptoOut {
   private readonly buffer: SendBuffer;
 
-  constructor(held: HeldBytes) {
-    this.buffer = new SendBuffer(MAX_CRYPTO_OUT_BYTES, held);
+  constructor(held: HeldBytes, limitBytes: number = MAX_CRYPTO_OUT_BYTES) {
+    this.buffer = new SendBuffer(limitBytes, held);
   }
 
   /** False when there is no room for all of it. */
@@ -60,3 +60,6 @@ export class CryptoOut {
     this.buffer.drop();
   }
 }
+
+/** Stands in for a space without keys, in which nothing can be sent: one for all connections. */
+export const NO_CRYPTO_OUT = new CryptoOut(new HeldBytes(0), 0);

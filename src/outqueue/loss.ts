@@ -5,7 +5,7 @@
  */
 
 import { PACKET_THRESHOLD } from "../proto/limits.js";
-import { SPACES, type SpaceId } from "../proto/space.js";
+import { perSpace, SPACES, type SpaceId } from "../proto/space.js";
 import { markLost } from "./ack.js";
 import type { Recovery } from "./recovery.js";
 import {
@@ -22,11 +22,11 @@ import {
 /** What loss detection remembers between scans. */
 export class LossState {
   /** By space: when the next packet is lost by time; Infinity: none waits. */
-  readonly timeMicros = new Float64Array(SPACES).fill(Infinity);
+  readonly timeMicros = perSpace(Infinity);
   /** By space: send time of the latest packet acknowledged. */
-  readonly ackedSentMicros = new Float64Array(SPACES).fill(-1);
+  readonly ackedSentMicros = perSpace(-1);
   /** By space: send time of the first of the lost packets since which nothing sent was acknowledged; Infinity: none. */
-  readonly runStartMicros = new Float64Array(SPACES).fill(Infinity);
+  readonly runStartMicros = perSpace(Infinity);
 
   resetSpace(space: SpaceId): void {
     this.timeMicros[space] = Infinity;

@@ -11,7 +11,7 @@ import { type AckFrame, newAckFrame } from "../frame/ack.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { Recovery } from "./recovery.js";
-import { type FrameFates, REC_STREAM, SENT_STATE_MASK } from "./sent.js";
+import { type FrameFates, REC_STREAM, NO_SENT_PACKETS, SENT_STATE_MASK } from "./sent.js";
 
 type State = "skipped" | "outstanding" | "acked" | "lost";
 const STATES: readonly State[] = ["skipped", "skipped", "outstanding", "acked", "lost"];
@@ -264,6 +264,8 @@ class Pair implements FrameFates {
   readonly acked = new Map<string, number>();
   readonly lost = new Map<string, number>();
   readonly ack: AckFrame = newAckFrame();
+  /** Spaces without keys: nothing is sent or acknowledged there any more. */
+  readonly gone = new Set<SpaceId>();
   now = 1;
 
   constructor(isServer: boolean) {
@@ -282,6 +284,7 @@ class Pair implements FrameFates {
   run(step: Step): void {
     this.now += step.wait;
     const { model, real, now } = this;
+    if ((step.do === "send" || step.do === "ack") && this.gone.has(step.space)) return;
     if (step.do === "send") {
       const inFlight = step.kind > 1;
       const eliciting = step.kind > 2;
@@ -299,6 +302,7 @@ class Pair implements FrameFates {
       if (step.space === SPACE_APP) return;
       model.discard(step.space, now);
       real.discardSpace(step.space, now);
+      this.gone.add(step.space);
     } else {
       model.confirmed = model.validated = true;
       real.handshakeConfirmed = true;
@@ -343,6 +347,7 @@ class Pair implements FrameFates {
     if (model.firstSample >= 0) assert.equal(real.rtt.minRttMicros, model.min, "minimum RTT");
     close(real.deadline(), model.deadline(), "deadline");
     for (const sent of real.sent) {
+      if (sent === NO_SENT_PACKETS) continue;
       const { packets, next } = model.space(sent.space);
       assert.equal(sent.next, next, "next packet number");
       for (const packet of packets.values()) {

@@ -18,11 +18,11 @@ import {
   PACING_GAIN_SLOW_START,
   RETRY_RTT_MIN_MICROS,
 } from "../proto/limits.js";
-import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId } from "../proto/space.js";
+import { perSpace, SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
 import { detectLost, LossState } from "./loss.js";
 import { LossTimer, onTimer } from "./pto.js";
-import { type FrameFates, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
+import { type FrameFates, NO_SENT_PACKETS, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
 
 export interface RecoveryOptions {
   readonly isServer: boolean;
@@ -40,7 +40,7 @@ export class Recovery {
   cc: CongestionController;
   pacer: Pacer;
   /** By space. */
-  readonly sent: readonly SentPackets[] = [
+  readonly sent: SentPackets[] = [
     new SentPackets(SPACE_INITIAL),
     new SentPackets(SPACE_HANDSHAKE),
     new SentPackets(SPACE_APP),
@@ -72,7 +72,7 @@ export class Recovery {
 
   // What the functions of ack.ts, loss.ts and pto.ts share.
   readonly loss = new LossState();
-  readonly probesLeft = new Uint8Array(SPACES);
+  readonly probesLeft = perSpace(0);
   amplificationBlocked = false;
   /** When the timer was last given a reason to move; -1: nothing was sent yet. */
   lastEventMicros = -1;
@@ -256,6 +256,7 @@ export class Recovery {
   /** The keys of a space are gone (RFC 9002 §6.4). */
   discardSpace(space: SpaceId, nowMicros: number): void {
     this.forgetSpace(space);
+    this.sent[space] = NO_SENT_PACKETS;
     this.ptoCount = 0;
     this.lastEventMicros = nowMicros;
     this.timerStale = true;

@@ -7,7 +7,7 @@
 
 import { unreachable } from "../base/unreachable.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
-import type { SpaceId } from "../proto/space.js";
+import { SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 
 /** Kinds of frame records. What `id`, `offset` and `length` mean stands beside each; unused ones are 0. */
 export const REC_ACK = 1; // id: the largest packet number that the ACK frame acknowledged
@@ -328,3 +328,6 @@ export class SentPackets {
     }
   }
 }
+
+/** Stands in for a space without keys (RFC 9001 §4.9), in which nothing is sent any more: one for all connections. */
+export const NO_SENT_PACKETS = new SentPackets(SPACE_INITIAL);

@@ -8,7 +8,7 @@
  */
 
 import { ECN_TESTING_DATAGRAMS } from "../proto/limits.js";
-import { SPACES, type SpaceId } from "../proto/space.js";
+import { perSpace, type SpaceId } from "../proto/space.js";
 
 export const ECN_TESTING = 0;
 export const ECN_UNKNOWN = 1;
@@ -29,9 +29,9 @@ export class EcnValidator {
   private testDatagrams = 0;
   private markedTotal = 0;
   private lostTotal = 0;
-  private readonly marked = new Float64Array(SPACES);
-  private readonly ect0 = new Float64Array(SPACES);
-  private readonly ce = new Float64Array(SPACES);
+  private readonly marked = perSpace(0);
+  private readonly ect0 = perSpace(0);
+  private readonly ce = perSpace(0);
 
   constructor(enabled: boolean) {
     this.state = enabled ? ECN_TESTING : ECN_FAILED;

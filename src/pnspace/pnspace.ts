@@ -15,7 +15,7 @@ import {
   SKIP_PN_FIRST_PERIOD,
   SKIP_PN_MAX_PERIOD,
 } from "../proto/limits.js";
-import { SPACE_APP, type SpaceId } from "../proto/space.js";
+import { SPACE_APP, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckPolicy } from "./ack-policy.js";
 import { EcnCounts } from "./ecn.js";
 import { ReceivedPns } from "./received.js";
@@ -35,8 +35,6 @@ export class PnSpace {
   nextPn = 0;
   /** Largest of our numbers that the peer acknowledged, -1 before the first. */
   largestAcked = -1;
-  /** Keys are gone: nothing is sent or received here any more (RFC 9001 §4.9). */
-  discarded = false;
   private readonly skip: SkipDistance | null;
   private skipMeanPackets = SKIP_PN_FIRST_PERIOD;
   private skipPn = Infinity;
@@ -86,6 +84,13 @@ export class PnSpace {
     this.skipMeanPackets = Math.min(2 * this.skipMeanPackets, SKIP_PN_MAX_PERIOD);
     this.skipPn = this.nextPn + this.skip(this.skipMeanPackets);
   }
+}
+
+/** A space whose keys are gone: no number is new in it (RFC 9001 §4.9). It never changes, so one serves all connections. */
+export function closedSpace(): PnSpace {
+  const space = new PnSpace(SPACE_INITIAL, null);
+  space.received.close();
+  return space;
 }
 
 /** Distances spread evenly over 1 .. 2 * mean - 1, from unpredictable bytes. */

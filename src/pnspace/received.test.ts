@@ -90,6 +90,15 @@ describe("received packet numbers", () => {
     new ReceivedPns().forgetBelow(10);
   });
 
+  test("RFC 9001 §4.9 a space whose keys are gone has no ranges and takes no number", () => {
+    const received = withPns(0, 1, 4);
+    received.close();
+    assert.equal(received.count, 0);
+    for (const pn of [0, 2, 4, 5]) assert.equal(received.record(pn, 1), PN_TOO_OLD);
+    received.forgetBelow(5);
+    assert.equal(received.count, 0);
+  });
+
   test("isContiguous sees gaps above the given number only, and takes forgotten ones as received", () => {
     const received = withPns(0, 1, 4, 5);
     assert.equal(received.isContiguous(-1, 1), true);

@@ -17,6 +17,7 @@ export type PnVerdict = typeof PN_NEW | typeof PN_DUPLICATE | typeof PN_TOO_OLD;
 
 /** Rows at the start: an idle connection has a range or two, and 128 rows in three spaces would be 6 KiB of nothing. */
 const INITIAL_RANGES = 4;
+const NO_ROWS = new Float64Array(0);
 
 export class ReceivedPns {
   /** Range i is first[i]..last[i], both included; rows [0, count) are in use. */
@@ -73,6 +74,13 @@ export class ReceivedPns {
     while (this.last[gone] < floor) gone++;
     this.remove(0, gone);
     if (this.first[0] < floor) this.first[0] = floor;
+  }
+
+  /** Forgets all ranges and takes no number any more: the keys of the space are gone. */
+  close(): void {
+    this.floor = Infinity;
+    this.count = 0;
+    this.first = this.last = NO_ROWS;
   }
 
   private insertAt(index: number, pn: number): boolean {

@@ -44,6 +44,19 @@ export interface StreamWindows {
   sendBufferBytes: number;
 }
 
+/** What we announce; the engine's configuration of many connections serves. */
+export type LocalLimits = Readonly<
+  Pick<
+    TransportParams,
+    | "initialMaxData"
+    | "initialMaxStreamDataBidiLocal"
+    | "initialMaxStreamDataBidiRemote"
+    | "initialMaxStreamDataUni"
+    | "initialMaxStreamsBidi"
+    | "initialMaxStreamsUni"
+  >
+>;
+
 /** A new space of a quarter of the send buffer is worth an event; less is not. */
 const WRITABLE_SHARE = 1 / 4;
 /** Receive rings double up to this share of the connection's window, see `held`. */
@@ -62,7 +75,7 @@ export class StreamTable implements StreamEventSink {
   /** Payload of STREAM frames, repetitions included, bytes. */
   bytesReceived = 0;
 
-  private readonly local: TransportParams;
+  private readonly local: LocalLimits;
   private peer: TransportParams = defaultParams();
   private peerKnown = false;
   private readonly windows: StreamWindows;
@@ -72,7 +85,7 @@ export class StreamTable implements StreamEventSink {
   /** The stream asked for last: runs of frames and calls for one stream look it up once. */
   private last: Stream | null = null;
 
-  constructor(isServer: boolean, local: TransportParams, windows: StreamWindows, events: StreamEvents) {
+  constructor(isServer: boolean, local: LocalLimits, windows: StreamWindows, events: StreamEvents) {
     this.isServer = isServer;
     this.local = local;
     this.windows = windows;

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { STREAM_BIDI } from "#src/port/transport.js";
 import { BLACK_HOLE_PTOS, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import { SPACE_HANDSHAKE, SPACE_INITIAL } from "#src/proto/space.js";
+import { NO_CRYPTO_OUT } from "#src/outqueue/crypto.js";
+import { NO_SENT_PACKETS } from "#src/outqueue/sent.js";
 import { closeOf, Pair, type PairOptions } from "../support/pair.js";
 
 /** Echo of 1 KiB: the connection is still usable. */
@@ -53,6 +56,21 @@ describe("handshakes", () => {
     assert.equal(pair.serverConn?.handshakeState.tls, null);
     assert.notEqual(pair.clientConn.handshakeState.tls, null);
     assert.equal(pair.clientEvents.names().filter((name) => name === "ticket").length, 2);
+  });
+
+  test("RFC 9001 §4.9.2 what Initial and Handshake packets needed is given back, and both sides share the rest", () => {
+    const pair = new Pair();
+    pair.advance(2_000_000);
+    const { clientConn: client, serverConn: server } = pair;
+    for (const space of [SPACE_INITIAL, SPACE_HANDSHAKE] as const) {
+      assert.equal(client.space(space), server?.space(space), "one closed space serves all connections");
+      assert.equal(client.recovery.sent[space], NO_SENT_PACKETS);
+      assert.equal(client.cryptoOut[space], NO_CRYPTO_OUT);
+      assert.equal(client.space(space).ackPolicy.hasNew, false);
+      assert.deepEqual([NO_SENT_PACKETS.next, NO_SENT_PACKETS.largestAcked, NO_CRYPTO_OUT.hasPending], [0, -1, false]);
+      assert.equal(NO_CRYPTO_OUT.push(new Uint8Array(1)), false);
+    }
+    assertUsable(pair);
   });
 
   test("RFC 9000 §8.1 a server sends at most three times what came before the address is validated", () => {
