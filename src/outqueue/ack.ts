@@ -7,6 +7,7 @@
 import type { AckFrame } from "../frame/ack.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
+  AckedRuns,
   type FrameFates,
   SENT_ACKED,
   SENT_ECT,
@@ -56,6 +57,8 @@ export interface RecoveryPeriods {
   readonly priorRecoveryMicros: number;
 }
 
+const runs = new AckedRuns(); // empty but during one markAcked
+
 /**
  * Settles every packet that `ack` covers and sums them up in `summary`. Returns 0, or PROTOCOL_VIOLATION for a number
  * that was not sent (RFC 9000 §13.1) or was skipped (RFC 9000 §21.4).
@@ -70,29 +73,91 @@ export function markAcked(
   summary.reset();
   if (ack.largest >= sent.next) return PROTOCOL_VIOLATION;
   const { base } = sent;
-  for (let i = 0; i < ack.count; i++) {
+  let error = 0;
+  for (let i = 0; i < ack.count && error === 0; i++) {
     const last = ack.last[i];
     if (last < base) break;
-    const first = Math.max(ack.first[i], base);
-    let pn = last;
-    while (pn >= first) {
-      const slot = pn & sent.mask;
-      const state = sent.flags[slot] & SENT_STATE_MASK;
-      if (state === SENT_SKIPPED) return PROTOCOL_VIOLATION;
-      const below = state === SENT_ACKED ? sent.link[slot] : pn;
-      if (state !== SENT_ACKED) ackOne(sent, pn, slot, periods, summary, fates);
-      // All of [first, last] is acknowledged when this loop ends, so the next walk may leap to its start.
-      if (first < sent.link[slot]) sent.link[slot] = first;
-      pn = below - 1;
-    }
+    error = markRange(sent, Math.max(ack.first[i], base), last, periods, summary, fates);
   }
-  if (ack.largest > sent.largestAcked) sent.largestAcked = ack.largest;
+  runs.flush(sent.space, fates);
+  if (error === 0 && ack.largest > sent.largestAcked) sent.largestAcked = ack.largest;
+  return error;
+}
+
+/** Settles [first, last] from the newest to the oldest, leaping over what was acknowledged before. */
+function markRange(
+  sent: SentPackets,
+  first: number,
+  last: number,
+  periods: RecoveryPeriods,
+  summary: AckSummary,
+  fates: FrameFates,
+): number {
+  const { flags, link, mask } = sent;
+  let pn = last;
+  while (pn >= first) {
+    const slot = pn & mask;
+    const state = flags[slot] & SENT_STATE_MASK;
+    if (state === SENT_OUTSTANDING) {
+      pn = ackOutstanding(sent, first, pn, periods, summary, fates);
+      continue;
+    }
+    if (state === SENT_SKIPPED) return PROTOCOL_VIOLATION;
+    const below = state === SENT_ACKED ? link[slot] : pn;
+    if (state === SENT_LOST) ackLate(sent, slot, periods, summary, fates);
+    // All of [first, last] is acknowledged when this loop ends, so the next walk may leap to its start.
+    if (state === SENT_LOST || first < link[slot]) link[slot] = first;
+    pn = below - 1;
+  }
   return 0;
 }
 
-function ackOne(
+/** Settles the outstanding packets from `last` down to `first` or to one that is not; returns the number of that. */
+function ackOutstanding(
   sent: SentPackets,
-  pn: number,
+  first: number,
+  last: number,
+  periods: RecoveryPeriods,
+  summary: AckSummary,
+  fates: FrameFates,
+): number {
+  const { flags, link, mask, sizeBytes, sentMicros } = sent;
+  const { recoveryStartMicros } = periods;
+  if (summary.largest < 0) {
+    summary.largest = last;
+    summary.largestSentMicros = sentMicros[last & mask];
+  }
+  let pn = last;
+  let eliciting = 0;
+  let marked = 0;
+  let bytes = 0;
+  let growthBytes = 0;
+  for (; pn >= first; pn--) {
+    const slot = pn & mask;
+    const packet = flags[slot];
+    if ((packet & SENT_STATE_MASK) !== SENT_OUTSTANDING) break;
+    if ((packet & SENT_IN_FLIGHT) !== 0) {
+      bytes += sizeBytes[slot];
+      if (sentMicros[slot] > recoveryStartMicros) growthBytes += sizeBytes[slot];
+    }
+    if ((packet & SENT_ELICITING) !== 0) eliciting++;
+    if ((packet & SENT_ECT) !== 0) marked++;
+    sent.tellAcked(slot, runs, fates);
+    flags[slot] = SENT_ACKED;
+    link[slot] = first;
+  }
+  sent.bytesInFlight -= bytes;
+  sent.elicitingCount -= eliciting;
+  summary.packets += last - pn;
+  summary.growthBytes += growthBytes;
+  summary.marked += marked;
+  if (eliciting !== 0) summary.ackEliciting = true;
+  return pn;
+}
+
+/** A packet that was declared lost has arrived after all. */
+function ackLate(
+  sent: SentPackets,
   slot: number,
   periods: RecoveryPeriods,
   summary: AckSummary,
@@ -100,19 +165,8 @@ function ackOne(
 ): void {
   const flags = sent.flags[slot];
   const sentMicros = sent.sentMicros[slot];
-  sent.tellAcked(slot, fates);
-  if ((flags & SENT_STATE_MASK) === SENT_OUTSTANDING) {
-    sent.leaveFlight(slot);
-    if (summary.largest < 0) {
-      summary.largest = pn;
-      summary.largestSentMicros = sentMicros;
-    }
-    summary.packets++;
-    if ((flags & SENT_ELICITING) !== 0) summary.ackEliciting = true;
-    if ((flags & SENT_IN_FLIGHT) !== 0 && sentMicros > periods.recoveryStartMicros) {
-      summary.growthBytes += sent.sizeBytes[slot];
-    }
-  } else if ((flags & SENT_IN_FLIGHT) !== 0) {
+  sent.tellAcked(slot, runs, fates);
+  if ((flags & SENT_IN_FLIGHT) !== 0) {
     summary.late++;
     if (sentMicros < summary.lateSentMicros) summary.lateSentMicros = sentMicros;
     const ofEvent = sentMicros <= periods.recoveryStartMicros && sentMicros > periods.priorRecoveryMicros;
@@ -120,7 +174,6 @@ function ackOne(
   }
   if ((flags & SENT_ECT) !== 0) summary.marked++;
   sent.flags[slot] = SENT_ACKED;
-  sent.link[slot] = pn;
 }
 
 /** Declares the packet in `slot` lost: out of flight, its frames handed back once. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { newAckFrame } from "../frame/ack.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
-import { type FrameFates, REC_ACK, REC_STREAM, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
+import { type FrameFates, REC_ACK, REC_STREAM, REC_STREAM_FIN, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
 
 class Fates implements FrameFates {
   acked: number[] = [];
@@ -201,4 +202,41 @@ test("repeated and shifted acknowledgements of a large flight cost little", () =
   steps = 0;
   for (let i = 0; i < 1000; i++) acknowledge(sent, fates, [1, count - 1 - i]);
   assert.ok(steps < 10_000, `${steps} slots read by 1,000 repeated acknowledgements`);
+});
+
+test("adjoining ranges of a stream that one ACK acknowledges are told as one, and only these", () => {
+  const told: [kind: number, id: number, offset: number, length: number][] = [];
+  const fates = {
+    onFrameAcked: (_space: number, kind: number, id: number, offset: number, length: number): void => {
+      told.push([kind, id, offset, length]);
+    },
+    onFrameLost: (): void => {},
+  };
+  const sent = new SentPackets(SPACE_APP);
+  const carry = (pn: number, ...frames: [kind: number, id: number, offset: number, length: number][]): void => {
+    sent.open(pn, 1);
+    for (const frame of frames) sent.note(...frame);
+    sent.commit(1200, true, true);
+  };
+  carry(0, [REC_STREAM, 0, 0, 100]);
+  carry(1, [REC_STREAM, 0, 100, 100], [REC_STREAM, 4, 0, 50]);
+  carry(2, [REC_STREAM, 4, 50, 50]);
+  carry(3, [REC_STREAM, 0, 200, 100]);
+  carry(4, [REC_STREAM, 0, 500, 100]); // what lies between is not in this ACK
+  carry(5, [REC_STREAM_FIN, 4, 100, 10]);
+  carry(6, [REC_STREAM, 32, 700, 100]); // shares a place with stream 0
+  carry(7, [REC_STREAM, 0, 600, 100]);
+  const ack = { ...newAckFrame(), largest: 7, count: 1 };
+  ack.last[0] = 7;
+  assert.equal(markAcked(sent, ack, PERIODS, new AckSummary(), fates), 0);
+  told.sort((a, b) => a[1] - b[1] || a[2] - b[2]);
+  assert.deepEqual(told, [
+    [REC_STREAM, 0, 0, 300],
+    [REC_STREAM, 0, 500, 100],
+    [REC_STREAM, 0, 600, 100],
+    [REC_STREAM, 4, 0, 100],
+    [REC_STREAM_FIN, 4, 100, 10],
+    [REC_STREAM, 32, 700, 100],
+  ]);
+  assert.equal(sent.bytesInFlight, 0);
 });

@@ -31,7 +31,8 @@ export const REC_PING = 18;
 
 /**
  * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it
- * was lost, so both must be idempotent. They must not send: they only note what to send again.
+ * was lost, so both must be idempotent. They must not send: they only note what to send again. Of the frames that one
+ * ACK acknowledges, those of REC_STREAM that adjoin come as one range.
  */
 export interface FrameFates {
   onFrameAcked(space: SpaceId, kind: number, id: number, offset: number, length: number): void;
@@ -69,6 +70,40 @@ const SPARE_RECORDS = 4096;
 const RESERVE_PACKETS = 1024;
 const PROBE_PACKETS = 256;
 const RESERVE_RECORDS_EACH = 4;
+
+/** Streams whose acknowledged ranges are joined at a time: those that take turns. */
+const RUNS = 8;
+
+/** Acknowledged ranges of streams that wait to be told, one for a stream; packets come from the newest to the oldest. */
+export class AckedRuns {
+  private readonly ids = new Float64Array(RUNS).fill(-1);
+  private readonly start = new Float64Array(RUNS);
+  private readonly end = new Float64Array(RUNS);
+
+  /** Joins `[offset, offset + length)` to the range of its stream when it ends there; else tells that and starts over. */
+  add(id: number, offset: number, length: number, space: SpaceId, fates: FrameFates): void {
+    const { ids, start, end } = this;
+    const at = (id >>> 2) & (RUNS - 1); // the low bits are the stream's kind
+    if (ids[at] === id && start[at] === offset + length) {
+      start[at] = offset;
+      return;
+    }
+    if (ids[at] >= 0) fates.onFrameAcked(space, REC_STREAM, ids[at], start[at], end[at] - start[at]);
+    ids[at] = id;
+    start[at] = offset;
+    end[at] = offset + length;
+  }
+
+  /** Tells all that waits. */
+  flush(space: SpaceId, fates: FrameFates): void {
+    const { ids, start, end } = this;
+    for (let at = 0; at < RUNS; at++) {
+      if (ids[at] < 0) continue;
+      fates.onFrameAcked(space, REC_STREAM, ids[at], start[at], end[at] - start[at]);
+      ids[at] = -1;
+    }
+  }
+}
 
 export class SentPackets {
   readonly space: SpaceId;
@@ -206,11 +241,15 @@ export class SentPackets {
     if ((flags & SENT_ELICITING) !== 0) this.elicitingCount--;
   }
 
-  tellAcked(slot: number, fates: FrameFates): void {
-    const end = this.link[slot] + this.recordCount[slot];
-    for (let record = this.link[slot]; record < end; record++) {
-      const at = record & this.recordMask;
-      fates.onFrameAcked(this.space, this.kind[at], this.id[at], this.offset[at], this.length[at]);
+  /** Tells what the packet in `slot` carried. Ranges of streams go to `runs`, which tells them joined. */
+  tellAcked(slot: number, runs: AckedRuns, fates: FrameFates): void {
+    const { kind, id, offset, length, recordMask, space } = this;
+    const first = this.link[slot];
+    const end = first + this.recordCount[slot];
+    for (let record = first; record < end; record++) {
+      const at = record & recordMask;
+      if (kind[at] === REC_STREAM) runs.add(id[at], offset[at], length[at], space, fates);
+      else fates.onFrameAcked(space, kind[at], id[at], offset[at], length[at]);
     }
   }
 

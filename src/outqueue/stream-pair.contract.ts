@@ -12,7 +12,7 @@ import type { StreamKind, TransportHandler } from "../port/transport.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
 import { LEVEL_APP, SPACE_APP } from "../proto/space.js";
 import { StreamTable, type StreamWindows } from "../stream/table.js";
-import { SENT_ACKED, SENT_LOST, SentPackets } from "./sent.js";
+import { AckedRuns, SENT_ACKED, SENT_LOST, SentPackets } from "./sent.js";
 import { StreamOutput } from "./streams.js";
 
 /** Transport parameters with roomy defaults. */
@@ -52,6 +52,7 @@ export class StreamSide {
   readonly input: StreamInput;
   readonly output: StreamOutput;
   readonly sent = new SentPackets(SPACE_APP);
+  private readonly runs = new AckedRuns();
   /** What the application was told: "readable 0", in order. */
   readonly told: string[] = [];
   /** Frames that arrived: "MAX_DATA 7", in order. */
@@ -125,7 +126,8 @@ export class StreamSide {
     const slot = pn & this.sent.mask;
     this.sent.leaveFlight(slot);
     this.sent.flags[slot] = SENT_ACKED;
-    this.sent.tellAcked(slot, this.fates);
+    this.sent.tellAcked(slot, this.runs, this.fates);
+    this.runs.flush(this.sent.space, this.fates);
   }
 
   lost(pn: number): void {
