@@ -6,6 +6,7 @@ import {
   MAX_VARINT,
   MAX_VARINT_BIG,
   prefixedRoom,
+  varintEnd,
   varintLength,
   varintLengthAt,
   varintLengthBig,
@@ -120,4 +121,13 @@ describe("varint", () => {
       fc.property(fc.bigInt(0n, MAX_VARINT_BIG), fc.nat(61), (value, shift) => checkOne(value >> BigInt(shift))),
     );
   });
+});
+
+test("RFC 9000 §16 varintEnd is the first value that takes more bytes", () => {
+  for (const value of [0, 1, 63, 64, 2 ** 14 - 1, 2 ** 14, 2 ** 30 - 1, 2 ** 30 - 2]) {
+    const end = varintEnd(value);
+    assert.equal(varintLength(end - 1), varintLength(value));
+    assert.ok(varintLength(end) > varintLength(value));
+  }
+  assert.equal(varintEnd(2 ** 30), Infinity);
 });

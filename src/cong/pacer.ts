@@ -44,6 +44,12 @@ export class Pacer {
     return Math.ceil((wanted - this.tokenBytes) / this.bytesPerMicro);
   }
 
+  /** Datagrams of `bytes` each that may be sent one after the other now. */
+  datagramsNow(nowMicros: number, bytes: number): number {
+    this.fill(nowMicros);
+    return Math.floor(this.tokenBytes / bytes);
+  }
+
   onSent(bytes: number, nowMicros: number): void {
     this.fill(nowMicros);
     this.tokenBytes -= bytes;

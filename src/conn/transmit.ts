@@ -21,6 +21,7 @@ import type { Connection } from "./connection.js";
 import { discardLevel } from "./handshake.js";
 import { onElicitingSent } from "./idle.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
+import { sendTrain } from "./train.js";
 
 /** Less room than this in a datagram is not worth another packet: header, tag and a few bytes of frames. */
 const MIN_PACKET_BYTES = 64;
@@ -51,7 +52,11 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   if (dest < 0) return true;
   const alive = writableSpaces(conn);
   let result = BUILT;
-  while (result === BUILT && isOpen(conn)) result = buildDatagram(conn, alive, dest, nowMicros);
+  const maySendTrains = alive === 1 << SPACE_APP && conn.host.bench.sendsTrains;
+  while (result === BUILT && isOpen(conn)) {
+    if (maySendTrains) sendTrain(conn, dest, nowMicros);
+    result = buildDatagram(conn, alive, dest, nowMicros);
+  }
   if (builder.seal.count > 0) {
     sealBatch(conn.host.aead, builder.seal);
     afterSeal(conn, nowMicros);

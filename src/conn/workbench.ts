@@ -22,6 +22,9 @@ export class Workbench {
   /** Up to three packets are coalesced into a datagram. */
   readonly builder = new PacketBuilder(3 * TX_BATCH_DATAGRAMS);
 
+  /** False where a test compares trains with the general way, packet by packet. */
+  sendsTrains = true;
+
   constructor(aead: AeadPort) {
     this.opener = new Opener(aead, OPEN_BATCH_PACKETS);
   }

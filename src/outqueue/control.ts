@@ -70,6 +70,11 @@ export class ControlOut {
     );
   }
 
+  /** Nothing waits, and no PATH_RESPONSE still asks for a large datagram. */
+  get isIdle(): boolean {
+    return !this.answered && !this.hasPending();
+  }
+
   /** Writes what fits at `pos` and notes it in `sent`; returns the new position. */
   fill(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
     let at = this.fillSingles(buf, pos, limit, sent);

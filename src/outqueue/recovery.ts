@@ -10,7 +10,7 @@ import { Pacer } from "../cong/pacer.js";
 import { Rtt } from "../cong/rtt.js";
 import { WindowUse } from "../cong/window-use.js";
 import type { AckFrame } from "../frame/ack.js";
-import { EcnValidator } from "../path/ecn-check.js";
+import { ECN_CAPABLE, EcnValidator } from "../path/ecn-check.js";
 import {
   INITIAL_RTT_MICROS,
   LOST_KEPT_PTOS,
@@ -149,6 +149,27 @@ export class Recovery {
     if (bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = bytesInFlight;
     this.windowUse.onPacketSent(bytesInFlight, this.cc.cwndBytes, this.datagramBytes, nowMicros);
     this.pacer.onSent(sizeBytes, nowMicros);
+    this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /** Full datagrams of `bytes` that the ring of sent packets, the window and the pacer let go now. */
+  datagramsAllowed(bytes: number, nowMicros: number): number {
+    const inWindow = Math.floor((this.cc.cwndBytes - this.bytesInFlight) / bytes);
+    const room = Math.min(this.sent[SPACE_APP].roomPackets, inWindow);
+    // the pacer is asked only when nothing else holds the sender back, as in conn/transmit
+    return room <= 0 ? 0 : Math.min(room, this.pacer.datagramsNow(nowMicros, bytes));
+  }
+
+  /** As `onPacketSent` for each of `packets` that `commitRun` took, of `bytes` each; marked where the path is capable. */
+  onRunsSent(packets: number, bytes: number, nowMicros: number): void {
+    if (this.ecn.state === ECN_CAPABLE) this.ecn.onMarkedSent(SPACE_APP, packets);
+    if (this.firstSentMicros < 0) this.firstSentMicros = nowMicros;
+    const { bytesInFlight } = this;
+    if (bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = bytesInFlight;
+    // the last of them is the fullest moment, whether the flight is new or not
+    this.windowUse.onPacketSent(bytesInFlight, this.cc.cwndBytes, this.datagramBytes, nowMicros);
+    this.pacer.onSent(packets * bytes, nowMicros);
     this.lastEventMicros = nowMicros;
     this.timerStale = true;
   }

@@ -41,6 +41,20 @@ describe("Schedule", () => {
     assert.deepEqual(take(other, 2), [0, 0]);
   });
 
+  test("turnFrames says how often the stream of this turn would be next again", () => {
+    const schedule = new Schedule();
+    const turns = add(schedule, 0);
+    assert.equal(schedule.turnFrames(turns), Infinity);
+    const second = add(schedule, 4);
+    assert.equal(schedule.turnFrames(turns), 1);
+    schedule.remove(second);
+    const ordered = add(schedule, 8, 3, false);
+    assert.equal(schedule.turnFrames(turns), 1, "the two groups alternate");
+    schedule.remove(turns);
+    add(schedule, 12, 3, false);
+    assert.equal(schedule.turnFrames(ordered), Infinity, "the others of the group wait for its end");
+  });
+
   test("neither group of one urgency starves the other", () => {
     const schedule = new Schedule();
     for (const id of [0, 4]) add(schedule, id);

@@ -72,6 +72,13 @@ export class Schedule {
     bucket.turns.insert(stream, bucket.turns.tail);
   }
 
+  /** Frames that `stream`, which `peek` gave, sends before another stream has its turn, as long as it has data. */
+  turnFrames(stream: Stream): number {
+    const { turns, ordered } = this.buckets[stream.urgency]!;
+    const isAlone = stream.place === PLACE_TURNS ? ordered.head === null && stream.next === null : turns.head === null;
+    return isAlone && stream.prev === null ? Infinity : 1;
+  }
+
   insert(stream: Stream): void {
     const { urgency } = stream;
     this.buckets[urgency] ??= new Bucket();

@@ -4,7 +4,15 @@ import { newAckFrame } from "../frame/ack.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
-import { type FrameFates, REC_ACK, REC_STREAM, REC_STREAM_FIN, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
+import {
+  type FrameFates,
+  REC_ACK,
+  REC_STREAM,
+  REC_STREAM_FIN,
+  SENT_OUTSTANDING,
+  SENT_STATE_MASK,
+  SentPackets,
+} from "./sent.js";
 
 class Fates implements FrameFates {
   acked: number[] = [];

@@ -6,6 +6,8 @@
  */
 
 import { unreachable } from "../base/unreachable.js";
+import type { StreamRun } from "../packet/stream-run.js";
+import { ECN_ECT0 } from "../port/udp.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
 import { SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 
@@ -210,6 +212,44 @@ export class SentPackets {
     this.link[slot] = this.openRecord;
     this.recordCount[slot] = this.recordHead - this.openRecord;
     this.next = pn + 1;
+  }
+
+  /** Packets that fit into the rings as they are, one record each, before `full` or growing says otherwise. */
+  get roomPackets(): number {
+    const { base, next, recordTail, recordHead } = this;
+    const packets = Math.min(this.mask + 1, MAX_SENT_PACKETS - SPARE_PACKETS - RESERVE_PACKETS) - (next - base);
+    const mostRecords = MAX_SENT_RECORDS - SPARE_RECORDS - RESERVE_RECORDS_EACH * RESERVE_PACKETS;
+    return Math.min(packets, Math.min(this.recordMask + 1, mostRecords) - (recordHead - recordTail));
+  }
+
+  /** Opens, notes and commits the packets of a run, whose numbers begin with `next`; at most `roomPackets`. */
+  commitRun(run: StreamRun, nowMicros: number): void {
+    const { flags, sizeBytes, sentMicros, link, recordCount, mask, kind, id, offset, length, recordMask } = this;
+    const { packets, packetBytes, streamId, dataBytes } = run;
+    const packetFlags = SENT_OUTSTANDING | SENT_ELICITING | SENT_IN_FLIGHT | (run.ecn === ECN_ECT0 ? SENT_ECT : 0);
+    let record = this.recordHead;
+    let frameOffset = run.offset;
+    const end = this.next + packets;
+    for (let pn = this.next; pn < end; pn++) {
+      const slot = pn & mask;
+      flags[slot] = packetFlags;
+      sizeBytes[slot] = packetBytes;
+      sentMicros[slot] = nowMicros;
+      link[slot] = record;
+      recordCount[slot] = 1;
+      const at = record & recordMask;
+      kind[at] = REC_STREAM;
+      id[at] = streamId;
+      offset[at] = frameOffset;
+      length[at] = dataBytes;
+      frameOffset += dataBytes;
+      record++;
+    }
+    this.recordHead = record;
+    this.next = end;
+    this.elicitingCount += packets;
+    this.lastElicitingMicros = nowMicros;
+    this.bytesInFlight += packets * packetBytes;
   }
 
   /** The open packet was not sent. Its number may be used by the next `open`, or counts as skipped. */

@@ -69,6 +69,34 @@ export class StreamOutput implements StreamSendQueue {
     return this.control.fill(buf, at, limit, sent, nowMicros);
   }
 
+  // --- for trains of packets (conn/train) ------------------------------------------------------------------------
+
+  /** The stream whose turn it is, when no control frame waits and it has no lost data to send; else null. */
+  freshHead(): Stream | null {
+    const stream = this.peek();
+    return stream !== null && this.control.isEmpty && !stream.send!.buffer.hasLost ? stream : null;
+  }
+
+  /** New bytes that `stream` may send. */
+  freshBytes(stream: Stream): number {
+    return Math.min(stream.send!.freshBytes, this.table.sendCredit.available);
+  }
+
+  /** Packets that `stream`, which has its turn, fills before another stream has. */
+  turnPackets(stream: Stream): number {
+    return this.schedule.turnFrames(stream);
+  }
+
+  /** Packets full of new data of `stream` are on their way, and more than `bytes` was there to send. */
+  onRunSent(stream: Stream, bytes: number): void {
+    this.streamBytesSent += bytes;
+    this.table.sendCredit.used += bytes;
+    stream.send!.onSent(bytes, false);
+    this.schedule.rotate(stream);
+  }
+
+  // --- fates of frames ---------------------------------------------------------------------------------------------
+
   onFrameAcked(kind: number, id: number, offset: number, length: number): void {
     if (kind !== REC_STREAM && kind !== REC_STREAM_FIN && kind !== REC_RESET_STREAM) return;
     const { table } = this;

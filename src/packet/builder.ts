@@ -10,7 +10,7 @@
  */
 
 import { unreachable } from "../base/unreachable.js";
-import { varintLength, writeVarint } from "../base/varint.js";
+import { varintLength, writeVarint, writeVarintSized } from "../base/varint.js";
 import {
   GATHER_COLS,
   GATHER_LEN,
@@ -43,6 +43,7 @@ import {
   writeLongHead,
 } from "./header.js";
 import { writePn } from "./number.js";
+import type { StreamRun } from "./stream-run.js";
 
 const WORD = 2 ** 32;
 /** The Length field of long headers is always two bytes, so that it can be filled in at the end. */
@@ -55,6 +56,13 @@ const NO_BYTES = new Uint8Array(0);
 /** Room for pieces: a packet of one stream has one, at the wrap of its ring two. Packets of many take more. */
 const GATHERS_PER_PACKET = 4;
 const GATHER_LOOK_BACK = 8;
+/** Sources that stay known from batch to batch; each may be a ring that nobody uses any more. */
+const SOURCES_KEPT = 2;
+
+/** First byte of a 1-RTT packet, before header protection (RFC 9000 §17.3.1). */
+export function shortFirstByte(pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): number {
+  return FIXED_BIT | (spin << 5) | (keyPhase << 2) | (pnLengthBytes - 1);
+}
 
 class SealTable implements SealBatch {
   buf: Uint8Array = NO_BYTES;
@@ -78,19 +86,28 @@ export class Gather implements GatherTable {
     this.rows = new Int32Array(maxRows * GATHER_COLS);
   }
 
-  /** Notes that `source[start, start + length)` goes to `to` in the batch. False = no room: copy it now. */
-  add(source: Uint8Array, start: number, length: number, to: number): boolean {
-    const row = this.count * GATHER_COLS;
-    if (row === this.rows.length) return false;
+  /** Packets of a run, each in two pieces and from a source of its own, for which there is certainly room. */
+  get roomPackets(): number {
+    return Math.min((this.rows.length / GATHER_COLS - this.count) >> 1, GATHER_MAX_SOURCES - this.sources.length);
+  }
+
+  /** The number of a source, which is made when it has none and there is room; -1 when not. */
+  sourceIndex(source: Uint8Array): number {
     const { sources } = this;
     const last = sources.length - 1;
     let index = last;
     // streams that take turns come back soon; a source that is not found only costs an entry more
     while (index >= 0 && index > last - GATHER_LOOK_BACK && sources[index] !== source) index--;
-    if (index < 0 || sources[index] !== source) {
-      if (sources.length === GATHER_MAX_SOURCES) return false;
-      index = sources.push(source) - 1;
-    }
+    if (index >= 0 && sources[index] === source) return index;
+    return sources.length === GATHER_MAX_SOURCES ? -1 : sources.push(source) - 1;
+  }
+
+  /** Notes that `source[start, start + length)` goes to `to` in the batch. False = no room: copy it now. */
+  add(source: Uint8Array, start: number, length: number, to: number): boolean {
+    const row = this.count * GATHER_COLS;
+    if (row === this.rows.length) return false;
+    const index = this.sourceIndex(source);
+    if (index < 0) return false;
     this.rows[row + GATHER_SOURCE] = index;
     this.rows[row + GATHER_OFF] = start;
     this.rows[row + GATHER_LEN] = length;
@@ -99,10 +116,60 @@ export class Gather implements GatherTable {
     return true;
   }
 
+  /** Notes the data of a run, that of the first packet for `to`; there is room for it. */
+  addRun(run: StreamRun, to: number): void {
+    const { rows } = this;
+    const { packets, packetBytes, dataBytes } = run;
+    const index = this.sourceIndex(run.source);
+    const capacity = run.source.length;
+    let row = this.count * GATHER_COLS;
+    let from = run.sourceStart;
+    let into = to;
+    for (let i = 0; i < packets; i++) {
+      const first = Math.min(dataBytes, capacity - from);
+      rows[row + GATHER_SOURCE] = index;
+      rows[row + GATHER_OFF] = from;
+      rows[row + GATHER_LEN] = first;
+      rows[row + GATHER_TO] = into;
+      row += GATHER_COLS;
+      from += dataBytes;
+      if (first < dataBytes) {
+        rows[row + GATHER_SOURCE] = index;
+        rows[row + GATHER_OFF] = 0;
+        rows[row + GATHER_LEN] = dataBytes - first;
+        rows[row + GATHER_TO] = into + first;
+        row += GATHER_COLS;
+      }
+      if (from >= capacity) from -= capacity;
+      into += packetBytes;
+    }
+    this.count = row / GATHER_COLS;
+  }
+
+  /** Starts over. A few sources keep their numbers: the next batch has most likely the same. */
   clear(): void {
     this.count = 0;
-    this.sources.length = 0;
+    if (this.sources.length > SOURCES_KEPT) this.sources.length = 0;
   }
+}
+
+/** The rows of `tx` for the datagrams of a run. */
+function addDatagrams(tx: TxBatch, run: StreamRun): void {
+  const { rows } = tx;
+  const { packets, packetBytes, dest, ecn } = run;
+  let row = tx.count * TX_COLS;
+  let start = tx.used;
+  for (let i = 0; i < packets; i++) {
+    rows[row + TX_OFF] = start;
+    rows[row + TX_LEN] = packetBytes;
+    rows[row + TX_DEST] = dest;
+    rows[row + TX_ECN] = ecn;
+    rows[row + TX_FLAGS] = 0;
+    row += TX_COLS;
+    start += packetBytes;
+  }
+  tx.count += packets;
+  tx.used = start;
 }
 
 export class PacketBuilder {
@@ -211,7 +278,7 @@ export class PacketBuilder {
   openShort(dcid: Uint8Array, pn: number, pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): boolean {
     if (!this.fits(1 + dcid.length + pnLengthBytes, pnLengthBytes, this.minShortBytes)) return false;
     const { buf, pos } = this;
-    buf[pos] = FIXED_BIT | (spin << 5) | (keyPhase << 2) | (pnLengthBytes - 1);
+    buf[pos] = shortFirstByte(pnLengthBytes, keyPhase, spin);
     for (let i = 0; i < dcid.length; i++) buf[pos + 1 + i] = dcid[i];
     this.lengthField = NONE;
     this.openPayload(pos + 1 + dcid.length, pn, pnLengthBytes);
@@ -308,6 +375,47 @@ export class PacketBuilder {
     tx.rows[row + TX_FLAGS] = flags;
     tx.used = this.pos;
     return bytes;
+  }
+
+  /** Datagrams of `bytes` each, one packet of a run in each, that the batch still takes. */
+  roomFor(bytes: number): number {
+    const { tx } = this;
+    if (tx === null || this.datagramStart !== NONE) return unreachable("roomFor inside a datagram");
+    const room = Math.min(tx.rows.length / TX_COLS - tx.count, (tx.buf.length - tx.used) / bytes);
+    return Math.floor(Math.min(room, this.maxPackets - this.table.count, this.gather.roomPackets));
+  }
+
+  /** Writes the packets of a run, each closed and in a datagram of its own; at most `roomFor`. */
+  appendRun(run: StreamRun): void {
+    const { tx, table, buf } = this;
+    if (tx === null) return unreachable("appendRun out of order");
+    const { packets, packetBytes, head, headBytes, pnAt, pnBytes, offsetBytes, dataBytes, keySlot, hpSlot } = run;
+    const offsetAt = headBytes - offsetBytes;
+    const sealRows = table.rows;
+    let sealRow = table.count * SEAL_COLS;
+    let start = tx.used;
+    let pn = run.firstPn;
+    let offset = run.offset;
+    for (let i = 0; i < packets; i++) {
+      for (let at = 0; at < headBytes; at++) buf[start + at] = head[at];
+      writePn(buf, start + pnAt, pn, pnBytes);
+      writeVarintSized(buf, start + offsetAt, offset, offsetBytes);
+      sealRows[sealRow + SEAL_OFF] = start;
+      sealRows[sealRow + SEAL_PN_OFF] = start + pnAt;
+      sealRows[sealRow + SEAL_PN_LEN] = pnBytes;
+      sealRows[sealRow + SEAL_END] = start + packetBytes - TAG_BYTES;
+      sealRows[sealRow + SEAL_KEY] = keySlot;
+      sealRows[sealRow + SEAL_HP] = hpSlot;
+      sealRows[sealRow + SEAL_PN_LO] = pn | 0;
+      sealRows[sealRow + SEAL_PN_HI] = Math.floor(pn / WORD);
+      sealRow += SEAL_COLS;
+      start += packetBytes;
+      offset += dataBytes;
+      pn++;
+    }
+    table.count += packets;
+    this.gather.addRun(run, tx.used + headBytes);
+    addDatagrams(tx, run);
   }
 
   /** Whether a packet with this header and the smallest payload has room, and a seal row. */

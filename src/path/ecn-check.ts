@@ -45,10 +45,10 @@ export class EcnValidator {
     return true;
   }
 
-  /** A packet was sent in a marked datagram. */
-  onMarkedSent(space: SpaceId): void {
-    this.marked[space]++;
-    this.markedTotal++;
+  /** `packets` were sent in marked datagrams. */
+  onMarkedSent(space: SpaceId, packets = 1): void {
+    this.marked[space] += packets;
+    this.markedTotal += packets;
   }
 
   /** A marked packet was declared lost: a path that drops every mark is not used with marks (A.4). */

@@ -59,6 +59,16 @@ export class PnSpace {
     return this.nextPn === this.skipPn ? this.nextPn + 1 : this.nextPn;
   }
 
+  /** Numbers from `nextPn` on, none of them to be skipped. */
+  get plainPackets(): number {
+    return this.skipPn - this.nextPn;
+  }
+
+  /** Takes `packets` numbers, at most `plainPackets`. */
+  takePlain(packets: number): void {
+    this.nextPn += packets;
+  }
+
   /** No number is left: the connection ends without another packet (RFC 9000 §12.3). */
   get isExhausted(): boolean {
     return this.nextPn >= MAX_PN;

@@ -39,6 +39,10 @@ export class ByteRing {
     return this.bytes.length;
   }
 
+  get memory(): Uint8Array {
+    return this.bytes;
+  }
+
   /** Changes the capacity, keeping the bytes of offsets `[from, to)`, which must fit in both. */
   resize(capacity: number, from: number, to: number): void {
     const old = this.bytes;

@@ -52,6 +52,11 @@ export class SendBuffer {
     return this.lost!.end[0];
   }
 
+  /** Where the bytes are: that of offset `o` at `o % memory.length`. Changes with `write` and `onAcked`. */
+  get memory(): Uint8Array {
+    return this.ring.memory;
+  }
+
   /** Takes what fits of `buf[start, end)` and returns how much that was. */
   write(buf: Uint8Array, start: number, end: number): number {
     const taken = Math.min(end - start, this.room);
