@@ -4,6 +4,7 @@ import type { CongestionName } from "../cong/controller.js";
 import {
   ACK_DELAY_EXPONENT,
   ACTIVE_CID_LIMIT,
+  ACTIVE_CIDS,
   CONN_WINDOW_BYTES,
   CONN_WINDOW_MAX_BYTES,
   DEFAULT_DATAGRAM_BYTES,
@@ -72,7 +73,7 @@ function defaultConfig(): ConnectionConfig {
     initialRttMicros: INITIAL_RTT_MICROS,
     maxAckDelayMillis: MAX_ACK_DELAY_MILLIS,
     ackDelayExponent: ACK_DELAY_EXPONENT,
-    activeConnectionIdLimit: ACTIVE_CID_LIMIT,
+    activeConnectionIdLimit: ACTIVE_CIDS,
   };
 }
 

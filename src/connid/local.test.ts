@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ACTIVE_CID_LIMIT, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
+import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { LocalIds } from "./local.js";
 
@@ -31,11 +31,11 @@ describe("connection ids that we issue", () => {
   test("RFC 9000 §5.1.1 never more than the peer's limit, and never more than ours", () => {
     const ids = new LocalIds(cid(0));
     assert.equal(ids.toIssue(0), 1, "a silent peer takes two");
-    ids.peerLimit = 4;
-    assert.equal(issueAll(ids, 0), 3);
+    ids.peerLimit = 3;
+    assert.equal(issueAll(ids, 0), 2);
     assert.equal(ids.toIssue(0), 0);
     ids.peerLimit = 1e9;
-    assert.equal(issueAll(ids, 0), ACTIVE_CID_LIMIT - 4);
+    assert.equal(issueAll(ids, 0), ACTIVE_CIDS - 3);
     assert.equal(ids.toIssue(1e9), 0);
   });
 
@@ -107,6 +107,20 @@ describe("connection ids that we issue", () => {
     assert.equal(ids.nextUnsent(), null);
   });
 
+  test("RFC 9000 §13.3 an acknowledged NEW_CONNECTION_ID is not sent again, and its token is forgotten", () => {
+    const ids = new LocalIds(cid(0));
+    ids.add(cid(1), TOKEN);
+    ids.onFrameSent(1);
+    ids.onFrameLost(1);
+    ids.onFrameAcked(1); // a copy that was thought to be lost
+    assert.equal(ids.nextUnsent(), null);
+    ids.onFrameLost(1);
+    assert.equal(ids.nextUnsent(), null);
+    assert.equal(ids.live[1]?.token, null);
+    ids.onFrameAcked(7);
+    assert.equal(ids.has(cid(1)), true);
+  });
+
   test("T06 a peer that retires each id at once gets a burst, then CID_ISSUE_PER_SECOND", () => {
     const ids = new LocalIds(cid(0));
     ids.peerLimit = 8;
@@ -114,7 +128,7 @@ describe("connection ids that we issue", () => {
     let issued = 0;
     for (let millis = 0; millis < seconds * 1000; millis++) {
       issued += issueAll(ids, millis * 1000);
-      assert.ok(ids.live.length <= ACTIVE_CID_LIMIT);
+      assert.ok(ids.live.length <= ACTIVE_CIDS);
       for (const { seq } of ids.live.slice()) assert.equal(ids.onRetire(seq, OTHER, 0, 8), 0);
       while (ids.takeRetired() !== null);
     }

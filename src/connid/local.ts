@@ -2,21 +2,21 @@
  * Connection ids that we issued to the peer (RFC 9000 §5.1.1): which are live, which NEW_CONNECTION_ID frames are still
  * to be sent, which ids the peer retired.
  *
- * Invariants: sequence numbers grow by 1; never more live ids than the peer's limit or ACTIVE_CID_LIMIT; a peer that
+ * Invariants: sequence numbers grow by 1; never more live ids than the peer's limit or ACTIVE_CIDS; a peer that
  * retires each new id at once gets CID_ISSUE_PER_SECOND of them, so retiring costs it more than us. An id of zero
  * length stays alone.
  */
 
 import { equalRange } from "../base/bytes.js";
-import { ACTIVE_CID_LIMIT, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
+import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
 /** One id that the peer may use. */
 export interface LocalId {
   readonly seq: number;
   readonly cid: Uint8Array;
-  /** Stateless reset token, 16 bytes; null for the first id of a client, which has none. */
-  readonly token: Uint8Array | null;
+  /** Stateless reset token, 16 bytes, until the peer has it; null for the first id, whose token travels with TLS. */
+  token: Uint8Array | null;
   /** A NEW_CONNECTION_ID frame with it is to be sent. */
   unsent: boolean;
 }
@@ -47,7 +47,7 @@ export class LocalIds {
   /** How many more ids may be issued now. The owner makes them and calls `add` for each. */
   toIssue(nowMicros: number): number {
     if (this.isZeroLength) return 0;
-    const room = Math.min(this.peerLimit, ACTIVE_CID_LIMIT) - this.live.length;
+    const room = Math.min(this.peerLimit, ACTIVE_CIDS) - this.live.length;
     if (room <= 0) return 0;
     const earned = ((nowMicros - this.budgetAtMicros) / MICROS_PER_SECOND) * CID_ISSUE_PER_SECOND;
     this.budget = Math.min(CID_ISSUE_BURST, this.budget + earned);
@@ -77,10 +77,18 @@ export class LocalIds {
     if (id?.unsent === true) this.setUnsent(id, false);
   }
 
+  /** The peer has it: nothing of the frame is needed again. */
+  onFrameAcked(seq: number): void {
+    const id = this.find(seq);
+    if (id === null) return;
+    if (id.unsent) this.setUnsent(id, false);
+    id.token = null;
+  }
+
   /** That packet was lost: the frame is sent again, unless the peer has retired the id meanwhile (RFC 9000 §13.3). */
   onFrameLost(seq: number): void {
     const id = this.find(seq);
-    if (id?.unsent === false) this.setUnsent(id, true);
+    if (id?.unsent === false && id.token !== null) this.setUnsent(id, true);
   }
 
   /**

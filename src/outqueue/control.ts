@@ -139,6 +139,7 @@ export class ControlOut {
   onFrameAcked(kind: number, id: number): void {
     if (kind === REC_RETIRE_CONNECTION_ID) this.peerIds.onRetireAcked(id);
     else if (kind === REC_NEW_TOKEN) this.token = null;
+    else if (kind === REC_NEW_CONNECTION_ID) this.localIds.onFrameAcked(id);
   }
 
   onFrameLost(kind: number, id: number): void {

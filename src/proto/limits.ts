@@ -42,8 +42,10 @@ export const SKIP_PN_FIRST_PERIOD = 256;
 export const SKIP_PN_MAX_PERIOD = 131_072;
 
 // --- connection ids, paths -------------------------------------------------------------------------------------------
-/** active_connection_id_limit that we announce and that bounds what we issue [quic-go 4, msquic 4]. */
+/** active_connection_id_limit that we announce at most. */
 export const ACTIVE_CID_LIMIT = 8;
+/** What we announce by default, and issue at most: three spare ones are two moves ahead [quic-go 4, msquic 4]. */
+export const ACTIVE_CIDS = 4;
 /** RETIRE_CONNECTION_ID frames waiting or in flight; more is CONNECTION_ID_LIMIT_ERROR (CVE-2024-22189). */
 export const MAX_RETIRE_PENDING = 3 * ACTIVE_CID_LIMIT;
 /** PATH_RESPONSE frames waiting; the oldest is dropped (CVE-2023-49295). */

@@ -8,7 +8,7 @@ import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
-import { ACTIVE_CID_LIMIT } from "#src/proto/limits.js";
+import { ACTIVE_CIDS } from "#src/proto/limits.js";
 import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
@@ -392,9 +392,9 @@ class World {
 /** E8: what both ends should have arrived at once nothing is under way any more. `outward` is what its datagrams pass. */
 function checkCalm(peer: Peer, config: Partial<ConnectionConfig>, outward: DirectionPlan): void {
   const { peerIds, recovery } = peer.conn as Connection;
-  const wanted = config.activeConnectionIdLimit ?? ACTIVE_CID_LIMIT;
+  const wanted = Math.min(config.activeConnectionIdLimit ?? ACTIVE_CIDS, ACTIVE_CIDS);
   if (peerIds.activeCount !== wanted || peerIds.hasRetire) {
-    throw new Error(`E8: ${peer.name} holds ${peerIds.activeCount} ids of the peer's, it announced ${wanted}`);
+    throw new Error(`E8: ${peer.name} holds ${peerIds.activeCount} ids of the peer's, not ${wanted}`);
   }
   if (recovery.bytesInFlight !== 0) throw new Error(`E8: ${peer.name} has ${recovery.bytesInFlight} bytes in flight`);
   if (outward.ecn?.bleach === true && recovery.ecn.state === ECN_CAPABLE) {
