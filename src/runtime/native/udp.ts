@@ -4,11 +4,11 @@
  */
 
 import { isIP } from "node:net";
-import { getSystemErrorMap } from "node:util";
 import { ADDR_COLS } from "../../port/udp.js";
 import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../../port/udp.js";
 import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
 import { addressText, isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
+import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
 
 /** What addon/udp_batch.cc exports. */
@@ -179,17 +179,11 @@ class NativeSocket implements UdpSocket {
   private fail(errno: number, syscall: string): void {
     if (this.handle < 0) return;
     this.close();
-    this.handler.onError(systemError(errno, syscall, ""));
+    this.handler.onError(systemError(errno, syscall));
   }
 }
 
 function bindError(errno: number, options: UdpOptions): Error {
   const { address, port } = options;
   return Object.assign(systemError(errno, "bind", ` ${addressText(address, port)}`), { address, port });
-}
-
-/** An error in the shape of Node's own. */
-function systemError(errno: number, syscall: string, where: string): Error {
-  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, "unknown error"];
-  return Object.assign(new Error(`${syscall} ${code}${where}: ${text}`), { errno: -errno, code, syscall });
 }
