@@ -20,19 +20,25 @@ namespace {
 // What the callback of a socket is told; a negative number is the errno of a socket that broke.
 constexpr int32_t EVENT_READABLE = 1;
 constexpr int32_t EVENT_WRITABLE = 2;
+constexpr int32_t EVENT_HINTS = 3;
 
 constexpr int32_t FLAG_IPV6 = 1;
 constexpr int32_t FLAG_IPV6_ONLY = 2;
 constexpr int32_t FLAG_REUSE_PORT = 4;
+constexpr int32_t FLAG_NO_GSO = 8;
+constexpr int32_t FLAG_NO_GRO = 16;
+constexpr int32_t FLAG_NO_MMSG = 32;
 
 constexpr int32_t FAULTS_MAX = 4096;
+// Without buffers the kernel says that a socket is writable all the same, so this long passes before the next try.
+constexpr uint64_t NO_BUFFER_MILLIS = 1;
 
 struct UdpHandle;
 
 // One per JavaScript environment (main thread or worker).
 struct UdpState {
   SlotTable<UdpHandle> handles;
-  size_t open = 0;  // uv handles that libuv still knows, closing ones included
+  size_t open = 0;  // sockets that libuv still knows, closing ones included
   napi_async_cleanup_hook_handle cleanup = nullptr;
   bool ending = false;
 };
@@ -40,6 +46,8 @@ struct UdpState {
 struct UdpHandle {
   UdpSock sock;
   uv_poll_t poll;
+  uv_timer_t retry;     // of what met ENOBUFS
+  int uv_handles = 2;   // of these that are not closed yet
   napi_env env;
   UdpState* state;
   napi_ref callback = nullptr;
@@ -54,8 +62,9 @@ void finish_if_done(UdpState* state) {
   delete state;
 }
 
-void on_closed(uv_handle_t* poll) {
-  UdpHandle* handle = static_cast<UdpHandle*>(poll->data);
+void on_closed(uv_handle_t* closed) {
+  UdpHandle* handle = static_cast<UdpHandle*>(closed->data);
+  if (--handle->uv_handles != 0) return;
   UdpState* state = handle->state;
   napi_handle_scope scope;
   if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
@@ -74,6 +83,7 @@ void close_handle(UdpHandle* handle) {
   handle->closing = true;
   uv_poll_stop(&handle->poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), on_closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle->retry), on_closed);
   close(handle->sock.fd);
   handle->sock.fd = -1;
 }
@@ -121,28 +131,46 @@ void tell(UdpHandle* handle, int32_t event) {
 }
 
 void on_poll(uv_poll_t* poll, int status, int events);
+void on_retry(uv_timer_t* retry);
 
-// Readability always, writability while something is kept.
+// Readability and the error queue always; while something is kept, writability or the time of the next try.
 int arm(UdpHandle* handle) {
-  const int events = handle->sock.kept.rows.empty() ? UV_READABLE : UV_READABLE | UV_WRITABLE;
+  int events = UV_READABLE | UV_PRIORITIZED;
+  if (!handle->sock.kept.rows.empty()) {
+    if (handle->sock.kept_errno == ENOBUFS) uv_timer_start(&handle->retry, on_retry, NO_BUFFER_MILLIS, 0);
+    else events |= UV_WRITABLE;
+  }
   return uv_poll_start(&handle->poll, events, on_poll);
+}
+
+// Tries to send what was kept.
+void flush(UdpHandle* handle) {
+  if (handle->sock.kept.rows.empty()) return;
+  const bool is_done = udp_flush(&handle->sock);
+  arm(handle);
+  if (is_done) tell(handle, EVENT_WRITABLE);
+}
+
+void on_retry(uv_timer_t* retry) { flush(static_cast<UdpHandle*>(retry->data)); }
+
+// Takes ICMP answers off the socket; false when the socket is broken or was closed meanwhile.
+bool read_errors(UdpHandle* handle, int status) {
+  udp_read_errors(&handle->sock);
+  int error = 0;
+  socklen_t size = sizeof error;
+  // Reading SO_ERROR takes it off the socket. libuv stops a poll that it takes for broken.
+  const bool broken = getsockopt(handle->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 ||
+                      (status < 0 && arm(handle) != 0);
+  if (broken) tell(handle, -(errno != 0 ? errno : EBADF));
+  else if (handle->sock.hints.count != 0) tell(handle, EVENT_HINTS);
+  return !broken && !handle->closing;
 }
 
 void on_poll(uv_poll_t* poll, int status, int events) {
   UdpHandle* handle = static_cast<UdpHandle*>(poll->data);
-  if (status < 0) {
-    // libuv stops a poll that reports an error. Reading SO_ERROR takes it off the socket: an ICMP answer, mostly.
-    int error = 0;
-    socklen_t size = sizeof error;
-    const bool broken = getsockopt(handle->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || arm(handle) != 0;
-    if (broken) tell(handle, -(errno != 0 ? errno : EBADF));
-    if (broken || handle->closing) return;
-    events = UV_READABLE;
-  }
-  if ((events & UV_WRITABLE) != 0 && !handle->sock.kept.rows.empty() && udp_flush(&handle->sock)) {
-    arm(handle);
-    tell(handle, EVENT_WRITABLE);
-  }
+  if (status < 0) events = UV_PRIORITIZED | UV_READABLE;
+  if ((events & UV_PRIORITIZED) != 0 && !read_errors(handle, status)) return;
+  if ((events & UV_WRITABLE) != 0) flush(handle);
   if (!handle->closing && (events & UV_READABLE) != 0) tell(handle, EVENT_READABLE);
 }
 
@@ -173,7 +201,9 @@ int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback
     delete handle;
     return -ENOMEM;
   }
-  handle->poll.data = handle;
+  uv_timer_init(loop, &handle->retry);
+  uv_unref(reinterpret_cast<uv_handle_t*>(&handle->retry));
+  handle->poll.data = handle->retry.data = handle;
   handle->state->open++;
   if (napi_create_reference(env, stats, 1, &handle->stats) == napi_ok &&
       napi_create_reference(env, callback, 1, &handle->callback) == napi_ok &&
@@ -200,16 +230,22 @@ napi_value open(napi_env env, napi_callback_info info) {
   if (handle == nullptr) return make_int(env, -ENOMEM);
   handle->env = env;
   handle->state = state;
-  UdpOpen options = {{}, (flags & FLAG_IPV6) != 0, (flags & FLAG_IPV6_ONLY) != 0, (flags & FLAG_REUSE_PORT) != 0,
-                     receive_bytes, send_bytes};
+  UdpOpen options = {};
+  options.is_ipv6 = (flags & FLAG_IPV6) != 0;
+  options.ipv6_only = (flags & FLAG_IPV6_ONLY) != 0;
+  options.reuse_port = (flags & FLAG_REUSE_PORT) != 0;
+  options.gso = (flags & FLAG_NO_GSO) == 0;
+  options.gro = (flags & FLAG_NO_GRO) == 0;
+  options.mmsg = (flags & FLAG_NO_MMSG) == 0;
+  options.receive_bytes = receive_bytes;
+  options.send_bytes = send_bytes;
   memcpy(options.address, address.data, sizeof options.address);
   const int error = udp_open(&handle->sock, options, bound.data);
   if (error < 0) {
     delete handle;
     return make_int(env, error);
   }
-  handle->sock.stats[STAT_GSO] = stats[STAT_GSO] = handle->sock.gso ? 1 : 0;
-  handle->sock.stats[STAT_GRO] = stats[STAT_GRO] = handle->sock.gro ? 1 : 0;
+  memcpy(stats, handle->sock.stats, sizeof handle->sock.stats);
   const int result = start(env, handle, args[5], args[6]);
   return make_int(env, result);
 }
@@ -282,7 +318,25 @@ napi_value keep_alive(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// udpFault(handle, errno, count): for tests, which cannot fill a loopback socket: the next `count` sends fail so.
+// udpHints(handle, rows): moves the hints into the table, what has no room is forgotten; how many.
+napi_value hints(napi_env env, napi_callback_info info) {
+  napi_value args[2];
+  UdpState* state;
+  Ints rows;
+  if (!get_args(env, info, args, &state) || !get_ints(env, args[1], &rows)) return make_int(env, 0);
+  UdpHandle* handle = get_handle(env, args[0], state);
+  if (handle == nullptr) return make_int(env, 0);
+  Hints& hints = handle->sock.hints;
+  const size_t count = hints.count < rows.size / HINT_COLS ? hints.count : rows.size / HINT_COLS;
+  if (count != 0) memcpy(rows.data, hints.rows, count * HINT_COLS * sizeof *rows.data);
+  hints.count = 0;
+  handle->sock.stats[STAT_HINTS] = 0;
+  publish(handle);
+  return make_int(env, int32_t(count));
+}
+
+// udpFault(handle, errno, count): for tests, which cannot fill a loopback socket: the next `count` sends fail so, or
+// with 0 send only their first message.
 napi_value fault(napi_env env, napi_callback_info info) {
   napi_value args[3];
   UdpState* state;
@@ -290,7 +344,7 @@ napi_value fault(napi_env env, napi_callback_info info) {
   if (!get_args(env, info, args, &state) || !get_int(env, args[1], &error) || !get_int(env, args[2], &count))
     return nullptr;
   UdpHandle* handle = get_handle(env, args[0], state);
-  if (handle == nullptr || error <= 0) return nullptr;
+  if (handle == nullptr || error < 0) return nullptr;
   handle->sock.fault_errno = error;
   handle->sock.fault_count = count < FAULTS_MAX ? count : FAULTS_MAX;
   return nullptr;
@@ -310,6 +364,7 @@ void init_udp(napi_env env, napi_value exports) {
   export_function(env, exports, "udpSend", timed<send, TIMED_UDP_SEND>, state);
   export_function(env, exports, "udpClose", close_socket, state);
   export_function(env, exports, "udpKeepAlive", keep_alive, state);
+  export_function(env, exports, "udpHints", hints, state);
   export_function(env, exports, "udpFault", fault, state);
 }
 

@@ -1,4 +1,4 @@
-// Receiving: one recvmmsg into slots of the slab, super-datagrams (GRO) cut into rows, sources merged when neighbours
+// Receiving: one recvmmsg (or recvmsg) into slots of the slab, super-datagrams (GRO) cut into rows, sources merged when neighbours
 // are the same. A slot takes the largest datagram there is, so nothing is ever cut short.
 #include <errno.h>
 #include <netinet/udp.h>
@@ -16,7 +16,7 @@ constexpr size_t SLOTS_MAX = 16;               // RX_BATCH_SLOTS
 constexpr size_t SLOTS_JOINED = 4;
 constexpr size_t SEGMENTS_MAX = 128;  // the kernel joins no more
 constexpr size_t CONTROL_BYTES = 192;
-constexpr int ICMP_RETRIES = 16;
+constexpr int ANSWER_RETRIES = 16;
 
 // What the control messages of one read say.
 struct Ancillary {
@@ -58,19 +58,27 @@ Ancillary parse_control(msghdr* m) {
   return a;
 }
 
-// Errors that an ICMP answer to something sent earlier leaves on the socket; reading goes on behind them.
-bool is_icmp(int error) {
-  return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN ||
-         error == ENETDOWN || error == ENOPROTOOPT || error == EPROTO || error == EMSGSIZE || error == EACCES ||
-         error == ENONET || error == EOPNOTSUPP;
+// Reads into the slots in use; how many, or a negative errno.
+int read_slots(UdpSock* sock, mmsghdr* messages, size_t slots) {
+  if (sock->mmsg) {
+    const int got = recvmmsg(sock->fd, messages, unsigned(slots), 0, nullptr);
+    if (got >= 0 || errno != ENOSYS) return got >= 0 ? got : -errno;
+    sock->mmsg = false;
+    sock->stats[STAT_MMSG] = 0;
+  }
+  const ssize_t size = recvmsg(sock->fd, &messages[0].msg_hdr, 0);
+  if (size < 0) return -errno;
+  messages[0].msg_len = unsigned(size);
+  return 1;
 }
 
-int read_some(int fd, mmsghdr* messages, size_t slots) {
-  for (int i = 0; i < ICMP_RETRIES; i++) {
-    const int got = recvmmsg(fd, messages, unsigned(slots), 0, nullptr);
+int read_some(UdpSock* sock, mmsghdr* messages, size_t slots) {
+  for (int i = 0; i < ANSWER_RETRIES; i++) {
+    const int got = read_slots(sock, messages, slots);
     if (got >= 0) return got;
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOMEM || errno == ENOBUFS) return 0;
-    if (errno != EINTR && !is_icmp(errno)) return -errno;
+    const int error = -got;
+    if (error == EAGAIN || error == EWOULDBLOCK || error == ENOMEM || error == ENOBUFS) return 0;
+    if (error != EINTR && !udp_is_answer(error)) return got;
   }
   return 0;
 }
@@ -90,7 +98,7 @@ struct Reads {
 void lay_out(const UdpSock* sock, const RxTable& rx, Reads* reads) {
   const size_t per_read = sock->gro ? SEGMENTS_MAX : 1;
   reads->slot_bytes = rx.buf.size < SLOT_BYTES ? rx.buf.size : SLOT_BYTES;
-  size_t slots = sock->slots;
+  size_t slots = sock->mmsg ? sock->slots : 1;
   if (slots > rx.buf.size / reads->slot_bytes) slots = rx.buf.size / reads->slot_bytes;
   if (slots > rx.source_capacity) slots = rx.source_capacity;
   if (slots > rx.row_capacity / per_read) slots = rx.row_capacity / per_read;
@@ -148,7 +156,7 @@ int udp_recv(UdpSock* sock, const RxTable& rx) {
   if (rx.buf.size == 0 || rx.row_capacity == 0 || rx.source_capacity == 0) return 0;
   Reads reads;
   lay_out(sock, rx, &reads);
-  const int got = read_some(sock->fd, reads.messages, reads.slots);
+  const int got = read_some(sock, reads.messages, reads.slots);
   if (got <= 0) return got;
 
   size_t count = 0, sources = 0;

@@ -1,6 +1,7 @@
 // Sending: neighbours of one destination, ECN mark and length become trains (UDP_SEGMENT), everything of a batch goes
 // out in as few sendmmsg calls as there are errors. Order is never lost: what the kernel has no room for is kept and
-// goes first. A train that fails is tried again datagram by datagram before GSO is blamed or anything is given up.
+// goes first. A train that the kernel does not like is tried again datagram by datagram; GSO is given up only when that
+// went well several times in a row.
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -17,8 +18,12 @@ constexpr size_t TRAIN_SEGMENTS = 64;  // older kernels take no more
 // Beyond 65,473 bytes (IPv6) the kernel cuts the train in software before the device, silently.
 constexpr size_t TRAIN_BYTES = 65400;
 constexpr size_t CONTROL_BYTES = CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(2);
-// Tries of one datagram that meets ENOBUFS while the socket polls as writable; then it counts as lost.
-constexpr uint32_t NO_BUFFER_TRIES = 64;
+// Sends that may meet ENOBUFS one after the other; then each datagram that does counts as lost until one leaves.
+constexpr uint32_t NO_BUFFER_TRIES = 8;
+// Trains refused in a row whose datagrams then left one by one: the kernel or the route has no GSO.
+constexpr uint32_t GSO_REFUSALS = 3;
+// Calls that may in a row meet errors which ICMP answers left on the socket.
+constexpr int ANSWER_RETRIES = 3;
 // Rows may share their bytes, so a small table can ask for much to be kept; what is beyond counts as lost.
 constexpr size_t KEPT_BYTES = 64 << 20;
 
@@ -126,7 +131,8 @@ void add_message(const UdpSock* sock, const TxTable& tx, size_t first, size_t ro
 // not joined.
 void build(const UdpSock* sock, const TxTable& tx, size_t first, size_t single_until, Group* group) {
   size_t row = first;
-  while (row < tx.count && group->count < GROUP && row_is_valid(sock, tx, row)) {
+  const size_t messages = sock->mmsg ? GROUP : 1;
+  while (row < tx.count && group->count < messages && row_is_valid(sock, tx, row)) {
     const size_t rows = row < single_until ? 1 : train_rows(sock, tx, row);
     if (group->vectors_used + rows > GROUP) break;
     add_message(sock, tx, row, rows, group);
@@ -136,11 +142,14 @@ void build(const UdpSock* sock, const TxTable& tx, size_t first, size_t single_u
 
 // Messages sent, or a negative errno for the first one.
 int send_messages(UdpSock* sock, Group* group) {
+  size_t count = group->count;
   if (sock->fault_count > 0) {
     sock->fault_count--;
-    return -sock->fault_errno;
+    if (sock->fault_errno != 0) return -sock->fault_errno;
+    count = 1;
   }
-  const int sent = sendmmsg(sock->fd, group->messages, unsigned(group->count), 0);
+  if (!sock->mmsg) return sendmsg(sock->fd, &group->messages[0].msg_hdr, 0) >= 0 ? 1 : -errno;
+  const int sent = sendmmsg(sock->fd, group->messages, unsigned(count), 0);
   return sent >= 0 ? sent : -errno;
 }
 
@@ -153,14 +162,32 @@ void count_sent(UdpSock* sock, const TxTable& tx, const Group& group, size_t mes
 }
 
 // The kernel refused these rows for good: loss, for all that QUIC knows. A probe that is too large was the question.
-void count_refused(UdpSock* sock, const TxTable& tx, size_t first, size_t rows, int error) {
-  const bool is_probe = (tx.rows[first * TX_COLS + TX_FLAGS] & TX_FLAG_PROBE) != 0;
-  if (!is_probe || error != EMSGSIZE) sock->stats[STAT_SEND_ERRORS] += double(rows);
+void refuse(UdpSock* sock, const TxTable& tx, size_t first, size_t rows, int error) {
+  const int32_t* row = tx.rows + first * TX_COLS;
+  if (error == EMSGSIZE) udp_note_too_big(sock, tx.dests + size_t(row[TX_DEST]) * ADDR_COLS, row[TX_LEN]);
+  if (error != EMSGSIZE || (row[TX_FLAGS] & TX_FLAG_PROBE) == 0) sock->stats[STAT_SEND_ERRORS] += double(rows);
 }
 
+// No room now, but perhaps later.
 bool is_full(UdpSock* sock, int error) {
   if (error == EAGAIN || error == EWOULDBLOCK) return true;
-  return error == ENOBUFS && ++sock->no_buffer_streak < NO_BUFFER_TRIES;
+  return error == ENOBUFS && ++sock->no_buffer_streak <= NO_BUFFER_TRIES;
+}
+
+// Whether datagrams may leave one by one that were refused as a train.
+bool may_be_train(int error) {
+  return error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP || error == ENOPROTOOPT;
+}
+
+void give_up_gso(UdpSock* sock, int error) {
+  sock->gso = false;
+  sock->stats[STAT_GSO] = 0;
+  sock->stats[STAT_GSO_ERRNO] = error;
+}
+
+// One by one they go, so it was the train that was refused. EMSGSIZE has another cause: a smaller MTU.
+void count_refusal(UdpSock* sock, int error) {
+  if (error != 0 && error != EMSGSIZE && ++sock->gso_refusals == GSO_REFUSALS) give_up_gso(sock, error);
 }
 
 }  // namespace
@@ -169,6 +196,7 @@ size_t udp_send_rows(UdpSock* sock, const TxTable& tx, size_t first) {
   size_t row = first;
   size_t single_until = 0;  // rows of a train that failed, which now go out one by one
   int train_errno = 0;      // why it failed
+  int answers = 0;
   while (row < tx.count) {
     Group group;
     build(sock, tx, row, single_until, &group);
@@ -181,28 +209,33 @@ size_t udp_send_rows(UdpSock* sock, const TxTable& tx, size_t first) {
     if (sent > 0) {
       count_sent(sock, tx, group, size_t(sent));
       sock->no_buffer_streak = 0;
-      // One by one they go, so it was the train that the kernel or the route does not support.
-      if (row < single_until && train_errno != 0 && train_errno != EMSGSIZE) {
-        sock->gso = false;
-        sock->stats[STAT_GSO] = 0;
-        sock->stats[STAT_GSO_ERRNO] = train_errno;
-      }
+      answers = 0;
+      if (row < single_until) count_refusal(sock, train_errno);
+      else if (group.rows[0] > 1) sock->gso_refusals = 0;
       train_errno = 0;
       row = group.first[sent - 1] + group.rows[sent - 1];
       continue;
     }
     const int error = -sent;
-    if (error == EINTR) continue;
-    if (is_full(sock, error)) return row;
-    sock->no_buffer_streak = 0;
-    if (group.rows[0] > 1) {
+    if (error == EINTR || (udp_is_answer(error) && ++answers <= ANSWER_RETRIES)) continue;
+    answers = 0;
+    if (error == ENOSYS && sock->mmsg) {
+      sock->mmsg = false;
+      sock->stats[STAT_MMSG] = 0;
+      continue;
+    }
+    if (is_full(sock, error)) {
+      sock->kept_errno = error;
+      return row;
+    }
+    if (group.rows[0] > 1 && may_be_train(error)) {
       single_until = row + group.rows[0];
       train_errno = error;
       continue;
     }
     train_errno = 0;
-    count_refused(sock, tx, row, 1, error);
-    row++;
+    refuse(sock, tx, row, group.rows[0], error);
+    row += group.rows[0];
   }
   return row;
 }

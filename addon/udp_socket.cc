@@ -32,14 +32,22 @@ void set_options(UdpSock* sock, const UdpOpen& options) {
   set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
   set(fd, IPPROTO_IP, IP_RECVTOS, 1);
   set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+  // ICMP answers wait in a queue of their own. They still leave an error for the next call (udp_is_answer).
+  set(fd, IPPROTO_IP, IP_RECVERR, 1);
   if (sock->is_ipv6) {
     set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
     set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
     set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
   }
-  sock->gso = set(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
-  sock->gro = set(fd, IPPROTO_UDP, UDP_GRO, 1);
+  set(fd, SOL_SOCKET, SO_SELECT_ERR_QUEUE, 1);  // epoll then says EPOLLPRI, which libuv passes on
+  sock->gso = options.gso && set(fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+  sock->gro = options.gro && set(fd, IPPROTO_UDP, UDP_GRO, 1);
+  sock->mmsg = options.mmsg;
+  sock->stats[STAT_GSO] = sock->gso ? 1 : 0;
+  sock->stats[STAT_GRO] = sock->gro ? 1 : 0;
+  sock->stats[STAT_MMSG] = sock->mmsg ? 1 : 0;
 }
 
 int open_bound(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]) {

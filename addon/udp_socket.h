@@ -14,6 +14,15 @@ enum { RX_OFF, RX_LEN, RX_SOURCE, RX_ECN, RX_COLS };
 enum { TX_OFF, TX_LEN, TX_DEST, TX_ECN, TX_FLAGS, TX_COLS };
 constexpr int32_t TX_FLAG_PROBE = 1;
 
+// What became of a datagram on its way, told to JavaScript in rows: the destination's address and port, then these.
+enum { HINT_KIND = 5, HINT_BYTES, HINT_COLS };
+// HINT_BYTES is the UDP payload of the datagram that the interface does not carry.
+constexpr int32_t HINT_TOO_BIG_HERE = 0;
+// ICMP_* of src/port/udp.ts. HINT_BYTES is the next hop's MTU or 0.
+constexpr int32_t HINT_PORT_UNREACHABLE = 1;
+constexpr int32_t HINT_UNREACHABLE = 2;
+constexpr int32_t HINT_TOO_BIG = 3;
+
 // Counters, copied to JavaScript as doubles (src/runtime/native/udp.ts has the same order).
 enum {
   STAT_DATAGRAMS_RECEIVED,
@@ -27,6 +36,8 @@ enum {
   STAT_GSO,        // 1 while trains are sent with UDP_SEGMENT
   STAT_GRO,        // 1 when the kernel joins datagrams
   STAT_GSO_ERRNO,  // why GSO was given up, 0 while it was not
+  STAT_MMSG,       // 1 while sendmmsg and recvmmsg are used, not sendmsg and recvmsg
+  STAT_HINTS,      // hints that wait to be taken
   STAT_COUNT = 16  // more than 64 bytes: V8 moves smaller typed arrays about
 };
 
@@ -61,18 +72,33 @@ struct Kept {
   size_t next = 0;  // first row that is not out yet
 };
 
+// Hints that JavaScript has not taken yet. Whoever can write to the host can make the kernel queue ICMP messages, so
+// there is room for a few, and for so many a second.
+struct Hints {
+  static constexpr size_t ROOM = 16;
+  int32_t rows[ROOM * HINT_COLS];
+  size_t count = 0;
+  double credit = ROOM;
+  double credit_at_seconds = 0;
+};
+
 struct UdpSock {
   int fd = -1;
   bool is_ipv6 = false;
   bool gso = false;
   bool gro = false;
+  bool mmsg = true;
+  uint32_t gso_refusals = 0;  // trains refused one after the other whose datagrams left one by one
   // 4 while super-datagrams come (a read fills a cache-sized slab), all slots while single datagrams do.
   size_t slots = 4;
   uint32_t kernel_drops = 0;  // SO_RXQ_OVFL, as last seen
-  uint32_t no_buffer_streak = 0;
+  uint32_t no_buffer_streak = 0;  // sends that met ENOBUFS since the last that did not
   double stats[STAT_COUNT] = {};
   Kept kept;
-  // Tests only: the next `fault_count` calls of sendmmsg fail with this error instead of reaching the kernel.
+  int kept_errno = 0;  // why: EAGAIN ends when the socket is writable, ENOBUFS with time
+  Hints hints;
+  // Tests only: the next `fault_count` sends fail with this error instead of reaching the kernel, or, when it is 0, are
+  // cut down to their first message.
   int fault_errno = 0;
   int fault_count = 0;
 };
@@ -82,6 +108,7 @@ struct UdpOpen {
   bool is_ipv6;
   bool ipv6_only;
   bool reuse_port;
+  bool gso, gro, mmsg;  // what may be used
   int32_t receive_bytes;
   int32_t send_bytes;
 };
@@ -99,5 +126,13 @@ bool udp_flush(UdpSock* sock);
 
 // Fills the table; the number of datagrams, or a negative errno when the socket is broken.
 int udp_recv(UdpSock* sock, const RxTable& rx);
+
+// Whether an ICMP answer to something sent earlier may have left this error on the socket: the call that meets it did
+// nothing, and the next one goes on behind it.
+bool udp_is_answer(int error);
+// Empties the error queue into the hints, within bounds.
+void udp_read_errors(UdpSock* sock);
+// Notes a datagram of so many bytes that was too big for the interface.
+void udp_note_too_big(UdpSock* sock, const int32_t* dest, int32_t bytes);
 
 }  // namespace netquic

@@ -55,6 +55,12 @@ export const TX_COLS = 5;
 /** A path MTU probe: sent alone, and EMSGSIZE for it is reported, not an error. */
 export const TX_FLAG_PROBE = 1;
 
+/** What an ICMP message said of a datagram that was sent (`onIcmp`). */
+export const ICMP_PORT_UNREACHABLE = 1; // nobody listens there
+export const ICMP_UNREACHABLE = 2; // host, net, protocol or administration
+export const ICMP_TOO_BIG = 3; // larger than a link on the way carries
+export type IcmpKind = typeof ICMP_PORT_UNREACHABLE | typeof ICMP_UNREACHABLE | typeof ICMP_TOO_BIG;
+
 /** Datagrams to send. The socket joins neighbours of one destination, ECN mark and length into GSO trains by itself. */
 export interface TxBatch {
   readonly buf: Uint8Array;
@@ -76,9 +82,20 @@ export interface UdpOptions {
   /** Socket buffers in bytes; default 4 MiB each. */
   receiveBufferBytes?: number;
   sendBufferBytes?: number;
+  /** What must not be used though it is there, for tests and broken drivers; default true each. Native only. */
+  offload?: UdpOffload;
 }
 
-/** Called by the socket on the event loop; both may be called spuriously. */
+export interface UdpOffload {
+  /** Trains of datagrams in one send (UDP_SEGMENT). */
+  gso?: boolean;
+  /** Trains of datagrams in one read (UDP_GRO). */
+  gro?: boolean;
+  /** sendmmsg and recvmmsg; without them a call takes one datagram or train. */
+  mmsg?: boolean;
+}
+
+/** Called by the socket on the event loop; the first two may be called spuriously. */
 export interface UdpHandler {
   /** Datagrams may be waiting: call `recv` until it returns 0 or you had enough for one turn (`readable` stays armed). */
   onReadable(): void;
@@ -86,13 +103,22 @@ export interface UdpHandler {
   onWritable(): void;
   /** A hard error (not EAGAIN, not an ICMP answer); the socket is closed after it. */
   onError(error: Error): void;
+  /** A datagram of `bytes` to `dest` (as in `onIcmp`) was larger than the interface carries and did not leave: a probe that
+   *  failed at once. Called inside `send` or before `onWritable`. The native socket reports so many of these and of
+   *  `onIcmp` a second and forgets the others. */
+  onTooBig?(dest: Int32Array, bytes: number): void;
+  /** Someone answered a datagram to `dest` (an address row, local part unknown, valid inside the call) with an ICMP
+   *  message. Anyone who guesses a port can forge it: a hint, never a fact. `mtuBytes` is the next hop's, with ICMP_TOO_BIG
+   *  only, 0 = unknown; it counts the IP header. Native only. */
+  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void;
 }
 
 export interface UdpSocket {
   readonly address: string;
   readonly port: number;
   readonly family: "IPv4" | "IPv6";
-  /** For people, e.g. `gso+gro`, `sendmmsg+recvmmsg`, `dgram`. */
+  /** The best way to send and to receive that is in use now, for people: `gso`, `sendmmsg` or `sendmsg`, and `gro`, `recvmmsg`
+   *  or `recvmsg`, as `gso+gro`; `dgram`. */
   readonly rung: string;
   /** Whether ECN marks are seen and set; else RX_ECN is ECN_UNKNOWN. */
   readonly ecn: boolean;

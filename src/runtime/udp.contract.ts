@@ -54,6 +54,8 @@ export interface Departure {
 export class Peer implements UdpHandler {
   readonly arrivals: Arrival[] = [];
   readonly errors: Error[] = [];
+  onTooBig?: (dest: Int32Array, bytes: number) => void;
+  onIcmp?: (dest: Int32Array, kind: number, mtuBytes: number) => void;
   readonly rx: RxBatch = newRxBatch();
   socket!: UdpSocket;
   writable = 0;

@@ -1,20 +1,22 @@
 /** A whole body for a stream, whatever it is made of: written with back-pressure, then FIN; an error resets the stream. */
 
-import type { OpenFileHandle } from "../../port/file.js";
 import { invalidType } from "../errors.js";
 import { viewOf } from "./option-reader.js";
-import { FileWrite, isOpenFile } from "./send-file.js";
 import type { StreamCore } from "./stream-core.js";
 import { bytesOf, type WriterChunk } from "./writer.js";
 
 type Chunks = AsyncIterable<WriterChunk | readonly WriterChunk[]> | Iterable<WriterChunk | readonly WriterChunk[]>;
 
 /** What `fs.promises.open` gives, as far as it is used here. */
-interface FileHandleLike extends OpenFileHandle {
+interface FileHandleLike {
+  read(buffer: Uint8Array, offset: number, length: number, position: null): Promise<{ bytesRead: number }>;
   close(): Promise<void>;
 }
 
 export type StreamBody = null | WriterChunk | Blob | FileHandleLike | Chunks | Promise<StreamBody>;
+
+/** Read at once from a file, bytes. */
+const FILE_CHUNK_BYTES = 256 * 1024;
 
 /** @throws `ERR_INVALID_ARG_TYPE` for what is no body; what fails later destroys the stream. */
 export function sendBody(core: StreamCore, body: unknown): void {
@@ -50,8 +52,13 @@ async function writeAll(core: StreamCore, chunks: Chunks): Promise<void> {
 }
 
 async function writeFile(core: StreamCore, file: FileHandleLike): Promise<void> {
+  const buffer = new Uint8Array(FILE_CHUNK_BYTES);
   try {
-    await new FileWrite(core, file, { offset: null, length: null }).finished;
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return;
+      await write(core, buffer.subarray(0, bytesRead), false);
+    }
   } finally {
     await file.close();
   }
@@ -66,7 +73,8 @@ function write(core: StreamCore, bytes: Uint8Array, fin: boolean): Promise<void>
 }
 
 function isFileHandle(body: unknown): body is FileHandleLike {
-  return typeof body === "object" && isOpenFile(body);
+  const maybe = body as Partial<FileHandleLike> & { fd?: unknown };
+  return typeof body === "object" && typeof maybe.fd === "number" && typeof maybe.read === "function";
 }
 
 function isIterable(body: unknown): boolean {

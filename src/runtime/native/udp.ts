@@ -4,12 +4,22 @@
  */
 
 import { isIP } from "node:net";
-import { ADDR_COLS } from "../../port/udp.js";
-import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../../port/udp.js";
+import { getSystemErrorMap } from "node:util";
+import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
+import type {
+  IcmpKind,
+  RxBatch,
+  TxBatch,
+  UdpHandler,
+  UdpOptions,
+  UdpProvider,
+  UdpSocket,
+  UdpStats,
+} from "../../port/udp.js";
 import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
 import { addressText, isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
-import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
+import { allowedOffload } from "./udp-offload.js";
 
 /** What addon/udp_batch.cc exports. */
 interface UdpAddon {
@@ -33,15 +43,20 @@ interface UdpAddon {
   ): boolean;
   udpClose(handle: number): void;
   udpKeepAlive(handle: number, keep: boolean): void;
+  udpHints(handle: number, rows: Int32Array): number;
   udpFault(handle: number, errno: number, count: number): void;
 }
 
 const FLAG_IPV6 = 1;
 const FLAG_IPV6_ONLY = 2;
 const FLAG_REUSE_PORT = 4;
+const FLAG_NO_GSO = 8;
+const FLAG_NO_GRO = 16;
+const FLAG_NO_MMSG = 32;
 
 const EVENT_READABLE = 1;
 const EVENT_WRITABLE = 2;
+const EVENT_HINTS = 3;
 
 /** Cells of the stats box (addon/udp_socket.h). */
 const STAT_DATAGRAMS_RECEIVED = 0;
@@ -54,7 +69,16 @@ const STAT_RECEIVE_OVERFLOWS = 6;
 const STAT_SOURCES = 7;
 const STAT_GSO = 8;
 const STAT_GRO = 9;
+const STAT_MMSG = 11;
+const STAT_HINTS = 12;
 const STAT_COUNT = 16;
+
+/** Columns of a hint behind those of an address up to its port, and the hint that is no ICMP message. */
+const HINT_KIND = 5;
+const HINT_BYTES = 6;
+const HINT_COLS = 7;
+const HINT_TOO_BIG_HERE = 0;
+const HINTS_MAX = 16;
 
 const EINVAL = 22;
 
@@ -66,7 +90,10 @@ export const nativeUdp: UdpProvider = {
   },
 };
 
-/** For tests: the next `count` sends of this socket fail with `errno` (positive) instead of reaching the kernel. */
+/**
+ * For tests: the next `count` sends of this socket fail with `errno` (positive) instead of reaching the kernel; with 0 the
+ * kernel is given no more than the first datagram or train of each.
+ */
 export function failNextSends(socket: UdpSocket, errno: number, count: number): void {
   (socket as NativeSocket).failNextSends(errno, count);
 }
@@ -83,6 +110,7 @@ class NativeSocket implements UdpSocket {
   private handle: number;
   /** `send` returned false and `onWritable` is due. */
   private blocked = false;
+  private hintRows: Int32Array | null = null;
 
   constructor(addon: UdpAddon, options: UdpOptions, handler: UdpHandler) {
     this.addon = addon;
@@ -90,11 +118,15 @@ class NativeSocket implements UdpSocket {
     const row = new Int32Array(ADDR_COLS);
     if (!setAddressRow(row, 0, options.address, options.port)) throw bindError(EINVAL, options);
     const isIpv6 = isIP(options.address) === 6;
+    const offload = allowedOffload(options.offload, process.env);
     const bound = new Int32Array(ADDR_COLS);
     const flags =
       (isIpv6 ? FLAG_IPV6 : 0) |
       (options.ipv6Only === true ? FLAG_IPV6_ONLY : 0) |
-      (options.reusePort === true ? FLAG_REUSE_PORT : 0);
+      (options.reusePort === true ? FLAG_REUSE_PORT : 0) |
+      (offload.gso ? 0 : FLAG_NO_GSO) |
+      (offload.gro ? 0 : FLAG_NO_GRO) |
+      (offload.mmsg ? 0 : FLAG_NO_MMSG);
     const receiveBytes = options.receiveBufferBytes ?? SOCKET_BUFFER_BYTES;
     const sendBytes = options.sendBufferBytes ?? SOCKET_BUFFER_BYTES;
     const onEvent = (event: number): void => this.onEvent(event);
@@ -107,7 +139,8 @@ class NativeSocket implements UdpSocket {
   }
 
   get rung(): string {
-    return `${this.box[STAT_GSO] === 1 ? "gso" : "sendmmsg"}+${this.box[STAT_GRO] === 1 ? "gro" : "recvmmsg"}`;
+    const calls = this.box[STAT_MMSG] === 1 ? ["sendmmsg", "recvmmsg"] : ["sendmsg", "recvmsg"];
+    return `${this.box[STAT_GSO] === 1 ? "gso" : calls[0]}+${this.box[STAT_GRO] === 1 ? "gro" : calls[1]}`;
   }
 
   get stats(): UdpStats {
@@ -145,6 +178,7 @@ class NativeSocket implements UdpSocket {
     }
     const done = this.addon.udpSend(this.handle, tx.buf, tx.rows, tx.count, tx.dests, tx.destCount);
     this.blocked = !done;
+    if (this.box[STAT_HINTS] !== 0) this.takeHints();
     return done;
   }
 
@@ -172,18 +206,40 @@ class NativeSocket implements UdpSocket {
     if (event === EVENT_READABLE) this.handler.onReadable();
     else if (event === EVENT_WRITABLE) {
       this.blocked = false;
-      this.handler.onWritable();
-    } else this.fail(-event, "poll");
+      if (this.box[STAT_HINTS] !== 0) this.takeHints();
+      if (this.handle >= 0) this.handler.onWritable();
+    } else if (event === EVENT_HINTS) this.takeHints();
+    else this.fail(-event, "poll");
+  }
+
+  private takeHints(): void {
+    const { handler } = this;
+    const rows = (this.hintRows ??= new Int32Array(HINTS_MAX * HINT_COLS));
+    const dest = new Int32Array(ADDR_COLS);
+    const count = this.addon.udpHints(this.handle, rows);
+    for (let i = 0; i < count && this.handle >= 0; i++) {
+      const at = i * HINT_COLS;
+      for (let column = 0; column <= ADDR_PORT; column++) dest[column] = rows[at + column];
+      const kind = rows[at + HINT_KIND];
+      if (kind === HINT_TOO_BIG_HERE) handler.onTooBig?.(dest, rows[at + HINT_BYTES]);
+      else handler.onIcmp?.(dest, kind as IcmpKind, rows[at + HINT_BYTES]);
+    }
   }
 
   private fail(errno: number, syscall: string): void {
     if (this.handle < 0) return;
     this.close();
-    this.handler.onError(systemError(errno, syscall));
+    this.handler.onError(systemError(errno, syscall, ""));
   }
 }
 
 function bindError(errno: number, options: UdpOptions): Error {
   const { address, port } = options;
   return Object.assign(systemError(errno, "bind", ` ${addressText(address, port)}`), { address, port });
+}
+
+/** An error in the shape of Node's own. */
+function systemError(errno: number, syscall: string, where: string): Error {
+  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, "unknown error"];
+  return Object.assign(new Error(`${syscall} ${code}${where}: ${text}`), { errno: -errno, code, syscall });
 }
