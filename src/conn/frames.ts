@@ -21,7 +21,7 @@ import { LEVEL_INITIAL, type Level } from "../port/tls.js";
 import type { StreamKind } from "../port/transport.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
-import { levelSpace, SPACE_APP } from "../proto/space.js";
+import { levelSpace, SPACE_APP, SPACE_HANDSHAKE } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
 import type { Connection } from "./connection.js";
@@ -179,8 +179,10 @@ export class ConnectionFrames implements FrameHandler {
   onHandshakeDone(): void {
     const { conn } = this;
     if (conn.isServer) this.verdict(PROTOCOL_VIOLATION, FRAME_HANDSHAKE_DONE, "HANDSHAKE_DONE from a client");
-    // before completion the 1-RTT keys are not read (RFC 9001 §5.7), so this cannot come early
-    else confirmHandshake(conn, this.nowMicros);
+    else if (conn.cryptoOut[SPACE_HANDSHAKE].hasUnsent) {
+      // held back until we had its keys; confirmation would discard those of a Finished that nobody has seen
+      this.verdict(PROTOCOL_VIOLATION, FRAME_HANDSHAKE_DONE, "HANDSHAKE_DONE before our Finished was sent");
+    } else confirmHandshake(conn, this.nowMicros);
   }
 }
 

@@ -26,6 +26,11 @@ export class CryptoOut {
     return this.buffer.hasLost || this.buffer.next < this.buffer.end;
   }
 
+  /** Some of it has never been sent. */
+  get hasUnsent(): boolean {
+    return this.buffer.next < this.buffer.end;
+  }
+
   /** Writes CRYPTO frames at `pos` as far as they fit, lost ranges first; returns the new position. */
   fill(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
     const { buffer } = this;

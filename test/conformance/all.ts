@@ -1,3 +1,8 @@
 /** Every file of scripts, for its side effect on the table. */
 
+import "./rfc9000-acks.js";
+import "./rfc9000-close.js";
+import "./rfc9000-handshake.js";
+import "./rfc9000-packets.js";
+import "./rfc9000-params.js";
 import "./rfc9000-streams.js";

@@ -1,7 +1,7 @@
 /** One check: a row, a role, a transport. What scripts call, and what is looked at after each of them. */
 
 import assert from "node:assert/strict";
-import { bytes, stream } from "../support/raw-frames.js";
+import { bytes, PING, stream } from "../support/raw-frames.js";
 import { RawPeer, type RawPeerOptions, APP } from "../raw/peer.js";
 import type { App, DialOptions, Lab, Role, Setup, TransportName } from "./lab.js";
 import { rawCa, rawLeaf } from "./lab.js";
@@ -141,8 +141,13 @@ export class Check {
     if (frameType !== undefined) assert.equal(app.error.frameType, frameType, "the API's frame type");
   }
 
-  /** The connection goes on: an echo of 1 KiB succeeds. */
+  /** The connection goes on: an echo of 1 KiB succeeds, or a PING is acknowledged where the application reads nothing. */
   async usable(peer: RawPeer): Promise<void> {
+    if (this.setup.app === "idle") {
+      await this.acknowledged(peer);
+      this.aliveAfter = true;
+      return;
+    }
     const id = peer.takeBidi();
     const sent = Buffer.alloc(ECHO_BYTES, id & 255);
     peer.send(APP, stream(id, 0, sent, true));
@@ -151,6 +156,14 @@ export class Check {
     assert.ok(echoed(), `no echo: ${describeCloses(peer)}`);
     assert.deepEqual(peer.streams.get(id)?.data, sent);
     this.aliveAfter = true;
+  }
+
+  /** A PING is acknowledged. */
+  async acknowledged(peer: RawPeer): Promise<void> {
+    const pn = peer.nextPn[2] as number;
+    peer.send(APP, PING);
+    await this.lab.until(() => isAcked(peer, APP, pn) || peer.closes.length > 0);
+    assert.ok(isAcked(peer, APP, pn), `no ACK of a PING: ${describeCloses(peer)}`);
   }
 
   /** Nothing came back and the endpoint serves others: for what belongs to no connection. */
@@ -209,4 +222,9 @@ export function describeCloses(peer: RawPeer): string {
 /** `count` bytes of data. */
 export function filled(count: number, byte = 0x61): Uint8Array {
   return bytes(new Uint8Array(count).fill(byte));
+}
+
+/** Whether the engine has acknowledged this packet. */
+export function isAcked(peer: RawPeer, level: number, pn: number): boolean {
+  return peer.frames("ACK", level).some(({ ranges }) => ranges.some(([first, last]) => first <= pn && pn <= last));
 }

@@ -151,7 +151,8 @@ export class RawPeer {
   private knowsPeer = false;
   private retried = false;
   private confirmed = false;
-  private readonly nextStream = [0, 0];
+  /** Number of the bidirectional stream that the next echo uses. */
+  nextEcho = 20;
 
   constructor(
     readonly isServer: boolean,
@@ -230,7 +231,7 @@ export class RawPeer {
     return 4 * n + (this.isServer ? 2 : 3);
   }
   takeBidi(): number {
-    return this.ownBidi((this.nextStream[0] as number)++ + 20);
+    return this.ownBidi(this.nextEcho++);
   }
 
   /** Transport parameters of the engine. */
@@ -491,6 +492,10 @@ export class RawPeer {
   }
 
   /** A server that sent a Retry keeps the first id of the client. */
+  get wasRetried(): boolean {
+    return this.retried;
+  }
+
   noteRetried(): void {
     this.retried = true;
   }
