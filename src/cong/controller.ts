@@ -6,7 +6,7 @@
 import { INITIAL_WINDOW_PACKETS, MINIMUM_WINDOW_PACKETS } from "../proto/limits.js";
 import type { Rtt } from "./rtt.js";
 
-export type CongestionName = "newreno" | "cubic";
+export type CongestionName = "newreno" | "cubic" | "bbr";
 
 export interface CongestionController {
   readonly name: CongestionName;
