@@ -80,12 +80,12 @@ class Flow {
     const { pn, sentMicros, isLost } = this.fates.shift() as (typeof this.fates)[0];
     const { delivery, bbr, rtt, nowMicros } = this;
     this.inFlightBytes -= SIZE;
-    delivery.begin();
+    delivery.begin(nowMicros);
     if (isLost) {
       delivery.onLost(pn & (SLOTS - 1), SIZE);
       bbr.onCongestionEvent(sentMicros, nowMicros);
     } else {
-      delivery.onAcked(pn & (SLOTS - 1), SIZE, sentMicros, nowMicros);
+      delivery.onAcked(pn & (SLOTS - 1), SIZE, sentMicros);
       rtt.update(nowMicros - sentMicros, 0, nowMicros);
       delivery.sample.rttMicros = nowMicros - sentMicros;
     }

@@ -4,6 +4,7 @@
  */
 
 import { INITIAL_WINDOW_PACKETS, MINIMUM_WINDOW_PACKETS } from "../proto/limits.js";
+import type { DeliveryRate } from "./delivery-rate.js";
 import type { Rtt } from "./rtt.js";
 
 export type CongestionName = "newreno" | "cubic" | "bbr";
@@ -33,6 +34,14 @@ export interface CongestionController {
   onPersistentCongestion(): void;
   /** Everything that began the current recovery period arrived after all: take the reduction back. */
   onSpuriousCongestion(): void;
+
+  // Of those that model the path; the others have none of these.
+  /** What the pacer is to let through; without it the pacer follows the window. */
+  readonly pacingBytesPerMicro?: number;
+  /** After each ACK and each loss of 1-RTT packets; `inFlightBytes` is what is left in flight. */
+  onRateSample?(delivery: DeliveryRate, inFlightBytes: number, rtt: Rtt, nowMicros: number): void;
+  /** The first packet after a time with nothing in flight leaves. */
+  onRestart?(delivery: DeliveryRate, nowMicros: number): void;
 }
 
 /** RFC 9002 §7.2. */

@@ -38,6 +38,7 @@ export class DeliveryRate {
   private deliveredMicros = 0;
   private firstSentMicros = 0;
   private newestSentMicros = -1;
+  private nowMicros = 0;
   private sendElapsedMicros = 0;
   private ackElapsedMicros = 0;
 
@@ -76,6 +77,16 @@ export class DeliveryRate {
     this.appLimitedAt[slot] = this.appLimitedUntilBytes > 0 ? 1 : 0;
   }
 
+  /** As `onSent` for `packets` of `packetBytes` each, with numbers from `firstPn` on; `inFlightBytes` includes them all. */
+  onRunSent(firstPn: number, packets: number, packetBytes: number, inFlightBytes: number, nowMicros: number): void {
+    const mask = this.deliveredAt.length - 1;
+    let inFlight = inFlightBytes - packets * packetBytes;
+    for (let pn = firstPn; pn < firstPn + packets; pn++) {
+      inFlight += packetBytes;
+      this.onSent(pn & mask, packetBytes, inFlight, nowMicros);
+    }
+  }
+
   /** The application has nothing more to send although the window has room. */
   onAppLimited(inFlightBytes: number): void {
     this.appLimitedUntilBytes = Math.max(1, this.deliveredBytes + inFlightBytes);
@@ -85,8 +96,9 @@ export class DeliveryRate {
     return this.appLimitedUntilBytes > 0;
   }
 
-  begin(): void {
+  begin(nowMicros: number): void {
     const { sample } = this;
+    this.nowMicros = nowMicros;
     sample.bytesPerMicro = sample.deliveredBytes = sample.ackedBytes = sample.lostBytes = sample.lostSinceBytes = 0;
     sample.inFlightBytes = 0;
     sample.priorBytes = -1;
@@ -96,8 +108,8 @@ export class DeliveryRate {
   }
 
   /** The packet in `slot` was acknowledged for the first time, lost before or not. */
-  onAcked(slot: number, sizeBytes: number, sentMicros: number, nowMicros: number): void {
-    const { sample } = this;
+  onAcked(slot: number, sizeBytes: number, sentMicros: number): void {
+    const { sample, nowMicros } = this;
     this.deliveredBytes += sizeBytes;
     this.deliveredMicros = nowMicros;
     sample.ackedBytes += sizeBytes;

@@ -27,10 +27,14 @@ export class Pacer {
     this.tokenBytes = this.burstBytes;
   }
 
-  /** Sets the rate from now on. */
+  /** Sets the rate from now on, as a window that is sent once in a round trip. */
   setRate(gain: number, cwndBytes: number, smoothedRttMicros: number, nowMicros: number): void {
+    this.setBytesPerMicro((gain * cwndBytes) / smoothedRttMicros, nowMicros);
+  }
+
+  /** The same for a controller that says the rate itself. */
+  setBytesPerMicro(rate: number, nowMicros: number): void {
     this.fill(nowMicros);
-    const rate = (gain * cwndBytes) / smoothedRttMicros;
     const most = Math.min(rate * BURST_MICROS, PACING_BURST_PACKETS * this.datagramBytes);
     this.bytesPerMicro = rate;
     this.burstBytes = Math.max(INITIAL_WINDOW_PACKETS * this.datagramBytes, most, rate * LEAST_BURST_MICROS);

@@ -62,6 +62,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
     afterSeal(conn, nowMicros);
   }
   if (!isOpen(conn)) return transmitClose(conn, tx, nowMicros);
+  if (result === NOTHING && !conn.streamOut.hasPending()) conn.recovery.onAppLimited();
   return result === NO_ROOM;
 }
 

@@ -121,7 +121,7 @@ function ackOutstanding(
   summary: AckSummary,
   fates: FrameFates,
 ): number {
-  const { flags, link, mask, sizeBytes, sentMicros } = sent;
+  const { flags, link, mask, sizeBytes, sentMicros, delivery } = sent;
   const { recoveryStartMicros } = periods;
   if (summary.largest < 0) {
     summary.largest = last;
@@ -139,6 +139,7 @@ function ackOutstanding(
     if ((packet & SENT_IN_FLIGHT) !== 0) {
       bytes += sizeBytes[slot];
       if (sentMicros[slot] > recoveryStartMicros) growthBytes += sizeBytes[slot];
+      if (delivery !== null) delivery.onAcked(slot, sizeBytes[slot], sentMicros[slot]);
     }
     if ((packet & SENT_ELICITING) !== 0) eliciting++;
     if ((packet & SENT_ECT) !== 0) marked++;
@@ -168,6 +169,7 @@ function ackLate(
   sent.tellAcked(slot, runs, fates);
   if ((flags & SENT_IN_FLIGHT) !== 0) {
     summary.late++;
+    sent.delivery?.onAcked(slot, sent.sizeBytes[slot], sentMicros);
     if (sentMicros < summary.lateSentMicros) summary.lateSentMicros = sentMicros;
     const ofEvent = sentMicros <= periods.recoveryStartMicros && sentMicros > periods.priorRecoveryMicros;
     if (ofEvent) summary.lateOfEvent++;
@@ -180,6 +182,7 @@ function ackLate(
 export function markLost(sent: SentPackets, slot: number, fates: FrameFates): void {
   const flags = sent.flags[slot];
   sent.leaveFlight(slot);
+  if ((flags & SENT_IN_FLIGHT) !== 0) sent.delivery?.onLost(slot, sent.sizeBytes[slot]);
   sent.flags[slot] = (flags & ~SENT_STATE_MASK) | SENT_LOST;
   if ((flags & SENT_HANDED_BACK) === 0) sent.tellLost(slot, fates);
 }

@@ -5,6 +5,7 @@
  */
 
 import type { CongestionController, CongestionName } from "../cong/controller.js";
+import { DeliveryRate } from "../cong/delivery-rate.js";
 import { makeController } from "../cong/make-controller.js";
 import { Pacer } from "../cong/pacer.js";
 import { Rtt } from "../cong/rtt.js";
@@ -89,6 +90,8 @@ export class Recovery {
   /** The datagram being built is marked ECT(0). */
   private marking = false;
   private firstSentMicros = -1;
+  /** For a controller that asks for it. */
+  private delivery: DeliveryRate | null = null;
   /** Packets that the current recovery period is about, and how many of them arrived after all. */
   private eventLost = 0;
   private eventLate = 0;
@@ -102,6 +105,7 @@ export class Recovery {
     this.pacer = new Pacer(options.datagramBytes);
     this.ecn = new EcnValidator(options.ecn === true);
     this.peerAddressValidated = options.isServer;
+    this.measureDelivery();
     this.setPacingRate(0);
   }
 
@@ -147,6 +151,7 @@ export class Recovery {
     if (!inFlight) return;
     const { bytesInFlight } = this;
     if (bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = bytesInFlight;
+    if (bytesInFlight === sizeBytes) this.onRestart(nowMicros);
     this.windowUse.onPacketSent(bytesInFlight, this.cc.cwndBytes, this.datagramBytes, nowMicros);
     this.pacer.onSent(sizeBytes, nowMicros);
     this.lastEventMicros = nowMicros;
@@ -167,6 +172,7 @@ export class Recovery {
     if (this.firstSentMicros < 0) this.firstSentMicros = nowMicros;
     const { bytesInFlight } = this;
     if (bytesInFlight > this.maxBytesInFlight) this.maxBytesInFlight = bytesInFlight;
+    if (bytesInFlight === packets * bytes) this.onRestart(nowMicros);
     // the last of them is the fullest moment, whether the flight is new or not
     this.windowUse.onPacketSent(bytesInFlight, this.cc.cwndBytes, this.datagramBytes, nowMicros);
     this.pacer.onSent(packets * bytes, nowMicros);
@@ -187,6 +193,7 @@ export class Recovery {
     const { summary, cc } = this;
     const sent = this.sent[space];
     const largestBefore = sent.largestAcked;
+    this.delivery?.begin(nowMicros);
     const error = markAcked(sent, ack, this, summary, this.fates);
     if (error !== 0) return error;
     if (space === SPACE_HANDSHAKE && !this.peerAddressValidated) {
@@ -207,6 +214,7 @@ export class Recovery {
     const reductions = this.congestionEvents + this.persistentCongestions;
     if (ack.largest > largestBefore) this.checkEcn(space, ack, nowMicros);
     detectLost(this, space, nowMicros);
+    if (space === SPACE_APP) this.sampleDelivery(summary.ackEliciting && summary.largest === ack.largest, nowMicros);
     if (summary.growthBytes !== 0 && this.congestionEvents + this.persistentCongestions === reductions) {
       cc.onPacketsAcked(
         summary.growthBytes,
@@ -236,7 +244,9 @@ export class Recovery {
   /** Declares packets lost or arms probes, if the deadline has come. */
   onTimeout(nowMicros: number): void {
     if (this.deadline() > nowMicros) return;
+    this.delivery?.begin(nowMicros);
     onTimer(this, this.timer, nowMicros);
+    this.sampleDelivery(false, nowMicros);
     this.lastEventMicros = nowMicros;
     this.timerStale = true;
   }
@@ -301,6 +311,7 @@ export class Recovery {
     }
     this.ptoCount = 0;
     this.cc = makeController(this.options.congestion, this.datagramBytes);
+    this.measureDelivery();
     this.pacer = new Pacer(this.datagramBytes);
     this.setPacingRate(nowMicros);
     this.lastEventMicros = nowMicros;
@@ -355,7 +366,35 @@ export class Recovery {
     if (this.ecn.onAck(space, ack, summary.marked)) this.congest(Infinity, summary.largestSentMicros, nowMicros);
   }
 
+  /** Nothing more is there to be sent although the window has room: what follows says little about the path. */
+  onAppLimited(): void {
+    if (this.delivery !== null && this.canSend(this.datagramBytes)) this.delivery.onAppLimited(this.bytesInFlight);
+  }
+
+  private measureDelivery(): void {
+    this.delivery = this.cc.onRateSample === undefined ? null : new DeliveryRate();
+    this.sent[SPACE_APP].delivery = this.delivery;
+  }
+
+  private onRestart(nowMicros: number): void {
+    if (this.delivery !== null) this.cc.onRestart?.(this.delivery, nowMicros);
+  }
+
+  private sampleDelivery(hasRtt: boolean, nowMicros: number): void {
+    const { delivery, rtt } = this;
+    if (delivery === null) return;
+    const sample = delivery.end(rtt.minRttMicros);
+    if (hasRtt) sample.rttMicros = rtt.latestRttMicros;
+    if (sample.ackedBytes > 0 || sample.lostBytes > 0)
+      this.cc.onRateSample?.(delivery, this.bytesInFlight, rtt, nowMicros);
+  }
+
   private setPacingRate(nowMicros: number): void {
+    const { pacingBytesPerMicro } = this.cc;
+    if (pacingBytesPerMicro !== undefined) {
+      this.pacer.setBytesPerMicro(pacingBytesPerMicro, nowMicros);
+      return;
+    }
     const gain = this.inSlowStart ? PACING_GAIN_SLOW_START : PACING_GAIN;
     this.pacer.setRate(gain, this.cc.cwndBytes, this.rtt.smoothedRttMicros, nowMicros);
   }

@@ -6,6 +6,7 @@
  */
 
 import { unreachable } from "../base/unreachable.js";
+import type { DeliveryRate } from "../cong/delivery-rate.js";
 import type { StreamRun } from "../packet/stream-run.js";
 import { ECN_ECT0 } from "../port/udp.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
@@ -140,6 +141,9 @@ export class SentPackets {
   private offset = NO_NUMBERS;
   private length = NO_NUMBERS;
 
+  /** Of the path, for a controller that asks; its columns lie beside these. */
+  delivery: DeliveryRate | null = null;
+
   private openPn = 0;
   private openMicros = 0;
   private openRecord = 0;
@@ -212,6 +216,7 @@ export class SentPackets {
     this.link[slot] = this.openRecord;
     this.recordCount[slot] = this.recordHead - this.openRecord;
     this.next = pn + 1;
+    if (inFlight && this.delivery !== null) this.delivery.onSent(slot, sizeBytes, this.bytesInFlight, this.openMicros);
   }
 
   /** Packets that fit into the rings as they are, one record each, before `full` or growing says otherwise. */
@@ -250,6 +255,7 @@ export class SentPackets {
     this.elicitingCount += packets;
     this.lastElicitingMicros = nowMicros;
     this.bytesInFlight += packets * packetBytes;
+    this.delivery?.onRunSent(end - packets, packets, packetBytes, this.bytesInFlight, nowMicros);
   }
 
   /** The open packet was not sent. Its number may be used by the next `open`, or counts as skipped. */
@@ -376,6 +382,7 @@ export class SentPackets {
     this.link = new Float64Array(wanted);
     this.recordCount = new Uint16Array(wanted);
     this.mask = wanted - 1;
+    this.delivery?.resize(wanted, this.base, this.next);
     for (let old = this.base; old < this.next; old++) {
       const from = old & mask;
       const to = old & this.mask;

@@ -38,13 +38,14 @@ describe("goodput", () => {
     ["1 Mbit/s, 200 ms", 2e6, 1e6, 100_000, 0.9],
     ["20 Mbit/s, satellite 600 ms", 60e6, 20e6, 300_000, 0.6],
   ];
-  for (const congestion of ["cubic", "newreno"] as const) {
+  for (const congestion of ["cubic", "newreno", "bbr"] as const) {
     for (const [name, bytes, bitsPerSec, oneWayMicros, least] of cases) {
       test(`RFC 9002 §7 ${congestion} fills a clean link: ${name}`, () => {
         const scenario = downloadScenario(1, bytes, bitsPerSec, oneWayMicros);
         scenario.serverConfig.congestion = congestion;
         const share = linkShare(scenario, bytes, bitsPerSec);
-        assert.ok(share >= least, `${(100 * share).toFixed(1)} % of the link`);
+        // BBR leaves a little of the link on purpose, to see its least RTT
+        assert.ok(share >= (congestion === "bbr" ? least - 0.05 : least), `${(100 * share).toFixed(1)} % of the link`);
       });
     }
 

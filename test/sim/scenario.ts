@@ -56,6 +56,7 @@ export const DIMENSIONS = [
   // New ones go to the end, so that a seed keeps its draws.
   "keyUpdate",
   "cidRotation",
+  "bbr",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -312,6 +313,7 @@ function drawConfig(scenario: Scenario, prng: Prng): void {
     if (on.newreno && one.chance(0.7)) config.congestion = "newreno";
     config.ecn = on.ecn;
     config.activeConnectionIdLimit = one.range(2, 8);
+    if (on.bbr && one.chance(0.7)) config.congestion = "bbr";
   }
 }
 
