@@ -10,7 +10,7 @@ const TABLE = (() => {
     x = (Math.imul(x, 1103515245) + 12345) | 0;
     table[i] = x >>> 23;
   }
-  table.copyWithin(PERIOD, 0, TABLE_BYTES - PERIOD);
+  for (let i = PERIOD; i < TABLE_BYTES; i++) table[i] = table[i - PERIOD] as number;
   return table;
 })();
 
