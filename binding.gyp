@@ -14,6 +14,7 @@
         "addon/aead_batch.cc",
         "addon/aead_keys.cc",
         "addon/evp.cc",
+        "addon/file.cc",
         "addon/tls.cc",
         "addon/tls_js.cc",
         "addon/tls_openssl.cc",

@@ -1,4 +1,4 @@
-// The one N-API module of netquic: sockets, packet protection, TLS and X.509, each in a file of its own.
+// The one N-API module of netquic: sockets, packet protection, files, TLS and X.509, each in a file of its own.
 #include "addon.h"
 
 // Raised with every change of what JavaScript passes in or out; src/runtime/native/addon.ts has the same number. A stale
@@ -8,6 +8,7 @@ constexpr uint32_t ADDON_VERSION = 2;
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);
   netquic::init_aead(env, exports);
+  netquic::init_file(env, exports);
   netquic::init_tls(env, exports);
   netquic::init_x509(env, exports);
   netquic::init_timing(env, exports);

@@ -19,6 +19,7 @@ import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
 import { closedSpace, PnSpace, randomSkip } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
+import type { FileSource } from "../port/file.js";
 import {
   type CloseInfo,
   type HandshakeInfo,
@@ -225,6 +226,10 @@ export class Connection implements Transport, HeapItem {
 
   write(id: number, buf: Uint8Array, start: number, end: number, fin: boolean): number {
     return this.state === STATE_OPEN ? this.scheduled(this.streams.write(id, buf, start, end, fin)) : T_CLOSED;
+  }
+
+  writeFrom(id: number, source: FileSource): number {
+    return this.state === STATE_OPEN ? this.scheduled(this.streams.writeFrom(id, source)) : T_CLOSED;
   }
 
   writable(id: number): number {

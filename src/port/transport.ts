@@ -4,6 +4,7 @@
  * Nothing here calls back: what happened is recorded, coalesced per stream, and handed out by `drain`.
  */
 
+import type { FileSource } from "./file.js";
 import type { TlsInfo } from "./tls.js";
 
 /** Results of `open`, `write` and `read` that are not a count. All are negative. */
@@ -109,6 +110,9 @@ export interface Transport {
   /** Copies up to `end - start` bytes into the send buffer; `fin` counts only when all of them were taken. Returns the
    *  number taken (0 = full, `onWritable` follows) or T_CLOSED, T_STATE, T_STOPPED. Data is owned by the stream after. */
   write(id: number, buf: Uint8Array, start: number, end: number, fin: boolean): number;
+  /** As `write`, with bytes that `source` puts into the send buffer itself: how many came now. 0: `source.state` says why;
+   *  while that is still ready, the buffer is full and `onWritable` follows. Call it again until then. */
+  writeFrom(id: number, source: FileSource): number;
   /** Room in the send buffer, bytes. */
   writable(id: number): number;
   /** Copies up to `end - start` bytes out and returns the flow credit they held. 0 = nothing now, or the end: see

@@ -104,6 +104,10 @@ export const RING_STEP_BYTES = KIB;
 /** Free rings that the process keeps for reuse, and the largest of them, bytes. */
 export const RING_POOL_BYTES = 16 * MIB;
 export const RING_POOL_MAX_BYTES = 2 * MIB;
+/** One read of a file that has to wait for its disk; it is in memory of its own until the send buffer has it, bytes. */
+export const FILE_FETCH_BYTES = 256 * KIB;
+/** Room for one read of a file of which nobody knows how much is left (a pipe, or one that grows), bytes. */
+export const FILE_PROBE_BYTES = 16 * KIB;
 /** A MAX_STREAM_DATA raises the limit by this share of the window at least, against dribbled credit. */
 export const STREAM_CREDIT_MIN_SHARE = 1 / 16;
 /** The connection window is kept at this many times the largest stream window [quic-go 1.5]. */

@@ -5,6 +5,7 @@
  * does not pay for fresh pages (a new 64 KiB array costs 2-6 us, a pooled one 20 ns).
  */
 
+import type { FileSource } from "../port/file.js";
 import { RING_POOL_BYTES, RING_POOL_MAX_BYTES } from "../proto/limits.js";
 
 const NONE = new Uint8Array(0);
@@ -69,6 +70,13 @@ export class ByteRing {
     }
     copyBytes(bytes, pos, buf, start, start + first);
     copyBytes(bytes, 0, buf, start + first, end);
+  }
+
+  /** Lets `source` put up to `length` bytes at `offset`, as far as their place is in one piece; returns how many came. */
+  fill(offset: number, length: number, source: FileSource): number {
+    const { bytes } = this;
+    const pos = offset % bytes.length;
+    return source.read(bytes, pos, Math.min(pos + length, bytes.length));
   }
 
   /** Copies `length` bytes from `offset` on to `dst` at `pos`. */

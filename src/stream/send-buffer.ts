@@ -9,7 +9,9 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
+import { unreachable } from "../base/unreachable.js";
 import { type ByteGather, ByteRing, powerOfTwoAtLeast } from "./ring.js";
+import type { FileSource } from "../port/file.js";
 import { MIN_RING_BYTES } from "../proto/limits.js";
 import type { HeldBytes } from "./held.js";
 
@@ -61,11 +63,22 @@ export class SendBuffer {
   write(buf: Uint8Array, start: number, end: number): number {
     const taken = Math.min(end - start, this.room);
     if (taken === 0) return 0;
-    const need = this.end + taken - this.base;
-    if (need > this.ring.capacity) this.grow(need);
-    if (need > this.peakBytes) this.peakBytes = need;
+    this.reserve(taken);
     this.ring.put(this.end, buf, start, start + taken);
     this.end += taken;
+    return taken;
+  }
+
+  /** As `write`, with bytes that `source` puts here; what it has may take a second call (the ring's edge). */
+  fill(source: FileSource): number {
+    const wanted = Math.min(source.wantedBytes, this.room);
+    if (wanted === 0) return 0;
+    this.reserve(wanted);
+    const taken = this.ring.fill(this.end, wanted, source);
+    // beyond it lie bytes of whoever had this ring before
+    if (!(taken >= 0 && taken <= wanted)) unreachable(`a file gave ${taken} of ${wanted} bytes`);
+    this.end += taken;
+    if (this.base === this.end) this.release();
     return taken;
   }
 
@@ -126,6 +139,13 @@ export class SendBuffer {
     this.base = this.end = this.next;
     this.acked = this.lost = null;
     this.release();
+  }
+
+  /** Makes place for so many bytes after `end`, within `room`. */
+  private reserve(length: number): void {
+    const need = this.end + length - this.base;
+    if (need > this.ring.capacity) this.grow(need);
+    if (need > this.peakBytes) this.peakBytes = need;
   }
 
   private grow(need: number): void {

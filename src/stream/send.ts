@@ -8,6 +8,7 @@
  * DATA_RECVD and RESET_RECVD are terminal. "Sent" means at least once: lost parts are sent again in the same state.
  */
 
+import type { FileSource } from "../port/file.js";
 import type { HeldBytes } from "./held.js";
 import { SendBuffer } from "./send-buffer.js";
 
@@ -86,6 +87,15 @@ export class SendStream {
     if (taken < end - start) this.writeBlocked = true;
     else if (fin) this.finWritten = this.finPending = true;
     if (this.state === SEND_READY && (taken > 0 || this.finWritten)) this.state = SEND_SEND;
+    return taken;
+  }
+
+  /** Returns how many bytes of `source` came; the caller has checked `isWritable`. */
+  writeFrom(source: FileSource): number {
+    const { buffer } = this;
+    if (buffer.room === 0) this.writeBlocked = true;
+    const taken = buffer.fill(source);
+    if (this.state === SEND_READY && taken > 0) this.state = SEND_SEND;
     return taken;
   }
 

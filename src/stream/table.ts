@@ -6,6 +6,7 @@
  * A stream is forgotten when both halves are terminal and the application was told: frames for its id are then ignored.
  */
 
+import type { FileSource } from "../port/file.js";
 import { STREAM_BIDI, STREAM_UNI, T_BLOCKED, T_RESET, T_STATE, T_STOPPED, type StreamKind } from "../port/transport.js";
 import { CONN_WINDOW_PER_STREAM_WINDOW, INITIAL_RTT_MICROS, URGENCIES } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
@@ -174,6 +175,16 @@ export class StreamTable implements StreamEventSink {
     const { send } = stream;
     if (!send.isWritable) return send.stopped ? T_STOPPED : T_STATE;
     const taken = send.write(buf, start, end, fin);
+    if (send.isSendable || send.isBlocked) this.queue?.onSendable(stream);
+    return taken;
+  }
+
+  writeFrom(id: number, source: FileSource): number {
+    const stream = this.get(id);
+    if (stream === null || stream.send === null) return T_STATE;
+    const { send } = stream;
+    if (!send.isWritable) return send.stopped ? T_STOPPED : T_STATE;
+    const taken = send.writeFrom(source);
     if (send.isSendable || send.isBlocked) this.queue?.onSendable(stream);
     return taken;
   }

@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chooseTls } from "#src/runtime/choose-tls.js";
@@ -70,6 +71,7 @@ describe("handles at the ends of their lives", () => {
 
   const churns: [kind: string, count: number][] = [
     ["socket", 20_000],
+    ["fetch", 20_000],
     ["key", 50_000],
     ["headerKey", 50_000],
     ["serverSession", 4_000],
@@ -115,6 +117,53 @@ describe("what crashed once or went through", () => {
     assert.equal(udpSend(handle, new Uint8Array(1), new Int32Array(0), 0, loopback, 0), true, "still open");
     assert.equal(addon.aeadFreeKey?.(slot), true);
     udpClose(handle);
+  });
+
+  test("a file is read into the part that was named, and a part outside of its array is refused", () => {
+    const fd = openSync(fileURLToPath(import.meta.url), "r");
+    const read = (...args: unknown[]) => addon.fileRead?.(fd, ...args);
+    const bytes = new Uint8Array(100);
+    assert.equal(read(bytes, 10, 20, 0), 10);
+    assert.ok(bytes.every((byte, at) => (byte !== 0) === (at >= 10 && at < 20)));
+    const detached = new Uint8Array(100);
+    structuredClone(null, { transfer: [detached.buffer] });
+    for (const part of [
+      [bytes, -1, 5],
+      [bytes, 6, 5],
+      [bytes, 0, 101],
+      [bytes, 0, 2 ** 32],
+      [bytes, 0.5, 1],
+      [new Float64Array(100), 0, 5],
+      [detached, 0, 1],
+      [bytes.buffer, 0, 5],
+    ]) {
+      assert.throws(() => read(...part, 0), { code: "ERR_INVALID_ARG_TYPE" });
+      assert.throws(() => addon.fileTake?.(0, ...part), { code: "ERR_INVALID_ARG_TYPE" });
+    }
+    for (const position of [-2, 0.5, 2 ** 53, Number.NaN, "0"])
+      assert.throws(() => read(bytes, 0, 5, position), { code: "ERR_INVALID_ARG_TYPE" });
+    for (const length of [0, -1, 2 ** 20 + 1])
+      assert.throws(() => addon.fileFetch?.(fd, length, 0, () => {}), { code: "ERR_INVALID_ARG_TYPE" });
+    assert.throws(() => addon.fileFetch?.(fd, 1, 0, {}), { code: "ERR_INVALID_ARG_TYPE" });
+    closeSync(fd);
+  });
+
+  test("a fetch survives its file and whoever asked for it", async () => {
+    const fd = openSync(fileURLToPath(import.meta.url), "r");
+    const results: number[] = [];
+    const slots = [1, 2, 3].map((_, i) => addon.fileFetch?.(fd, 1000, i, (result: number) => results.push(result)));
+    closeSync(fd);
+    assert.equal(addon.fileDrop?.(slots[1]), true);
+    assert.equal(addon.fileDrop?.(slots[1]), false);
+    while (results.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    const bytes = new Uint8Array(1500);
+    assert.equal(addon.fileTake?.(slots[0], bytes, 0, 600), 600);
+    assert.equal(addon.fileTake?.(slots[0], bytes, 600, 1500), 400);
+    assert.equal(addon.fileTake?.(slots[0], bytes, 0, 100), 0);
+    assert.equal(addon.fileTake?.(slots[1], bytes, 0, 100), 0, "dropped");
+    assert.equal(Buffer.compare(bytes.subarray(0, 1000), readFileSync(new URL(import.meta.url)).subarray(0, 1000)), 0);
+    for (const slot of [slots[0], slots[2]]) assert.equal(addon.fileDrop?.(slot), true);
+    assert.deepEqual(results, [1000, 1000]);
   });
 
   test("tables are not shared with other threads", () => {

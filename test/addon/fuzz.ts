@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -26,6 +26,8 @@ const CIPHERS: Record<string, string> = {
   openssl: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256",
   gnutls: "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE",
 };
+/** A file to read from: this program. */
+const FILE = openSync(fileURLToPath(import.meta.url), "r");
 const KEY_BYTES = [0, 16, 32, 32, 16];
 const IDENTITY = devCertificate({ hosts: ["localhost"] });
 const CA = makeCertificate({ subject: "ca", ca: true });
@@ -57,6 +59,7 @@ class Fuzz {
   private readonly sockets = new Pool<number>((handle) => this.addon.udpClose?.(handle));
   private readonly keys = new Pool<number>((slot) => this.addon.aeadFreeKey?.(slot));
   private readonly headerKeys = new Pool<number>((slot) => this.addon.aeadFreeHeaderKey?.(slot));
+  private readonly fetches = new Pool<number>((slot) => this.addon.fileDrop?.(slot));
   private readonly trusts = new Pool<unknown>(() => {});
   private readonly contexts = new Pool<unknown>((handle) => this.addon.tlsClose?.(handle));
   private readonly sessions = new Pool<unknown>((handle) => this.addon.tlsClose?.(handle));
@@ -96,6 +99,10 @@ class Fuzz {
     aeadOpen: [20, () => this.batchArgs(10, () => this.openRow())],
     aeadOnce: [10, () => this.onceArgs()],
     aeadHmac: [10, () => [this.dice.once(2), this.bytes(), this.bytes(), new Uint8Array(this.dice.pick([32, 48, 33]))]],
+    fileRead: [10, () => [FILE, ...this.part(), this.position()]],
+    fileFetch: [10, () => [FILE, 1 + this.dice.below(70_000), this.position(), this.callback()]],
+    fileTake: [10, () => [this.fetches.pick(this.dice), ...this.part()]],
+    fileDrop: [4, () => [this.fetches.pick(this.dice)]],
     tlsLibrary: [2, () => [this.dice.pick(LIBRARIES)]],
     tlsHasGroup: [2, () => [this.dice.pick(LIBRARIES), this.dice.pick(["X25519", "P-256", "GROUP-X25519", "x\0"])]],
     tlsTrust: [2, () => [this.dice.pick(LIBRARIES), this.spoil({ pems: this.pems(), lenient: this.dice.once(2) })]],
@@ -143,6 +150,8 @@ class Fuzz {
       args[dice.below(args.length)] = this.odd();
     if (dice.once(20)) args.length = dice.below(args.length + 1);
     if (dice.once(40)) args.push(nasty(dice));
+    // other descriptors are Node's own: to read from its event loop would stop it
+    if ((name === "fileRead" || name === "fileFetch") && isDescriptor(args[0])) args[0] = dice.pick([FILE, 2 ** 30]);
     this.apply(name, args);
   }
 
@@ -189,7 +198,8 @@ class Fuzz {
     if (name === "udpOpen" && isSlot) {
       this.sockets.put(result);
       this.ports.put((args[1] as Int32Array)[4] as number);
-    } else if (name === "aeadNewKey" && isSlot) this.keys.put(result);
+    } else if (name === "fileFetch" && isSlot) this.fetches.put(result);
+    else if (name === "aeadNewKey" && isSlot) this.keys.put(result);
     else if (name === "aeadNewHeaderKey" && isSlot) this.headerKeys.put(result);
     else if (name === "tlsTrust") this.trusts.put(result);
     else if (name === "tlsContext") this.contexts.put(result);
@@ -215,6 +225,17 @@ class Fuzz {
 
   private bytes(): Uint8Array {
     return this.dice.once(4) ? new Uint8Array(edge(this.dice, 4_096) & 0xffff) : this.slab;
+  }
+
+  /** An array and a part of it. */
+  private part(): unknown[] {
+    const bytes = this.bytes();
+    const start = this.dice.below(bytes.length + 1);
+    return [bytes, start, start + this.dice.below(bytes.length - start + 1)];
+  }
+
+  private position(): number {
+    return this.dice.pick([-1, 0, this.dice.below(100_000), 2 ** 40, edge(this.dice, 100_000)]);
   }
 
   private rows(columns: number): Int32Array {
@@ -428,6 +449,10 @@ class Fuzz {
   }
 }
 
+function isDescriptor(value: unknown): boolean {
+  return typeof value === "number" && value >= 0 && value < 2 ** 31 && value !== FILE;
+}
+
 function codeOf(error: Error): string {
   return String((error as { code?: unknown }).code);
 }
@@ -457,7 +482,7 @@ async function main(seed: number, calls: number, mode: string): Promise<void> {
     return;
   }
   process.on("uncaughtException", (error) => {
-    if (error instanceof Trap) return;
+    if (error instanceof Trap || isEngineError(error)) return; // what a callback threw, or one that is a class
     console.error(error);
     process.exit(1);
   });

@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { openSync, readdirSync } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -20,6 +20,8 @@ interface Addon {
   udpSend(handle: number, buf: Uint8Array, rows: Int32Array, count: number, dests: Int32Array, dest: number): boolean;
   udpClose(handle: number): void;
   udpFault(handle: number, errno: number, count: number): void;
+  fileFetch(fd: number, length: number, position: number, onDone: (result: number) => void): number;
+  fileDrop(slot: number): boolean;
   aeadNewKey(aead: number, key: Uint8Array, iv: Uint8Array): number;
   aeadFreeKey(slot: number): boolean;
   aeadSeal(buf: Uint8Array, rows: Int32Array, count: number): number;
@@ -32,6 +34,8 @@ const EVENT_READABLE = 1;
 const EVENT_WRITABLE = 2;
 const MIB = 2 ** 20;
 
+/** This program. */
+const FILE = openSync(fileURLToPath(import.meta.url), "r");
 const addon = loadAddon<Addon>();
 const tls = chooseTls(process.env);
 const identity = devCertificate({ hosts: ["localhost"] });
@@ -74,6 +78,8 @@ function litter(onEvent: () => void = () => {}): void {
       onEvent();
     });
     socket.send(socket);
+    addon.fileFetch(FILE, 1 << 20, 0, () => onEvent()); // one that is read and not taken, one that nobody waits for
+    addon.fileDrop(addon.fileFetch(FILE, 1 << 20, 0, () => assert.fail("it was dropped")));
     addon.aeadNewKey(1, new Uint8Array(16), new Uint8Array(12));
     addon.aeadNewHeaderKey(3, new Uint8Array(32));
     const [server, client] = [newServerContext(), newClientContext()];
@@ -219,6 +225,7 @@ function cycles(): Record<string, Cycle> {
   const hp = addon.aeadNewHeaderKey(1, new Uint8Array(16));
   return {
     socket: () => new Socket(nobody).close(),
+    fetch: () => assert.ok(addon.fileDrop(addon.fileFetch(FILE, 65_536, 0, nobody))),
     key: () => {
       const key = addon.aeadNewKey(1, new Uint8Array(16), new Uint8Array(12));
       assert.equal(addon.aeadSeal(slab, Int32Array.of(0, 1, 1, 40, key, hp, 7, 0), 1), 1);
@@ -265,7 +272,7 @@ async function turn(cycle: Cycle, count: number, gc: () => void): Promise<void> 
 async function settle(gc: () => void): Promise<void> {
   for (let i = 0; i < 3; i++) {
     gc();
-    await sleep(2);
+    await sleep(10);
   }
 }
 

@@ -12,6 +12,7 @@ import {
   T_STOPPED,
   type Transport,
 } from "#src/port/transport.js";
+import { FILE_ENDED, FILE_READY, type FileSource, type FileState } from "#src/port/file.js";
 import type { Recorder } from "../support/pair.js";
 
 /** Two connected transports; `run` lets everything happen that can happen within the time. */
@@ -53,6 +54,31 @@ function readAll(transport: Transport, id: number): Uint8Array {
   return out;
 }
 
+/** A file that is an array. */
+class ArraySource implements FileSource {
+  readonly error = null;
+  givenBytes = 0;
+
+  constructor(private readonly bytes: Uint8Array) {}
+
+  get state(): FileState {
+    return this.wantedBytes === 0 ? FILE_ENDED : FILE_READY;
+  }
+
+  get wantedBytes(): number {
+    return this.bytes.length - this.givenBytes;
+  }
+
+  read(into: Uint8Array, start: number, end: number): number {
+    const count = Math.min(end - start, this.wantedBytes);
+    into.set(this.bytes.subarray(this.givenBytes, this.givenBytes + count), start);
+    this.givenBytes += count;
+    return count;
+  }
+
+  close(): void {}
+}
+
 type Make = (limits: Partial<TransportLimits>) => TransportPair;
 
 function streams(make: Make): void {
@@ -81,6 +107,30 @@ function streams(make: Make): void {
     assert.deepEqual(serverEvents.args("streamClosed"), [id]);
     assert.equal(client.write(id, sent, 0, 1, false), T_STATE);
     assert.equal(server.read(id, new Uint8Array(1), 0, 1), T_STATE);
+  });
+
+  test("a source fills the send buffer as far as there is room, and goes on when there is more", () => {
+    const { client, server, clientEvents, run } = make({ sendBufferBytes: 20_000 });
+    const id = client.open(STREAM_UNI);
+    const sent = bytes(60_000);
+    const source = new ArraySource(sent);
+    assert.equal(client.writeFrom(400, source), T_STATE);
+    const got: number[] = [];
+    let told = 0;
+    for (let i = 0; i < 100 && got.length < sent.length; i++) {
+      while (source.state === FILE_READY && client.writeFrom(id, source) > 0);
+      assert.ok(source.givenBytes - got.length <= 20_000, "no more than the send buffer");
+      run(SECOND / 10);
+      told = clientEvents.names().filter((name) => name === "writable").length;
+      got.push(...readAll(server, id));
+    }
+    assert.deepEqual(Uint8Array.from(got), sent);
+    assert.ok(told > 0);
+    assert.equal(client.writeFrom(id, source), 0, "it has no more");
+    assert.equal(client.reset(id, 1n), true);
+    assert.equal(client.writeFrom(id, source), T_STATE);
+    client.close(true, 0n, "");
+    assert.equal(client.writeFrom(id, source), T_CLOSED);
   });
 
   test("halves that do not exist are T_STATE", () => {

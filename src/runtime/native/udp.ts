@@ -4,7 +4,6 @@
  */
 
 import { isIP } from "node:net";
-import { getSystemErrorMap } from "node:util";
 import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
 import type {
   IcmpKind,
@@ -18,6 +17,7 @@ import type {
 } from "../../port/udp.js";
 import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
 import { addressText, isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
+import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
 import { allowedOffload } from "./udp-offload.js";
 
@@ -229,17 +229,11 @@ class NativeSocket implements UdpSocket {
   private fail(errno: number, syscall: string): void {
     if (this.handle < 0) return;
     this.close();
-    this.handler.onError(systemError(errno, syscall, ""));
+    this.handler.onError(systemError(errno, syscall));
   }
 }
 
 function bindError(errno: number, options: UdpOptions): Error {
   const { address, port } = options;
   return Object.assign(systemError(errno, "bind", ` ${addressText(address, port)}`), { address, port });
-}
-
-/** An error in the shape of Node's own. */
-function systemError(errno: number, syscall: string, where: string): Error {
-  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, "unknown error"];
-  return Object.assign(new Error(`${syscall} ${code}${where}: ${text}`), { errno: -errno, code, syscall });
 }
