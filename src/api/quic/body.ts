@@ -1,22 +1,20 @@
 /** A whole body for a stream, whatever it is made of: written with back-pressure, then FIN; an error resets the stream. */
 
+import type { OpenFileHandle } from "../../port/file.js";
 import { invalidType } from "../errors.js";
 import { viewOf } from "./option-reader.js";
+import { FileWrite, isOpenFile } from "./send-file.js";
 import type { StreamCore } from "./stream-core.js";
 import { bytesOf, type WriterChunk } from "./writer.js";
 
 type Chunks = AsyncIterable<WriterChunk | readonly WriterChunk[]> | Iterable<WriterChunk | readonly WriterChunk[]>;
 
 /** What `fs.promises.open` gives, as far as it is used here. */
-interface FileHandleLike {
-  read(buffer: Uint8Array, offset: number, length: number, position: null): Promise<{ bytesRead: number }>;
+interface FileHandleLike extends OpenFileHandle {
   close(): Promise<void>;
 }
 
 export type StreamBody = null | WriterChunk | Blob | FileHandleLike | Chunks | Promise<StreamBody>;
-
-/** Read at once from a file, bytes. */
-const FILE_CHUNK_BYTES = 256 * 1024;
 
 /** @throws `ERR_INVALID_ARG_TYPE` for what is no body; what fails later destroys the stream. */
 export function sendBody(core: StreamCore, body: unknown): void {
@@ -52,13 +50,8 @@ async function writeAll(core: StreamCore, chunks: Chunks): Promise<void> {
 }
 
 async function writeFile(core: StreamCore, file: FileHandleLike): Promise<void> {
-  const buffer = new Uint8Array(FILE_CHUNK_BYTES);
   try {
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return;
-      await write(core, buffer.subarray(0, bytesRead), false);
-    }
+    await new FileWrite(core, file, { offset: null, length: null }).finished;
   } finally {
     await file.close();
   }
@@ -73,8 +66,7 @@ function write(core: StreamCore, bytes: Uint8Array, fin: boolean): Promise<void>
 }
 
 function isFileHandle(body: unknown): body is FileHandleLike {
-  const maybe = body as Partial<FileHandleLike> & { fd?: unknown };
-  return typeof body === "object" && typeof maybe.fd === "number" && typeof maybe.read === "function";
+  return typeof body === "object" && isOpenFile(body);
 }
 
 function isIterable(body: unknown): boolean {

@@ -11,6 +11,7 @@ export type { OnSession } from "./endpoint-core.js";
 export type { EndpointOptions } from "./endpoint-options.js";
 export type { ConnectOptions, ListenOptions, SessionOptions, TransportParamOptions } from "./public-options.js";
 export { type CreateStreamOptions, QuicSession } from "./session.js";
+export type { SendFileOptions } from "./send-file.js";
 export type { EndpointStats, SessionStats, StreamStats } from "./stats.js";
 export { type PriorityOptions, QuicStream, type ReadOptions } from "./stream.js";
 export type { CloseOptions, OpenedInfo, SessionCallbacks, StreamCallbacks } from "./types.js";

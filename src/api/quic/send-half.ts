@@ -4,6 +4,7 @@
  * with an error; nothing is called twice.
  */
 
+import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../../port/file.js";
 import { T_STOPPED, type Transport } from "../../port/transport.js";
 import { invalidState, streamAborted, streamStopped } from "../errors.js";
 
@@ -15,6 +16,8 @@ interface PendingWrite {
   start: number;
   end: number;
   fin: boolean;
+  /** Where the bytes come from, when that is not `buf`; closed together with `done`. */
+  source: FileSource | null;
   /** Bytes of it were taken: it cannot be taken back. */
   begun: boolean;
   done: WriteDone | null;
@@ -66,9 +69,21 @@ export class SendHalf {
       return;
     }
     if (fin) this.ended = true;
-    this.queue.push({ buf, start: 0, end: buf.length, fin, begun: false, done });
+    this.queue.push({ buf, start: 0, end: buf.length, fin, source: null, begun: false, done });
     this.pump();
     if (this.isBlocked) this.onBlocked?.();
+  }
+
+  /** Takes all that the source gives, as room appears. `open` makes it, with what it calls after a pending read. */
+  writeFrom(open: (onReady: () => void) => FileSource, done: WriteDone): void {
+    if (!this.isOpen) {
+      done(this.error ?? invalidState("the stream was ended for writing"));
+      return;
+    }
+    const source = open(() => this.pump());
+    this.queue.push({ buf: NO_BYTES, start: 0, end: 0, fin: false, source, begun: false, done });
+    this.pump();
+    if (this.isBlocked && source.state === FILE_READY) this.onBlocked?.();
   }
 
   /** Takes all of it now (what does not fit is copied aside), or nothing: false when there is no room at all. */
@@ -83,7 +98,7 @@ export class SendHalf {
     if (taken === buf.length) return true;
     if (taken === 0) return false;
     const rest = buf.slice(taken);
-    this.queue.push({ buf: rest, start: 0, end: rest.length, fin: false, begun: true, done: null });
+    this.queue.push({ buf: rest, start: 0, end: rest.length, fin: false, source: null, begun: true, done: null });
     return true;
   }
 
@@ -99,6 +114,9 @@ export class SendHalf {
       if (pending.begun) return false;
       if (pending.fin) this.ended = false;
       this.queue.splice(i, 1);
+      if (pending.source === null) return true;
+      pending.source.close();
+      this.pump(); // nobody else would: what is behind it may have waited for the file only
       return true;
     }
     return true;
@@ -127,7 +145,10 @@ export class SendHalf {
     this.error = error;
     const waiting = this.queue.splice(0).slice(this.head);
     this.head = 0;
-    for (const { done } of waiting) done?.(error);
+    for (const { source, done } of waiting) {
+      source?.close();
+      done?.(error);
+    }
     this.wakeDrained();
   }
 
@@ -146,7 +167,8 @@ export class SendHalf {
 
   /** False: it is not finished. */
   private push(pending: PendingWrite): boolean {
-    const { buf, start, end, fin } = pending;
+    const { buf, start, end, fin, source } = pending;
+    if (source !== null) return this.pushFrom(pending, source);
     const taken = this.transport.write(this.id, buf, start, end, fin);
     if (taken < 0) {
       this.failBy(taken);
@@ -156,11 +178,34 @@ export class SendHalf {
     pending.start += taken;
     if (taken > 0) pending.begun = true;
     if (pending.start < end) return false;
-    this.head++;
-    if (this.head > COMPACT_ABOVE) this.head -= this.queue.splice(0, this.head).length;
     if (fin) this.finTaken = true;
+    this.shift();
     pending.done?.(null);
     return true;
+  }
+
+  private pushFrom(pending: PendingWrite, source: FileSource): boolean {
+    while (source.state === FILE_READY) {
+      const taken = this.transport.writeFrom(this.id, source);
+      if (taken < 0) {
+        this.failBy(taken);
+        return false;
+      }
+      if (taken === 0 && source.state === FILE_READY) return false; // no room
+      this.bytesWritten += taken;
+      if (taken > 0) pending.begun = true;
+    }
+    if (source.state === FILE_PENDING) return false;
+    this.shift();
+    source.close();
+    pending.done?.(source.state === FILE_FAILED ? source.error : null);
+    return true;
+  }
+
+  /** The first write is finished. */
+  private shift(): void {
+    this.head++;
+    if (this.head > COMPACT_ABOVE) this.head -= this.queue.splice(0, this.head).length;
   }
 
   private failBy(result: number): void {

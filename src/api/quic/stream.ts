@@ -1,5 +1,6 @@
 /** QuicStream of `node:quic`: what users hold of one stream. Everything happens in its core. */
 
+import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { DEFAULT_URGENCY, URGENCIES } from "../../proto/limits.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
@@ -9,6 +10,7 @@ import { makeDuplex, type ToDuplexOptions } from "./duplex.js";
 import { faces } from "./faces.js";
 import { OptionReader } from "./option-reader.js";
 import { READ_CHUNK_BYTES, type RecvHalf } from "./recv-half.js";
+import { sendFile, type SendFileOptions } from "./send-file.js";
 import type { QuicSession } from "./session.js";
 import { type StreamStats, streamStats } from "./stats.js";
 import type { StreamCore } from "./stream-core.js";
@@ -92,7 +94,7 @@ export class QuicStream {
   /** @throws `ERR_INVALID_STATE` when a body or a Duplex writes this stream. */
   get writer(): StreamWriter {
     if (this.#writer === null) {
-      claimOutbound(this.#core, "writer");
+      claimWriter(this.#core);
       this.#writer = new StreamWriter(this.#core);
     }
     return this.#writer;
@@ -187,6 +189,18 @@ export class QuicStreamExt {
     if (send !== null && this.#core.outbound !== "writer") claimOutbound(this.#core, "duplex");
     this.#core.outbound = "duplex";
     return makeDuplex(this.#core, options);
+  }
+
+  /**
+   * Sends part of an open file, in its turn among the writes of `stream.writer`, which also ends the stream. Resolves to the
+   * number of bytes when all of them are in the send buffer. The file stays open; it must until then.
+   *
+   * Rejects with the system's error, or `ERR_NETQUIC_FILE_TRUNCATED` when the file is shorter than `length`. When a part was
+   * sent by then, the stream is reset: the peer would take what follows for the rest.
+   */
+  async sendFile(file: number | FileHandle, options: SendFileOptions = {}): Promise<number> {
+    claimWriter(this.#core);
+    return await sendFile(this.#core, file, options);
   }
 
   /** Bytes that can be read now. */
@@ -288,6 +302,11 @@ function claimInbound(recv: RecvHalf): void {
 function claimOutbound(core: StreamCore, by: "writer" | "body" | "duplex"): void {
   if (core.outbound !== "") throw invalidState(`a ${core.outbound} writes this stream already`);
   core.outbound = by;
+}
+
+/** For the writer and what goes in its turn. */
+function claimWriter(core: StreamCore): void {
+  if (core.outbound !== "writer") claimOutbound(core, "writer");
 }
 
 /** A callback as users may set it. */
