@@ -1,7 +1,8 @@
 /** Two links that are joined in memory, with back-pressure and with faults that tests ask for. */
 
+import type { FileHandle } from "node:fs/promises";
 import { Failure } from "../failure.js";
-import type { ByteSink, ByteSource, ControlStream, Link, LinkFacts } from "./link.js";
+import type { ByteSource, ControlStream, Link, LinkFacts, RangeSink } from "./link.js";
 
 /** Bytes that a stream holds before its writer waits. */
 const WINDOW_BYTES = 64 * 1024;
@@ -11,7 +12,7 @@ export interface Faults {
   onChunk?: (chunk: Uint8Array, fromServer: boolean) => void;
 }
 
-class Pipe implements ByteSink {
+class Pipe implements RangeSink {
   private chunks: Uint8Array[] = [];
   private queuedBytes = 0;
   private ended = false;
@@ -34,6 +35,16 @@ class Pipe implements ByteSink {
       });
     }
     if (this.error !== null) throw this.error;
+  }
+
+  async writeFile(file: FileHandle, offset: number, lengthBytes: number): Promise<void> {
+    const chunk = new Uint8Array(WINDOW_BYTES);
+    for (let left = lengthBytes; left > 0; ) {
+      const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, left), offset + lengthBytes - left);
+      if (bytesRead === 0) throw Object.assign(new Error("too short"), { code: "ERR_NETQUIC_FILE_TRUNCATED" });
+      await this.write(chunk.subarray(0, bytesRead));
+      left -= bytesRead;
+    }
   }
 
   async end(): Promise<void> {
@@ -92,7 +103,7 @@ export class MemoryLink implements Link {
     return this.controlStream;
   }
 
-  async openUni(): Promise<ByteSink> {
+  async openUni(): Promise<RangeSink> {
     const pipe = new Pipe((chunk) => this.faults.onChunk?.(chunk, this.isServer));
     const peer = this.peer as MemoryLink;
     this.pipes.push(pipe);
@@ -101,6 +112,7 @@ export class MemoryLink implements Link {
     peer.take(pipe.read());
     return {
       write: (bytes) => pipe.write(bytes),
+      writeFile: (file, offset, lengthBytes) => pipe.writeFile(file, offset, lengthBytes),
       end: () => {
         this.openStreams--;
         return pipe.end();

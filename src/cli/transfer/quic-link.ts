@@ -2,7 +2,7 @@
 
 import type { QuicSession, QuicStream } from "../../api/quic/index.js";
 import { codeOf, Failure, messageOf } from "../failure.js";
-import type { ByteSink, ByteSource, ControlStream, Link, LinkFacts } from "./link.js";
+import type { ByteSource, ControlStream, Link, LinkFacts, RangeSink } from "./link.js";
 import { APP_FAILED } from "./protocol.js";
 
 /** Reason phrases beyond this are cut, so that CONNECTION_CLOSE fits into one packet. */
@@ -48,6 +48,11 @@ export function networkFailure(error: unknown, peer: Peer): Failure {
   }
 }
 
+/** The file's fault, not the network's. */
+function isFileError(error: unknown): boolean {
+  return codeOf(error) === "ERR_NETQUIC_FILE_TRUNCATED" || (error as { syscall?: unknown }).syscall === "read";
+}
+
 export class QuicLink implements Link {
   readonly closed: Promise<void>;
   private cipher = "";
@@ -89,7 +94,7 @@ export class QuicLink implements Link {
     return { sink: this.sinkOf(stream), source: this.sourceOf(stream) };
   }
 
-  async openUni(): Promise<ByteSink> {
+  async openUni(): Promise<RangeSink> {
     return this.sinkOf(await this.open(false));
   }
 
@@ -141,13 +146,19 @@ export class QuicLink implements Link {
     else this.uniHandler(source);
   }
 
-  private sinkOf(stream: QuicStream): ByteSink {
+  private sinkOf(stream: QuicStream): RangeSink {
     const { writer } = stream;
+    const orCause = async (work: Promise<unknown>): Promise<void> => {
+      try {
+        await work;
+      } catch (error) {
+        throw isFileError(error) ? error : await this.rootCause(error);
+      }
+    };
     return {
-      write: (bytes) => writer.write(bytes).catch(async (error) => Promise.reject(await this.rootCause(error))),
-      end: async () => {
-        await writer.end().catch(async (error) => Promise.reject(await this.rootCause(error)));
-      },
+      write: (bytes) => orCause(writer.write(bytes)),
+      writeFile: (file, offset, length) => orCause(stream.ext.sendFile(file, { offset, length })),
+      end: () => orCause(writer.end()),
     };
   }
 

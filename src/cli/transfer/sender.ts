@@ -12,9 +12,8 @@ import type { Link } from "./link.js";
 import { hashHandle } from "./part-file.js";
 import { type Control, encodeRangeHeader, type Range } from "./protocol.js";
 
-/** What all streams together read ahead, at most so much each. */
-const READ_AHEAD_BYTES = 2 << 20;
-const READ_CHUNK_BYTES = 256 * 1024;
+/** Handed to QUIC at once: progress is shown in steps of it. */
+const PIECE_BYTES = 4 << 20;
 /** A range below this is not worth a stream. */
 const MIN_RANGE_BYTES = 1 << 20;
 const RANGE_ALIGN_BYTES = 64 * 1024;
@@ -104,17 +103,15 @@ export class Sender {
   private async sendRange(handle: FileHandle, file: SourceFile, range: Range): Promise<void> {
     const sink = await this.link.openUni();
     await sink.write(encodeRangeHeader(range));
-    const chunk = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, READ_AHEAD_BYTES / this.streams, range.length));
     const end = range.offset + range.length;
     for (let position = range.offset; position < end; ) {
-      const wanted = Math.min(chunk.length, end - position);
-      const { bytesRead } = await handle.read(chunk, 0, wanted, position).catch((error) => {
-        throw fileFailure("read", file.path, error);
+      const length = Math.min(PIECE_BYTES, end - position);
+      await sink.writeFile(handle, position, length).catch((error) => {
+        if (error instanceof Failure) throw error;
+        throw codeOf(error) === "ERR_NETQUIC_FILE_TRUNCATED" ? changed(file) : fileFailure("read", file.path, error);
       });
-      if (bytesRead === 0) throw changed(file);
-      await sink.write(chunk.subarray(0, bytesRead));
-      position += bytesRead;
-      this.onBytes(bytesRead);
+      position += length;
+      this.onBytes(length);
     }
     await sink.end();
   }
