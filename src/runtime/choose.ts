@@ -68,7 +68,17 @@ export function chooseDatapath(env: Env = process.env, rungs: DatapathRungs = RU
   const asked = named(env, "NETQUIC_DATAPATH", ["native", "portable"]);
   const notes: string[] = [];
   const udp = choose("UDP", rungs.udp, asked, "", notes);
-  const aead = choose("packet protection", rungs.aead, asked, named(env, "NETQUIC_AEAD", namesOf(rungs.aead)), notes);
+  const aead = choose(
+    "packet protection",
+    rungs.aead,
+    asked,
+    named(
+      env,
+      "NETQUIC_AEAD",
+      rungs.aead.map(({ name }) => name),
+    ),
+    notes,
+  );
   const files = choose("files", rungs.files, asked, "", notes);
   const natives = [udp, aead, files].filter(({ isNative }) => isNative).length;
   const name = natives === 3 ? "native" : natives === 0 ? "portable" : "mixed";
@@ -78,10 +88,6 @@ export function chooseDatapath(env: Env = process.env, rungs: DatapathRungs = RU
 function loadedUdp(): UdpProvider {
   loadAddon();
   return nativeUdp;
-}
-
-function namesOf(rungs: readonly Rung<unknown>[]): string[] {
-  return rungs.map(({ name }) => name);
 }
 
 /** The variable's value, "" for none. */
