@@ -17,7 +17,7 @@ import { Recovery } from "../outqueue/recovery.js";
 import { StreamOutput } from "../outqueue/streams.js";
 import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
-import { closedSpace, PnSpace, randomSkip } from "../pnspace/pnspace.js";
+import { CLOSED_SPACE, PnSpace, randomSkip } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
 import type { FileSource } from "../port/file.js";
 import {
@@ -47,8 +47,6 @@ import { ConnectionCounters, connectionStats } from "./stats.js";
 import { nextDeadline, onTimeout } from "./timeout.js";
 import { transmitConnection } from "./transmit.js";
 import { Undecryptable } from "./undecryptable.js";
-
-const CLOSED_SPACE = closedSpace();
 
 export class Connection implements Transport, HeapItem {
   heapKey = Infinity;

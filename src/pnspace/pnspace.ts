@@ -97,7 +97,9 @@ export class PnSpace {
 }
 
 /** A space whose keys are gone: no number is new in it (RFC 9001 §4.9). It never changes, so one serves all connections. */
-export function closedSpace(): PnSpace {
+export const CLOSED_SPACE = closedSpace();
+
+function closedSpace(): PnSpace {
   const space = new PnSpace(SPACE_INITIAL, null);
   space.received.close();
   return space;
