@@ -3,9 +3,12 @@
  * is what is left after a full collection.
  */
 
+import { queryObjects } from "node:v8";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, createSecureContext, createServer, type TLSSocket } from "node:tls";
 import { listen } from "#src/api/quic/index.js";
+import { SessionCore } from "#src/api/quic/session-core.js";
+import { Connection } from "#src/conn/connection.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
 import { repeat } from "./load.js";
@@ -23,6 +26,8 @@ export interface Sample {
   heap: number;
   /** Array buffers and what the addon and OpenSSL told V8 about. */
   external: number;
+  /** Connections and sessions that the heap holds, open, closing or forgotten by nobody: counted one by one. */
+  objects: number;
 }
 
 const ALPN = "perf";
@@ -50,9 +55,15 @@ async function sample(wanted: number): Promise<Sample> {
       await sleep(20);
     }
     const { rss, heapUsed, external } = process.memoryUsage();
-    if (heapUsed > before * (1 - SETTLED_SHARE)) return { rss, heap: heapUsed, external };
+    if (heapUsed > before * (1 - SETTLED_SHARE)) return { rss, heap: heapUsed, external, objects: countObjects() };
     before = heapUsed;
   }
+}
+
+function countObjects(): number {
+  let count = 0;
+  for (const kind of [Connection, SessionCore]) count += queryObjects(kind, { format: "count" });
+  return count;
 }
 
 const job = ownJob<MemoryJob>({

@@ -8,7 +8,7 @@ import { type Bench, MAX_RUNS, newReport, note, type Report, type Runtime, Table
 import { CLIENT_CORE, Child, own, SERVER_CORE } from "./child.js";
 import type { MemoryJob, Sample } from "./memory-program.js";
 import type { Options } from "./options.js";
-import { median, round, slope, spread } from "./stats.js";
+import { median, round, slope, slopeError, spread } from "./stats.js";
 
 const WARM_UP = 200;
 const CONNECTIONS_PER_CLIENT = 5_000;
@@ -28,6 +28,11 @@ export interface MemoryRow {
   rssSlopePerClosed: number;
   heapSlopePerClosed: number;
   slopeSpread: [number, number];
+  /** Half the width of the 95 % interval of each slope: below it, a slope is not told from 0. Largest of the runs. */
+  rssSlopeError: number;
+  heapSlopeError: number;
+  /** Connections and sessions in the heap after all were closed. */
+  objectsLeft: number;
   tlsRssPerIdle: number;
   tlsHeapPerIdle: number;
   /** rssPerIdle / tlsRssPerIdle. */
@@ -58,6 +63,14 @@ async function withServer<T>(
   }
 }
 
+interface Growth {
+  rss: number;
+  heap: number;
+  rssError: number;
+  heapError: number;
+  objects: number;
+}
+
 interface Idle extends Sample {
   runtime: Runtime | null;
 }
@@ -76,13 +89,14 @@ function measureIdle(kind: MemoryJob["kind"], count: number): Promise<Idle> {
       rss: (after.rss - before.rss) / count,
       heap: (after.heap - before.heap) / count,
       external: (after.external - before.external) / count,
+      objects: after.objects,
       runtime,
     };
   });
 }
 
 /** Growth for each of `count` connections that are opened and closed. */
-function measureClosed(count: number): Promise<{ rss: number; heap: number }> {
+function measureClosed(count: number): Promise<Growth> {
   return withServer("quic", 1, async (server, [client]) => {
     await (client as Child).ask("churn", WARM_UP);
     const step = Math.ceil(count / STEPS);
@@ -93,9 +107,16 @@ function measureClosed(count: number): Promise<{ rss: number; heap: number }> {
       at.push(done);
       samples.push(await server.ask<Sample>("sample", 0));
     }
-    const of = (figure: (sample: Sample) => number): number =>
-      slope(at.slice(SETTLED_STEP), samples.slice(SETTLED_STEP).map(figure));
-    return { rss: of((sample) => sample.rss), heap: of((sample) => sample.heap) };
+    const xs = at.slice(SETTLED_STEP);
+    const rss = samples.slice(SETTLED_STEP).map((sample) => sample.rss);
+    const heap = samples.slice(SETTLED_STEP).map((sample) => sample.heap);
+    return {
+      rss: slope(xs, rss),
+      heap: slope(xs, heap),
+      rssError: slopeError(xs, rss),
+      heapError: slopeError(xs, heap),
+      objects: samples.at(-1)?.objects ?? Number.NaN,
+    };
   });
 }
 
@@ -106,7 +127,7 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
   const report = newReport<MemoryRow>("memory");
   const ours: Idle[] = [];
   const tls: Idle[] = [];
-  const growth: { rss: number; heap: number }[] = [];
+  const growth: Growth[] = [];
   for (let run = 0; run < runs; run++) {
     ours.push(await measureIdle("quic", idle));
     tls.push(await measureIdle("tls", Math.min(idle, 10_000)));
@@ -128,6 +149,9 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
     rssSlopePerClosed: middle(growth, ({ rss }) => rss),
     heapSlopePerClosed: middle(growth, ({ heap }) => heap),
     slopeSpread: bounds(growth.map(({ rss }) => rss)),
+    rssSlopeError: round(Math.max(...growth.map(({ rssError }) => rssError))),
+    heapSlopeError: round(Math.max(...growth.map(({ heapError }) => heapError))),
+    objectsLeft: Math.max(...growth.map(({ objects }) => objects)),
     tlsRssPerIdle: middle(tls, (sample) => sample.rss),
     tlsHeapPerIdle: middle(tls, (sample) => sample.heap),
     tlsRatio: round(median(ours.map((sample, run) => sample.rss / (tls[run]?.rss ?? Number.NaN)))),
@@ -139,8 +163,9 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
       "RSS idle [least..most]  ",
       "heap ",
       "external",
-      "RSS growth closed [least..most]",
-      "heap growth",
+      "RSS growth closed",
+      "heap growth      ",
+      "left",
       "node:tls RSS",
       "heap ",
     ],
@@ -150,8 +175,9 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
     `${row.rssPerIdle} [${row.spread.join("..")}]`,
     row.heapPerIdle,
     row.externalPerIdle,
-    `${row.rssSlopePerClosed} [${row.slopeSpread.join("..")}]`,
-    row.heapSlopePerClosed,
+    `${row.rssSlopePerClosed} ± ${row.rssSlopeError}`,
+    `${row.heapSlopePerClosed} ± ${row.heapSlopeError}`,
+    row.objectsLeft,
     row.tlsRssPerIdle,
     row.tlsHeapPerIdle,
   );

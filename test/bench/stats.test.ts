@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { median, medianRatio, round, slope, spread } from "../../dist-bench/stats.js";
+import { median, medianRatio, round, slope, slopeError, spread } from "../../dist-bench/stats.js";
 
 describe("figures of repeated runs", () => {
   test("the median is the middle value, and the mean of the two middle ones for an even count", () => {
@@ -34,5 +34,17 @@ describe("figures of repeated runs", () => {
     assert.equal(slope([0, 1, 2, 3], [5, 7, 9, 11]), 2);
     assert.ok(Math.abs(slope([0, 1, 2, 3], [5, 5.5, 4.5, 5])) < 0.2);
     assert.ok(Number.isNaN(slope([1], [1])), "one point has no slope");
+  });
+
+  test("the error of a slope is none for a line, and more than the slope for mere noise", () => {
+    assert.equal(slopeError([0, 1, 2, 3], [5, 7, 9, 11]), 0);
+    // by hand: mean 5, slope -0.1, squared residues 0.05 + 0.3025 + 0.2025 + 0.0225 (rounded), two degrees of freedom
+    const [xs, ys] = [
+      [0, 1, 2, 3],
+      [5, 5.5, 4.5, 5],
+    ];
+    assert.ok(Math.abs(slopeError(xs, ys) - 4.303 * Math.sqrt(0.45 / 2 / 5)) < 1e-9);
+    assert.ok(slopeError(xs, ys) > Math.abs(slope(xs, ys)));
+    assert.ok(Number.isNaN(slopeError([0, 1], [0, 1])), "two points have no error");
   });
 });
