@@ -46,7 +46,11 @@ async function withServer<T>(
   work: (server: Child, clients: readonly Child[], runtime: Runtime | null) => Promise<T>,
 ): Promise<T> {
   const [node = "", ...program] = own("memory-program.js");
-  const server = new Child([node, "--expose-gc", ...program], { role: "server", kind }, SERVER_CORE);
+  const server = new Child(
+    [node, "--expose-gc", "--disable-warning=ExperimentalWarning", ...program],
+    { role: "server", kind },
+    SERVER_CORE,
+  );
   const clients: Child[] = [];
   try {
     const target = await server.message<unknown>();

@@ -28,8 +28,11 @@ import type { Connection } from "./connection.js";
 import { confirmHandshake, issueIds, pumpTls, takeCrypto } from "./handshake.js";
 import { STATE_OPEN } from "./state.js";
 
+/** Between packets: a frame that comes then is a mistake of ours, and throws. */
+const NOBODY = null as unknown as Connection;
+
 export class ConnectionFrames implements FrameHandler {
-  private conn!: Connection;
+  private conn = NOBODY;
   private level: Level = LEVEL_INITIAL;
   private keyPhase: 0 | 1 = 0;
   private nowMicros = 0;
@@ -43,6 +46,11 @@ export class ConnectionFrames implements FrameHandler {
     this.level = level;
     this.keyPhase = keyPhase;
     this.nowMicros = nowMicros;
+  }
+
+  /** The frames of this packet are done: all connections share this object, which keeps none of them alive. */
+  end(): void {
+    this.conn = NOBODY;
   }
 
   setDcid(buf: Uint8Array, start: number, end: number): void {

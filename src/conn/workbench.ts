@@ -36,6 +36,7 @@ export class Workbench {
   }
 
   clear(): void {
+    this.frames.end();
     this.begin(NO_BYTES);
   }
 }
