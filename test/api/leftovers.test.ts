@@ -14,7 +14,7 @@ import { AEAD_AES_128_GCM } from "#src/port/aead.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
 import { ALPN, addressOf, content, echo, pause, readAll, testCa, testLeaf } from "./support.js";
 
-const SESSIONS = 24;
+const SESSIONS = 12;
 
 process.removeAllListeners("warning"); // queryObjects is experimental
 
