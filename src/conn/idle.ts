@@ -21,8 +21,7 @@ export class IdleState {
   sentSinceReceived = false;
 }
 
-/** Packets of one batch were processed; the connection is open. */
-export function onPacketsProcessed(conn: Connection, nowMicros: number): void {
+export function onPacketProcessed(conn: Connection, nowMicros: number): void {
   conn.idle.sentSinceReceived = false;
   restartIdle(conn, nowMicros);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { LEVEL_APP } from "../port/tls.js";
+import { LEVEL_APP, LEVEL_HANDSHAKE } from "../port/tls.js";
 import { AEAD_LIMIT_REACHED, KEY_UPDATE_ERROR } from "../proto/transport-error.js";
 import { Side } from "./sides.contract.js";
 
@@ -161,9 +161,17 @@ describe("an update by the peer", () => {
   test("RFC 9001 §6 a server may update as soon as it is confirmed, before the client knows", () => {
     const client = new Side(false);
     const server = new Side(true);
+    client.keys.onSealed(LEVEL_HANDSHAKE, 0, 1); // its Finished left
     server.keys.phases.initiate();
     assert.equal(client.open(server.packet()), 0);
     assert.deepEqual(client.opened, [true]);
+  });
+
+  test("9001-6.1-01 an update that came before our Finished left is KEY_UPDATE_ERROR", () => {
+    const client = new Side(false);
+    const server = new Side(true);
+    server.keys.phases.initiate();
+    assert.equal(client.open(server.packet()), KEY_UPDATE_ERROR);
   });
 
   test("9001-6.2-01 a second update before we sent in the first is KEY_UPDATE_ERROR, in one batch or two", () => {

@@ -57,15 +57,21 @@ export class KeyPhases {
   private confirmed = false;
   private generation = 0;
   /** We sent in this phase, so the peer may go to the next (RFC 9001 §6.2). */
-  private answered: boolean;
+  private answered = false;
   private readonly aead: AeadPort;
   private readonly isServer: boolean;
 
   constructor(aead: AeadPort, isServer: boolean) {
     this.aead = aead;
     this.isServer = isServer;
-    // The first update of a server needs no acknowledgement, only a handshake that it alone knows to be confirmed.
-    this.answered = !isServer;
+  }
+
+  /**
+   * A Handshake packet of ours was sealed. The first update of a server needs no acknowledgement, only a handshake that it
+   * alone knows to be confirmed: the packet in which our Finished leaves, the first one after the read keys came.
+   */
+  onHandshakeSealed(): void {
+    if (!this.isServer && this.read !== null) this.answered = true;
   }
 
   installRead(version: number, aeadId: AeadId, secret: Uint8Array): void {

@@ -8,7 +8,7 @@
 
 import { AEAD_AES_128_CCM, AEAD_AES_128_GCM, AEAD_CHACHA20_POLY1305 } from "../port/aead.js";
 import type { AeadId, AeadPort } from "../port/aead.js";
-import { LEVEL_APP, LEVEL_INITIAL, LEVELS } from "../port/tls.js";
+import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, LEVELS } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
 import {
   CONFIDENTIALITY_LIMIT_CCM,
@@ -142,6 +142,7 @@ export class KeySet {
   onSealed(level: Level, firstPn: number, count: number): number {
     if (level === LEVEL_APP) this.phases.onSealed(firstPn, count);
     else this.sealedPackets[level] += count;
+    if (level === LEVEL_HANDSHAKE) this.phases.onHandshakeSealed();
     return this.sealBudget(level) > 0 ? 0 : AEAD_LIMIT_REACHED;
   }
 

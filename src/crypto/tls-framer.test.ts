@@ -338,7 +338,8 @@ describe("transport parameters", () => {
     assert.deepEqual(framer.peerParams, new Uint8Array(0));
   });
 
-  test("9001-4.8-03 the extension twice is illegal_parameter", () => {
+  test("9001-4.8-03 an extension twice is illegal_parameter", () => {
+    assert.equal(afterHello(clientHello(extensions(OTHER_EXTENSION, [0x39, PARAMS], OTHER_EXTENSION))).error, 0x12f);
     assert.equal(afterHello(clientHello(extensions([0x39, PARAMS], OTHER_EXTENSION, [0x39, PARAMS]))).error, 0x12f);
   });
 

@@ -195,15 +195,15 @@ export class TlsFramer {
     this.sawParamsMessage = false;
     let params: Uint8Array | null = null;
     if (reader.u16() !== reader.remaining) return;
+    const seen = new Set<number>();
     while (reader.remaining > 0) {
       const type = reader.u16();
       const length = reader.u16();
-      if (type !== EXTENSION_TRANSPORT_PARAMETERS) {
-        reader.skip(length);
-        continue;
-      }
-      if (params !== null) this.fail(ILLEGAL_PARAMETER);
-      params = reader.take(length);
+      // RFC 8446 §4.2; libraries have different alerts for it
+      if (seen.has(type)) this.fail(ILLEGAL_PARAMETER);
+      seen.add(type);
+      if (type === EXTENSION_TRANSPORT_PARAMETERS) params = reader.take(length);
+      else reader.skip(length);
     }
     if (!reader.ok || this.error !== 0) return;
     this.peerParams = params;

@@ -6,3 +6,4 @@ import "./rfc9000-handshake.js";
 import "./rfc9000-packets.js";
 import "./rfc9000-params.js";
 import "./rfc9000-streams.js";
+import "./rfc9001.js";

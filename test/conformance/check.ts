@@ -19,6 +19,8 @@ export class Check {
   /** What scripts have seen; the runner compares it with the row. */
   closedWith: bigint | null = null;
   aliveAfter = false;
+  /** What a client needs to be welcome, for the connections that are looked at after an error. */
+  honest: RawPeerOptions = {};
   private currentLab: Lab | null = null;
 
   constructor(
@@ -176,7 +178,7 @@ export class Check {
 
   /** Another connection of the same endpoint is not touched. */
   async others(): Promise<void> {
-    await this.usable(await this.connect());
+    await this.usable(await this.connect(this.honest));
   }
 
   /** `act` makes the counter of this drop reason grow. */

@@ -263,6 +263,13 @@ export class RawPeer {
     }
   }
 
+  /** The packets of the waiting TLS messages, not sent. */
+  takeTlsPackets(): Buffer[] {
+    return this.tlsOut
+      .splice(0)
+      .map(({ level, bytes: message }) => this.packet(level, [this.cryptoFrame(level, message)], { padTo: 0 }));
+  }
+
   /** The next bytes of the CRYPTO stream of `level`. */
   sendCrypto(level: number, data: Uint8Array): void {
     this.send(level, this.cryptoFrame(level, data));
@@ -454,6 +461,9 @@ export class RawPeer {
       return true;
     }
     if (level === APP) used = opened.firstByte & 4 ? 1 : 0;
+    if (level === APP && opened.pn > (this.largest[space] as number) && used !== (this.generation & 1)) {
+      this.generation++; // the engine updated its keys (RFC 9001 §6.2)
+    }
     this.largest[space] = Math.max(this.largest[space] as number, opened.pn);
     if (!this.knowsPeer && level !== APP) {
       this.knowsPeer = true;

@@ -12,7 +12,6 @@ import {
   type AeadPort,
   type HashId,
   type OpenBatch,
-  type ScatterBatch,
   type SealBatch,
   copyGathered,
 } from "#src/port/aead.js";
@@ -115,10 +114,6 @@ export class HostileAead implements AeadPort {
 
   unmask(batch: OpenBatch): void {
     this.inner.unmask(batch);
-  }
-
-  scatter(batch: ScatterBatch): boolean {
-    return this.inner.scatter(batch);
   }
 
   open(batch: OpenBatch): void {
