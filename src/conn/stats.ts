@@ -1,5 +1,6 @@
 /** Counters that a connection keeps for itself, and the one place where all counters of its parts are put together. */
 
+import { DOUBLE } from "../base/double.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
 import type { Connection } from "./connection.js";
 
@@ -7,14 +8,16 @@ export class ConnectionCounters {
   handshakeCompletedAtMicros = 0;
   handshakeConfirmedAtMicros = 0;
   closedAtMicros = 0;
-  bytesReceived = 0;
-  bytesSent = 0;
+  bytesReceived = DOUBLE;
+  bytesSent = DOUBLE;
   packetsReceived = 0;
   packetsSent = 0;
   packetsDropped = 0;
   cwndBlocked = 0;
 
-  constructor(readonly createdAtMicros: number) {}
+  constructor(readonly createdAtMicros: number) {
+    this.bytesReceived = this.bytesSent = 0;
+  }
 }
 
 export function connectionStats(conn: Connection): TransportStats {

@@ -4,6 +4,7 @@
  * however often a peer repeats itself.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { AckFrame } from "../frame/ack.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
@@ -27,7 +28,7 @@ export class AckSummary {
   ackEliciting = false;
   /** The largest newly acknowledged number and when it was sent; -1: none. */
   largest = -1;
-  largestSentMicros = -1;
+  largestSentMicros = DOUBLE;
   /** Bytes that were in flight and were sent after the current recovery period began. */
   growthBytes = 0;
   /** Packets sent with an ECT(0) mark. */
@@ -37,6 +38,10 @@ export class AckSummary {
   lateOfEvent = 0;
   /** When the oldest of the late ones was sent; Infinity: none. */
   lateSentMicros = Infinity;
+
+  constructor() {
+    this.reset();
+  }
 
   reset(): void {
     this.packets = 0;

@@ -4,6 +4,7 @@
  * computed when asked for, so sending a batch arms the timer once.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { CongestionController, CongestionName } from "../cong/controller.js";
 import { DeliveryRate } from "../cong/delivery-rate.js";
 import { makeController } from "../cong/make-controller.js";
@@ -76,9 +77,9 @@ export class Recovery {
   readonly probesLeft = perSpace(0);
   amplificationBlocked = false;
   /** When the timer was last given a reason to move; -1: nothing was sent yet. */
-  lastEventMicros = -1;
+  lastEventMicros = DOUBLE;
   /** Where the recovery period before the current one began. */
-  priorRecoveryMicros = -1;
+  priorRecoveryMicros = DOUBLE;
 
   private readonly options: RecoveryOptions;
   private readonly datagramBytes: number;
@@ -89,7 +90,7 @@ export class Recovery {
   private confirmed = false;
   /** The datagram being built is marked ECT(0). */
   private marking = false;
-  private firstSentMicros = -1;
+  private firstSentMicros = DOUBLE;
   /** For a controller that asks for it. */
   private delivery: DeliveryRate | null = null;
   /** Packets that the current recovery period is about, and how many of them arrived after all. */
@@ -98,6 +99,7 @@ export class Recovery {
 
   constructor(options: RecoveryOptions, fates: FrameFates) {
     this.options = options;
+    this.lastEventMicros = this.priorRecoveryMicros = this.firstSentMicros = -1;
     this.fates = fates;
     this.datagramBytes = options.datagramBytes;
     this.rtt = new Rtt(options.initialRttMicros ?? INITIAL_RTT_MICROS);

@@ -5,6 +5,7 @@
  * settled; the records of a packet are consecutive, in packet order, and are freed when the packets before are.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { unreachable } from "../base/unreachable.js";
 import type { DeliveryRate } from "../cong/delivery-rate.js";
 import type { StreamRun } from "../packet/stream-run.js";
@@ -122,7 +123,7 @@ export class SentPackets {
   /** Outstanding packets that are ack-eliciting. */
   elicitingCount = 0;
   /** When the latest ack-eliciting packet was sent; -1: none yet. */
-  lastElicitingMicros = -1;
+  lastElicitingMicros = DOUBLE;
 
   // Columns by `pn & mask`. `link` is the first frame record of a packet, and for an acknowledged packet a number at
   // or above base from which on every packet up to this one is acknowledged.
@@ -145,11 +146,13 @@ export class SentPackets {
   delivery: DeliveryRate | null = null;
 
   private openPn = 0;
-  private openMicros = 0;
+  private openMicros = DOUBLE;
   private openRecord = 0;
 
   constructor(space: SpaceId) {
     this.space = space;
+    this.lastElicitingMicros = -1;
+    this.openMicros = 0;
   }
 
   /** No new data may be sent until packets are acknowledged or declared lost; acknowledgements and probes may. */

@@ -6,6 +6,7 @@
  * datagram larger than `sendAllowance()` is sent. Bytes are UDP payload, of whole datagrams, dropped packets included.
  */
 
+import { DOUBLE } from "../base/double.js";
 import {
   ADDR_COLS,
   ADDR_IFINDEX,
@@ -26,12 +27,13 @@ export class Path {
   readonly addr = new Int32Array(ADDR_COLS);
   /** The peer answered from this address (RFC 9000 §8.1), or it is the server's, which a client need not validate. */
   validated = false;
-  bytesReceived = 0;
-  bytesSent = 0;
+  bytesReceived = DOUBLE;
+  bytesSent = DOUBLE;
   /** Largest UDP payload to send here. */
   maxDatagramBytes: number;
 
   constructor(maxDatagramBytes: number) {
+    this.bytesReceived = this.bytesSent = 0;
     this.maxDatagramBytes = maxDatagramBytes;
   }
 
