@@ -120,7 +120,7 @@ function layRun(conn: Connection, stream: Stream, mostPackets: number): boolean 
   run.offsetBytes = varintLength(next);
   run.dataBytes = dataBytes;
   run.source = memory;
-  run.sourceStart = next - Math.floor(next / memory.length) * memory.length; // % takes 20 ns on doubles
+  run.sourceStart = (next - Math.floor(next / memory.length) * memory.length) | 0; // % costs 20 ns on doubles
   return true;
 }
 
