@@ -58,7 +58,7 @@ class CubicState {
 export class Cubic implements CongestionController {
   readonly name = "cubic";
   recoveryStartMicros = DOUBLE;
-  private readonly datagramBytes: number;
+  private datagramBytes: number;
   private readonly hystart = new HyStart();
   private readonly state = new CubicState();
   private readonly undo = new CubicState();
@@ -77,6 +77,17 @@ export class Cubic implements CongestionController {
 
   get ssthreshBytes(): number {
     return this.state.ssthreshBytes;
+  }
+
+  setDatagramBytes(bytes: number): void {
+    const { state } = this;
+    const scale = this.datagramBytes / bytes;
+    this.datagramBytes = bytes;
+    state.windowBytes = Math.max(state.windowBytes, minimumWindowBytes(bytes));
+    state.wMaxPackets *= scale;
+    state.priorPackets *= scale;
+    state.epochStartMicros = -1; // K and W_est are of the old unit; the next epoch computes them anew
+    this.undo.windowBytes = 0;
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

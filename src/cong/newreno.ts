@@ -13,7 +13,7 @@ export class NewReno implements CongestionController {
   cwndBytes: number;
   ssthreshBytes = Infinity;
   recoveryStartMicros = DOUBLE;
-  private readonly datagramBytes: number;
+  private datagramBytes: number;
   private readonly hystart = new HyStart();
   /** Acknowledged in congestion avoidance and not yet turned into growth (RFC 3465 §2.1). */
   private creditBytes = 0;
@@ -24,6 +24,11 @@ export class NewReno implements CongestionController {
     this.datagramBytes = datagramBytes;
     this.recoveryStartMicros = -1;
     this.cwndBytes = initialWindowBytes(datagramBytes);
+  }
+
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
+    this.cwndBytes = Math.max(this.cwndBytes, minimumWindowBytes(bytes));
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

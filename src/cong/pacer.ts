@@ -17,7 +17,7 @@ const QUANTUM_MICROS = 1_000;
 export class Pacer {
   /** 0: not set yet, only the first burst goes out unhindered. */
   bytesPerMicro = DOUBLE;
-  private readonly datagramBytes: number;
+  private datagramBytes: number;
   private burstBytes = DOUBLE;
   private tokenBytes = DOUBLE;
   private filledMicros = DOUBLE;
@@ -27,6 +27,11 @@ export class Pacer {
     this.bytesPerMicro = this.filledMicros = 0;
     this.burstBytes = INITIAL_WINDOW_PACKETS * datagramBytes;
     this.tokenBytes = this.burstBytes;
+  }
+
+  /** Bursts follow with the next rate. */
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
   }
 
   /** Sets the rate from now on, as a window that is sent once in a round trip. */

@@ -2,7 +2,11 @@
 
 import { DOUBLE } from "../base/double.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
+import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
+
+/** By ECN_* state of path/ecn-check. */
+const ECN_STATES = ["testing", "unknown", "capable", "failed"] as const;
 
 export class ConnectionCounters {
   handshakeCompletedAtMicros = 0;
@@ -21,7 +25,7 @@ export class ConnectionCounters {
 }
 
 export function connectionStats(conn: Connection): TransportStats {
-  const { counters, recovery, streams } = conn;
+  const { counters, path, recovery, streams } = conn;
   return {
     createdAtMicros: counters.createdAtMicros,
     handshakeCompletedAtMicros: counters.handshakeCompletedAtMicros,
@@ -39,6 +43,13 @@ export function connectionStats(conn: Connection): TransportStats {
     maxBytesInFlight: recovery.maxBytesInFlight,
     cwndBytes: recovery.cc.cwndBytes,
     ssthreshBytes: recovery.cc.ssthreshBytes,
+    congestionEvents: recovery.congestionEvents,
+    persistentCongestions: recovery.persistentCongestions,
+    ...ecnStats(conn),
+    maxDatagramBytes: path.mtu.currentBytes,
+    mtuProbesSent: path.mtu.probesSent,
+    mtuProbesLost: path.mtu.probesLost,
+    mtuBlackHoles: path.mtu.blackHoles,
     latestRttMicros: recovery.rtt.latestRttMicros,
     minRttMicros: recovery.rtt.minRttMicros,
     smoothedRttMicros: recovery.rtt.smoothedRttMicros,
@@ -53,4 +64,24 @@ export function connectionStats(conn: Connection): TransportStats {
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
   };
+}
+
+function ecnStats(
+  conn: Connection,
+): Pick<TransportStats, "ect0Received" | "ect1Received" | "ceReceived" | "ceReported" | "ecn"> {
+  const { ecn } = conn.recovery;
+  const stats = {
+    ect0Received: 0,
+    ect1Received: 0,
+    ceReceived: 0,
+    ceReported: ecn.ceReported,
+    ecn: ECN_STATES[ecn.state],
+  };
+  for (let space = 0; space < SPACES; space++) {
+    const counts = conn.space(space as SpaceId).ecn;
+    stats.ect0Received += counts.ect0;
+    stats.ect1Received += counts.ect1;
+    stats.ceReceived += counts.ce;
+  }
+  return stats;
 }

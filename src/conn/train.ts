@@ -62,6 +62,7 @@ function isPlain(conn: Connection): boolean {
     recovery.probes(SPACE_APP) === 0 &&
     recovery.ecn.state !== ECN_TESTING &&
     conn.path.validated &&
+    conn.path.reservedBytes === 0 &&
     !conn.cryptoOut[SPACE_APP].hasPending &&
     conn.control.isIdle
   );

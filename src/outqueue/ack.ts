@@ -16,6 +16,7 @@ import {
   SENT_HANDED_BACK,
   SENT_IN_FLIGHT,
   SENT_LOST,
+  SENT_MTU_PROBE,
   SENT_OUTSTANDING,
   SENT_SKIPPED,
   SENT_STATE_MASK,
@@ -187,7 +188,7 @@ function ackLate(
 export function markLost(sent: SentPackets, slot: number, fates: FrameFates): void {
   const flags = sent.flags[slot];
   sent.leaveFlight(slot);
-  if ((flags & SENT_IN_FLIGHT) !== 0) sent.delivery?.onLost(slot, sent.sizeBytes[slot]);
+  if ((flags & (SENT_IN_FLIGHT | SENT_MTU_PROBE)) === SENT_IN_FLIGHT) sent.delivery?.onLost(slot, sent.sizeBytes[slot]);
   sent.flags[slot] = (flags & ~SENT_STATE_MASK) | SENT_LOST;
   if ((flags & SENT_HANDED_BACK) === 0) sent.tellLost(slot, fates);
 }

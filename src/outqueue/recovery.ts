@@ -22,6 +22,7 @@ import {
 } from "../proto/limits.js";
 import { perSpace, SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
+import { BlackHole } from "./black-hole.js";
 import { detectLost, LossState } from "./loss.js";
 import { LossTimer, onTimer } from "./pto.js";
 import { type FrameFates, NO_SENT_PACKETS, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
@@ -29,7 +30,7 @@ import { type FrameFates, NO_SENT_PACKETS, SENT_OUTSTANDING, SENT_STATE_MASK, Se
 export interface RecoveryOptions {
   readonly isServer: boolean;
   readonly congestion: CongestionName;
-  /** Largest datagram that we send, bytes of UDP payload. */
+  /** Largest datagram that we send at first, bytes of UDP payload; see `setDatagramBytes`. */
   readonly datagramBytes: number;
   /** RTT assumed until the first sample. */
   readonly initialRttMicros?: number;
@@ -74,6 +75,7 @@ export class Recovery {
 
   // What the functions of ack.ts, loss.ts and pto.ts share.
   readonly loss = new LossState();
+  readonly blackHole = new BlackHole();
   readonly probesLeft = perSpace(0);
   amplificationBlocked = false;
   /** When the timer was last given a reason to move; -1: nothing was sent yet. */
@@ -82,7 +84,7 @@ export class Recovery {
   priorRecoveryMicros = DOUBLE;
 
   private readonly options: RecoveryOptions;
-  private readonly datagramBytes: number;
+  private datagramBytes: number;
   private readonly windowUse = new WindowUse();
   private readonly summary = new AckSummary();
   private readonly timer = new LossTimer();
@@ -195,6 +197,7 @@ export class Recovery {
     const { summary, cc } = this;
     const sent = this.sent[space];
     const largestBefore = sent.largestAcked;
+    this.blackHole.onAck(sent, ack);
     this.delivery?.begin(nowMicros);
     const error = markAcked(sent, ack, this, summary, this.fates);
     if (error !== 0) return error;
@@ -277,6 +280,13 @@ export class Recovery {
   /** The PTO of a space without backoff, microseconds (RFC 9002 §6.2.1). */
   ptoMicros(space: SpaceId): number {
     return this.rtt.ptoBaseMicros + (space === SPACE_APP ? this.maxAckDelayMicros : 0);
+  }
+
+  /** Datagrams have at most this size from now on. The congestion window stays what it is (RFC 8899 §3). */
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
+    this.cc.setDatagramBytes(bytes);
+    this.pacer.setDatagramBytes(bytes);
   }
 
   /** A server at its amplification limit arms no PTO (RFC 9002 §6.2.2.1). */

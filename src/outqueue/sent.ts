@@ -32,6 +32,7 @@ export const REC_STREAM_DATA_BLOCKED = 15; // id, offset: the limit
 export const REC_STREAMS_BLOCKED = 16; // id: the stream kind, offset: the limit
 export const REC_PATH_CHALLENGE = 17;
 export const REC_PING = 18;
+export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes
 
 /**
  * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it
@@ -57,6 +58,8 @@ export const SENT_IN_FLIGHT = 16;
 export const SENT_HANDED_BACK = 32;
 /** Sent in a datagram marked ECT(0). */
 export const SENT_ECT = 64;
+/** Probes the path MTU: its loss says nothing about congestion (RFC 9000 §14.4), and a PTO does not repeat it. */
+export const SENT_MTU_PROBE = 128;
 
 // Shared by all rings that hold nothing: an empty typed array takes 184 bytes, and a connection would have 27 of them.
 const NO_BYTES = new Uint8Array(0);
@@ -269,6 +272,11 @@ export class SentPackets {
   /** The packet committed last travels in a datagram marked ECT(0). */
   markLastEct(): void {
     this.flags[(this.next - 1) & this.mask] |= SENT_ECT;
+  }
+
+  /** The packet committed last probes the path MTU. */
+  markLastMtuProbe(): void {
+    this.flags[(this.next - 1) & this.mask] |= SENT_MTU_PROBE;
   }
 
   /** PADDING was added to the packet committed last, which thereby counts as in flight (RFC 9002 §2). */

@@ -21,6 +21,7 @@ import {
   ADDR_PORT,
 } from "../port/udp.js";
 import { AMPLIFICATION_FACTOR } from "../proto/limits.js";
+import { MtuDiscovery } from "./mtu-discovery.js";
 
 export class Path {
   /** Peer and local address, one row of the tables of port/udp. */
@@ -29,12 +30,17 @@ export class Path {
   validated = false;
   bytesReceived = DOUBLE;
   bytesSent = DOUBLE;
-  /** Largest UDP payload to send here. */
+  readonly mtu: MtuDiscovery;
+  /** Largest UDP payload to send here: what `mtu` had found out when the owner last looked. */
   maxDatagramBytes: number;
+  /** Congestion window that is kept free for a probe of the path MTU, bytes. */
+  reservedBytes = 0;
 
-  constructor(maxDatagramBytes: number) {
+  /** @param boundBytes largest UDP payload to try, 1200 or more */
+  constructor(boundBytes: number) {
     this.bytesReceived = this.bytesSent = 0;
-    this.maxDatagramBytes = maxDatagramBytes;
+    this.mtu = new MtuDiscovery(boundBytes);
+    this.maxDatagramBytes = this.mtu.currentBytes;
   }
 
   /** Takes the address from row `row` of a table of addresses. */

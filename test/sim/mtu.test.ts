@@ -69,7 +69,7 @@ describe("path MTU", () => {
     assert.equal(stats.maxDatagramBytes, 1200);
   });
 
-  for (const congestion of ["cubic", "newreno"] as const) {
+  for (const congestion of ["cubic", "newreno", "bbr"] as const) {
     test(`T41 RFC 8899 §4.3 a black hole in the middle of a transfer costs a moment (${congestion})`, () => {
       const scenario = upload(6e6, 20e6);
       scenario.clientConfig.congestion = congestion;
