@@ -8,10 +8,11 @@ import {
   DEADLINE_IDLE,
   DEADLINE_KEEP_ALIVE,
   DEADLINE_PACING,
+  DEADLINE_REST,
 } from "../timer/deadlines.js";
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
-import { idleMicros } from "./idle.js";
+import { idleMicros, rest } from "./idle.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 
 /** The earliest of all deadlines, microseconds; Infinity once closed. */
@@ -52,6 +53,7 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
   conn.keys.phases.onDeadline(nowMicros);
+  if (deadlines.due(DEADLINE_REST, nowMicros)) rest(conn);
   if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {
     deadlines.clear(DEADLINE_KEEP_ALIVE);
     conn.control.sendPing();

@@ -11,6 +11,7 @@ import type { DeliveryRate } from "../cong/delivery-rate.js";
 import type { StreamRun } from "../packet/stream-run.js";
 import { ECN_ECT0 } from "../port/udp.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
+import { FIRST_PACKETS, FIRST_RECORDS, type FirstColumns, giveFirstColumns, takeFirstColumns } from "./sent-columns.js";
 import { SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 
 /** Kinds of frame records. What `id`, `offset` and `length` mean stands beside each; unused ones are 0. */
@@ -66,8 +67,6 @@ const NO_BYTES = new Uint8Array(0);
 const NO_SIZES = new Uint16Array(0);
 const NO_NUMBERS = new Float64Array(0);
 
-const FIRST_PACKETS = 16;
-const FIRST_RECORDS = 32;
 /** From this size on the ring looks for packets to forget before it grows. */
 const ROOMY_PACKETS = 256;
 /** Room kept in full rings, for the packet being opened: skipped numbers before it, and its frames. */
@@ -148,6 +147,8 @@ export class SentPackets {
   /** Of the path, for a controller that asks; its columns lie beside these. */
   delivery: DeliveryRate | null = null;
 
+  /** The columns while they are the first ones, to be given back. */
+  private first: FirstColumns | null = null;
   private openPn = 0;
   private openMicros = DOUBLE;
   private openRecord = 0;
@@ -339,10 +340,40 @@ export class SentPackets {
     this.lastElicitingMicros = -1;
     this.largestAcked = -1;
     this.recordTail = this.recordHead;
+    this.release();
+  }
+
+  /** Gives all memory back when no packet is in flight: acknowledgements that nobody acknowledged are forgotten. */
+  rest(): void {
+    this.makeRoom();
+    if (this.base === this.next) this.release();
+  }
+
+  private release(): void {
     this.mask = this.recordMask = -1;
     this.flags = this.kind = NO_BYTES;
     this.sizeBytes = this.recordCount = NO_SIZES;
     this.sentMicros = this.link = this.id = this.offset = this.length = NO_NUMBERS;
+    if (this.first !== null) giveFirstColumns(this.first);
+    this.first = null;
+  }
+
+  /** No packet has a slot: memory for the first ones. */
+  private begin(): void {
+    const first = takeFirstColumns();
+    this.first = first;
+    this.flags = first.flags;
+    this.sizeBytes = first.sizeBytes;
+    this.sentMicros = first.sentMicros;
+    this.link = first.link;
+    this.recordCount = first.recordCount;
+    this.kind = first.kind;
+    this.id = first.id;
+    this.offset = first.offset;
+    this.length = first.length;
+    this.mask = FIRST_PACKETS - 1;
+    this.recordMask = FIRST_RECORDS - 1;
+    this.delivery?.resize(FIRST_PACKETS, this.base, this.next);
   }
 
   private isShortOf(packets: number): boolean {
@@ -379,13 +410,18 @@ export class SentPackets {
 
   private growPackets(pn: number): void {
     const capacity = this.mask + 1;
+    if (capacity === 0) {
+      this.begin();
+      return;
+    }
     if (capacity >= ROOMY_PACKETS) {
       // A peer that hears nothing ack-eliciting from us never acknowledges our ACK frames: those must not fill memory.
       this.makeRoom();
       if (pn - this.base < capacity / 2) return;
     }
-    const wanted = capacity === 0 ? FIRST_PACKETS : capacity * 2;
+    const wanted = capacity * 2;
     if (wanted > MAX_SENT_PACKETS) unreachable(`${capacity} packets in flight`);
+    this.first = null; // half of it is still in use
     const { flags, sizeBytes, sentMicros, link, recordCount, mask } = this;
     this.flags = new Uint8Array(wanted);
     this.sizeBytes = new Uint16Array(wanted);
@@ -407,8 +443,9 @@ export class SentPackets {
 
   private growRecords(): void {
     const capacity = this.recordMask + 1;
-    const wanted = capacity === 0 ? FIRST_RECORDS : capacity * 2;
+    const wanted = capacity * 2;
     if (wanted > MAX_SENT_RECORDS) unreachable(`${capacity} frame records`);
+    this.first = null;
     const { kind, id, offset, length, recordMask } = this;
     this.kind = new Uint8Array(wanted);
     this.id = new Float64Array(wanted);

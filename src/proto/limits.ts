@@ -41,6 +41,10 @@ export const MAX_ACK_RANGES_SENT = 64;
 export const MAX_SENT_PACKETS = 32_768;
 /** Frames remembered with them: four per packet is far above what full packets carry. */
 export const MAX_SENT_RECORDS = 4 * MAX_SENT_PACKETS;
+/** Smallest rings of sent packets, 3 KiB each, that the process keeps for the next connection. */
+export const POOLED_SENT_COLUMNS = 256;
+/** A connection on which nothing moved for so long gives back what it does not need to wait. */
+export const REST_AFTER_MICROS = 1_000_000;
 /** Packets kept whose keys are not there yet [quic-go 32]. */
 export const MAX_UNDECRYPTABLE_PACKETS = 16;
 export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
