@@ -3,6 +3,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <deque>
 #include <memory>
@@ -48,7 +49,7 @@ struct Config {
   std::string ciphers;  // OpenSSL: cipher suites; GnuTLS: the whole priority string
   std::string groups;   // OpenSSL only
   std::vector<Identity> identities;
-  std::string ticket_key;  // server: of the length that the library wants
+  std::string ticket_key;  // server: OpenSSL 80 bytes for each key, the newest first; GnuTLS one of 64
 };
 
 struct SessionOptions {
@@ -57,6 +58,7 @@ struct SessionOptions {
   std::string verify_dns;  // client: one of these two is what the certificate must be valid for
   std::string verify_ip;   // text form
   std::string ticket;      // client: library's own bytes, "" for none
+  bool early_data = false;  // client: offer 0-RTT when the ticket allows it
 };
 
 struct Info {
@@ -83,6 +85,9 @@ class Session {
   virtual ~Session() = default;
   virtual void put(int level, const uint8_t* data, size_t len) = 0;
 
+  // Server: 0-RTT may be accepted if this protocol is negotiated. Before the ClientHello is complete.
+  void allow_early_data(std::string alpn) { early_alpn_ = std::move(alpn); }
+
   std::deque<Result> results;
 
  protected:
@@ -90,8 +95,13 @@ class Session {
   // Reports the one alert of this session; later ones are dropped.
   void push_alert(int alert, const std::string& reason, int verify_code);
   bool failed() const { return failed_; }
+  // Whether 0-RTT may be accepted with the protocol that was negotiated.
+  bool early_data_allowed(const void* alpn, size_t len) const {
+    return !early_alpn_.empty() && early_alpn_.size() == len && !memcmp(early_alpn_.data(), alpn, len);
+  }
 
  private:
+  std::string early_alpn_;
   bool failed_ = false;
 };
 
@@ -133,6 +143,8 @@ int pick_identity(const std::vector<Identity>& identities, const std::string& se
 int alert_of_verify_code(int verify_code);
 // `TLS_...` by AeadId 1..4.
 const char* cipher_suite_name(int aead);
+// Whether this handshake message, header included, is a HelloRetryRequest (RFC 8446 §4.1.3).
+bool is_hello_retry(const uint8_t* message, size_t len);
 std::string lower_case(std::string text);
 
 }  // namespace tls

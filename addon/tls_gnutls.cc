@@ -34,7 +34,7 @@ int alert_of_error(int error) {
   return alert < 0 ? tls::ALERT_INTERNAL_ERROR : alert;
 }
 
-class GnutlsSession : public tls::Session {
+class GnutlsSession : public tls::Session, public EarlyDataJudge {
  public:
   GnutlsSession(std::shared_ptr<GnutlsContext> context, const tls::SessionOptions& options)
       : context_(std::move(context)), options_(options) {}
@@ -51,6 +51,7 @@ class GnutlsSession : public tls::Session {
   int on_params(const unsigned char* data, size_t len);
   int on_write_params(BufferT* buffer);
   int on_client_hello();
+  bool on_early_data() override;
   int on_verify();
   int on_ticket();
   int on_keylog(const char* label, const Datum* secret);
@@ -98,7 +99,8 @@ int keylog_cb(SessionT* s, const char* label, const Datum* secret) { return of(s
 
 unsigned GnutlsSession::flags() const {
   const tls::Config& config = context_->config;
-  unsigned common = INIT_NO_SIGNAL | INIT_NO_END_OF_EARLY_DATA | (config.early_data ? INIT_ENABLE_EARLY_DATA : 0);
+  bool early = config.early_data && (config.is_server || options_.early_data);
+  unsigned common = INIT_NO_SIGNAL | INIT_NO_END_OF_EARLY_DATA | (early ? INIT_ENABLE_EARLY_DATA : 0);
   return common | (config.is_server ? INIT_SERVER | INIT_NO_AUTO_SEND_TICKET : INIT_CLIENT);
 }
 
@@ -172,7 +174,9 @@ void GnutlsSession::put(int level, const uint8_t* data, size_t len) {
 }
 
 void GnutlsSession::drive() {
+  context_->current = this;
   int result = api().gnutls_handshake(session_);
+  context_->current = nullptr;
   if (result == 0) finish();
   else if (result != E_AGAIN && result != E_INTERRUPTED) fail_now(result);
 }
@@ -249,6 +253,13 @@ int GnutlsSession::on_client_hello() {
   int index = tls::pick_identity(context_->config.identities, server_name_);
   if (index < 0) return E_UNRECOGNIZED_NAME;
   return a.gnutls_credentials_set(session_, CRD_CERTIFICATE, context_->credentials[size_t(index)]);
+}
+
+// GnuTLS has negotiated the protocol when it comes to the ticket, which is the last of the extensions.
+bool GnutlsSession::on_early_data() {
+  Datum alpn = {nullptr, 0};
+  if (api().gnutls_alpn_get_selected_protocol(session_, &alpn) < 0) return false;
+  return early_data_allowed(alpn.data, alpn.size);
 }
 
 int GnutlsSession::on_verify() {

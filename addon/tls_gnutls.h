@@ -13,6 +13,13 @@ class GnutlsTrust : public tls::Trust {
   TrustListT* list = nullptr;
 };
 
+// The session whose ClientHello GnuTLS reads: it asks the context whether 0-RTT with a ticket is fresh.
+class EarlyDataJudge {
+ public:
+  virtual ~EarlyDataJudge() = default;
+  virtual bool on_early_data() = 0;
+};
+
 class GnutlsContext : public tls::Context {
  public:
   ~GnutlsContext() override;
@@ -21,6 +28,7 @@ class GnutlsContext : public tls::Context {
   std::shared_ptr<GnutlsTrust> trust;
   PriorityT* priority = nullptr;
   AntiReplayT* anti_replay = nullptr;       // server with early data
+  EarlyDataJudge* current = nullptr;        // in the handshake that runs now
   std::vector<CredentialsT*> credentials;   // server: parallel to config.identities; client: one, maybe empty
 };
 

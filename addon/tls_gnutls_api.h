@@ -89,6 +89,7 @@ struct TypedData {
   X(int, gnutls_record_set_max_early_data_size, (SessionT*, size_t))                                                   \
   X(int, gnutls_anti_replay_init, (AntiReplayT**))                                                                     \
   X(void, gnutls_anti_replay_deinit, (AntiReplayT*))                                                                   \
+  X(void, gnutls_anti_replay_set_ptr, (AntiReplayT*, void*))                                                           \
   X(void, gnutls_anti_replay_set_add_function, (AntiReplayT*, int (*)(void*, time_t, const Datum*, const Datum*)))     \
   X(void, gnutls_anti_replay_enable, (SessionT*, AntiReplayT*))
 
@@ -129,6 +130,7 @@ constexpr int DT_KEY_PURPOSE_OID = 2;
 constexpr int DT_IP_ADDRESS = 4;
 
 constexpr int E_AGAIN = -28;
+constexpr int E_DB_ENTRY_EXISTS = -428;
 constexpr int E_INVALID_REQUEST = -50;
 constexpr int E_INTERRUPTED = -52;
 constexpr int E_INTERNAL_ERROR = -59;

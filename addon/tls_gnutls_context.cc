@@ -45,8 +45,11 @@ GnutlsContext::~GnutlsContext() {
 
 namespace {
 
-// Every 0-RTT is taken: replay is the application's concern (RFC 9001 §9.2), but GnuTLS refuses 0-RTT without this.
-int accept_any(void*, time_t, const Datum*, const Datum*) { return 0; }
+// GnuTLS asks for each 0-RTT whose ticket is of the age that the client claims; its owner knows which are fresh.
+int judge_early_data(void* context, time_t, const Datum*, const Datum*) {
+  EarlyDataJudge* judge = static_cast<GnutlsContext*>(context)->current;
+  return judge && judge->on_early_data() ? 0 : E_DB_ENTRY_EXISTS;
+}
 
 bool add_credentials(GnutlsContext* context, const tls::Identity* identity, std::string* error) {
   const Api& a = api();
@@ -103,7 +106,8 @@ class GnutlsLibrary : public tls::Library {
     if (context->credentials.empty() && !add_credentials(context.get(), nullptr, error)) return nullptr;
     if (c.is_server && c.early_data) {
       a.gnutls_anti_replay_init(&context->anti_replay);
-      a.gnutls_anti_replay_set_add_function(context->anti_replay, accept_any);
+      a.gnutls_anti_replay_set_add_function(context->anti_replay, judge_early_data);
+      a.gnutls_anti_replay_set_ptr(context->anti_replay, context.get());
     }
     return context;
   }

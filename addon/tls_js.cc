@@ -162,7 +162,8 @@ napi_value tls_session(napi_env env, napi_callback_info info) {
   tls::SessionOptions options;
   napi_value value = args.at[1];
   if (!js_is_object(env, value) || !js_get_bytes(env, value, "transportParams", &options.transport_params) ||
-      !js_get_bytes(env, value, "ticket", &options.ticket) || !js_get_string(env, value, "sni", &options.sni) ||
+      !js_get_bytes(env, value, "ticket", &options.ticket) ||
+      !js_get_bool(env, value, "earlyData", &options.early_data) || !js_get_string(env, value, "sni", &options.sni) ||
       !js_get_string(env, value, "verifyDns", &options.verify_dns) ||
       !js_get_string(env, value, "verifyIp", &options.verify_ip))
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsSession: bad options");
@@ -186,6 +187,18 @@ napi_value tls_put(napi_env env, napi_callback_info info) {
       level > tls::LEVEL_APP || level != int(level) || !js_to_bytes(env, args.at[2], &bytes))
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsPut: bad level or bytes");
   if (handle->session) handle->session->put(int(level), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  return nullptr;
+}
+
+// tlsAllowEarlyData(session, alpn): a server's, before the ClientHello is complete.
+napi_value tls_allow_early_data(napi_env env, napi_callback_info info) {
+  Args args = read_args(env, info);
+  Handle* handle = unwrap(env, args.at[0], Handle::SESSION);
+  if (!handle) return nullptr;
+  std::string alpn;
+  if (!js_to_string(env, args.at[1], &alpn) || alpn.empty())
+    return fail(env, "ERR_INVALID_ARG_TYPE", "tlsAllowEarlyData: a protocol has a name");
+  if (handle->session) handle->session->allow_early_data(std::move(alpn));
   return nullptr;
 }
 
@@ -252,6 +265,17 @@ napi_value tls_take(napi_env env, napi_callback_info info) {
   return result_object(env, result);
 }
 
+// tlsTicketKeys(context, keys): from now on tickets are made with the first of them and taken with each.
+napi_value tls_ticket_keys(napi_env env, napi_callback_info info) {
+  Args args = read_args(env, info);
+  Handle* handle = unwrap(env, args.at[0], Handle::CONTEXT);
+  if (!handle) return nullptr;
+  std::string keys;
+  if (!js_to_bytes(env, args.at[1], &keys)) return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTicketKeys: bad keys");
+  if (handle->context) handle->context->config.ticket_key = std::move(keys);
+  return nullptr;
+}
+
 // tlsClose(handle): idempotent. Sessions keep what they need of a closed context, contexts of a closed trust.
 napi_value tls_close(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
@@ -277,7 +301,9 @@ void init_tls(napi_env env, napi_value exports) {
   export_function(env, exports, "tlsContext", tls_context);
   export_function(env, exports, "tlsSession", tls_session);
   export_function(env, exports, "tlsPut", tls_put);
+  export_function(env, exports, "tlsAllowEarlyData", tls_allow_early_data);
   export_function(env, exports, "tlsTake", tls_take);
+  export_function(env, exports, "tlsTicketKeys", tls_ticket_keys);
   export_function(env, exports, "tlsClose", tls_close);
 }
 

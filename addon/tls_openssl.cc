@@ -19,6 +19,7 @@ constexpr int FUNC_YIELD_SECRET = 2004;
 constexpr int FUNC_GOT_TRANSPORT_PARAMS = 2005;
 constexpr int FUNC_ALERT = 2006;
 constexpr int LEVELS = 4;
+constexpr int CONTENT_HANDSHAKE = 22;
 
 class OpensslSession : public tls::Session {
  public:
@@ -44,6 +45,9 @@ class OpensslSession : public tls::Session {
   int on_alpn(const uint8_t** out, uint8_t* out_len, const uint8_t* in, unsigned in_len);
   int on_verify(int ok, X509StoreCtx* store);
   void on_ticket(SslSession* session);
+  bool on_early_data() const;
+  void on_message(const uint8_t* message, size_t len);
+  OpensslContext* context() const { return context_.get(); }
   void on_alert(int alert) {
     if (alert_ < 0) alert_ = alert;  // what follows the first is only its consequence
   }
@@ -109,6 +113,10 @@ const Dispatch* dispatch() {
   return table;
 }
 
+void message_cb(int is_write, int, int content_type, const void* message, size_t len, Ssl* ssl, void*) {
+  if (!is_write && content_type == CONTENT_HANDSHAKE) of(ssl)->on_message(static_cast<const uint8_t*>(message), len);
+}
+int early_data_cb(Ssl*, void* arg) { return of(arg)->on_early_data(); }
 int servername_cb(Ssl* ssl, int* alert, void*) { return of(ssl)->on_server_name(alert); }
 int alpn_cb(Ssl* ssl, const uint8_t** out, uint8_t* out_len, const uint8_t* in, unsigned in_len, void*) {
   return of(ssl)->on_alpn(out, out_len, in, in_len);
@@ -138,6 +146,7 @@ bool OpensslSession::start(const tls::SessionOptions& options) {
   if (!set_verify(options)) return false;
   if (config.is_server) {
     a.SSL_set_accept_state(ssl);
+    a.SSL_set_allow_early_data_cb(ssl, early_data_cb, this);
     return !config.early_data || a.SSL_set_quic_tls_early_data_enabled(ssl, 1) == 1;
   }
   a.SSL_set_connect_state(ssl);
@@ -147,9 +156,11 @@ bool OpensslSession::start(const tls::SessionOptions& options) {
     const auto* der = reinterpret_cast<const uint8_t*>(options.ticket.data());
     Ptr<SslSession> session(a.d2i_SSL_SESSION(nullptr, &der, long(options.ticket.size())));
     // The session is set before early data is allowed; the other order fails. A bad ticket means a full handshake.
-    if (session && a.SSL_set_session(ssl, session.get()) == 1 && config.early_data &&
-        a.SSL_SESSION_get_max_early_data(session.get()) > 0)
+    if (session && a.SSL_set_session(ssl, session.get()) == 1 && config.early_data && options.early_data &&
+        a.SSL_SESSION_get_max_early_data(session.get()) > 0) {
       a.SSL_set_quic_tls_early_data_enabled(ssl, 1);
+      a.SSL_set_msg_callback(ssl, message_cb);
+    }
   }
   drive();
   return true;
@@ -354,6 +365,21 @@ int OpensslSession::on_verify(int ok, X509StoreCtx* store) {
   return config.is_server ? config.client_cert == tls::ClientCert::REQUEST : config.report;
 }
 
+// OpenSSL has negotiated the protocol by now, and refuses by itself what is of another one or another server name.
+bool OpensslSession::on_early_data() const {
+  const uint8_t* alpn = nullptr;
+  unsigned len = 0;
+  api().SSL_get0_alpn_selected(ssl_.get(), &alpn, &len);
+  return early_data_allowed(alpn, len);
+}
+
+// A client that offered 0-RTT, before OpenSSL acts on the message. In QUIC it would offer 0-RTT again after a
+// HelloRetryRequest, which RFC 8446 §4.1.2 forbids, and cannot be told not to but by the session that it resumes.
+void OpensslSession::on_message(const uint8_t* message, size_t len) {
+  const Api& a = api();
+  if (tls::is_hello_retry(message, len)) a.SSL_SESSION_set_max_early_data(a.SSL_get_session(ssl_.get()), 0);
+}
+
 void OpensslSession::on_ticket(SslSession* session) {
   const Api& a = api();
   int len = a.i2d_SSL_SESSION(session, nullptr);
@@ -366,6 +392,8 @@ void OpensslSession::on_ticket(SslSession* session) {
 }
 
 }  // namespace
+
+OpensslContext* context_of(const Ssl* ssl) { return of(ssl)->context(); }
 
 void set_callbacks(OpensslContext* context) {
   const Api& a = api();

@@ -22,12 +22,23 @@ struct VerifyParam;
 struct EvpPkey;
 struct Stack;
 struct Bio;
+struct EvpCipher;
+struct EvpCipherCtx;
+struct EvpMacCtx;
+
+struct Param {  // OSSL_PARAM
+  const char* key;
+  unsigned type;
+  void* data;
+  size_t size, returned;
+};
 
 struct Dispatch {
   int id;
   void (*fn)();
 };
 using VerifyCallback = int (*)(int, X509StoreCtx*);
+using TicketKeyCallback = int (*)(Ssl*, uint8_t*, uint8_t*, EvpCipherCtx*, EvpMacCtx*, int);
 using PasswordCallback = int (*)(char*, int, int, void*);
 
 // X(return type, symbol, arguments); first what tells 3.5 from its elders.
@@ -55,6 +66,13 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(int, SSL_CTX_set_session_id_context, (SslCtx*, const uint8_t*, unsigned))                                        \
   X(int, SSL_CTX_set_num_tickets, (SslCtx*, size_t))                                                                 \
   X(int, SSL_CTX_set_max_early_data, (SslCtx*, uint32_t))                                                            \
+  X(int, SSL_CTX_set_tlsext_ticket_key_evp_cb, (SslCtx*, TicketKeyCallback))                                         \
+  X(void, SSL_set_msg_callback, (Ssl*, void (*)(int, int, int, const void*, size_t, Ssl*, void*)))                   \
+  X(void, SSL_set_allow_early_data_cb, (Ssl*, int (*)(Ssl*, void*), void*))                                          \
+  X(int, RAND_bytes, (uint8_t*, int))                                                                                \
+  X(const EvpCipher*, EVP_aes_256_cbc, ())                                                                           \
+  X(int, EVP_CipherInit_ex, (EvpCipherCtx*, const EvpCipher*, void*, const uint8_t*, const uint8_t*, int))           \
+  X(int, EVP_MAC_CTX_set_params, (EvpMacCtx*, const Param*))                                                         \
   X(void, SSL_CTX_sess_set_new_cb, (SslCtx*, int (*)(Ssl*, SslSession*)))                                            \
   X(void, SSL_CTX_set_keylog_callback, (SslCtx*, void (*)(const Ssl*, const char*)))                                 \
   X(Ssl*, SSL_new, (SslCtx*))                                                                                        \
@@ -87,6 +105,8 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(Stack*, SSL_get_peer_cert_chain, (const Ssl*))                                                                   \
   X(int, SSL_set_session, (Ssl*, SslSession*))                                                                       \
   X(void, SSL_SESSION_free, (SslSession*))                                                                           \
+  X(SslSession*, SSL_get_session, (const Ssl*))                                                                      \
+  X(int, SSL_SESSION_set_max_early_data, (SslSession*, uint32_t))                                                    \
   X(uint32_t, SSL_SESSION_get_max_early_data, (const SslSession*))                                                   \
   X(int, i2d_SSL_SESSION, (const SslSession*, uint8_t**))                                                            \
   X(SslSession*, d2i_SSL_SESSION, (SslSession**, const uint8_t**, long))                                             \
@@ -154,7 +174,6 @@ constexpr int CTRL_MODE = 33;
 constexpr int CTRL_SET_SESS_CACHE_MODE = 44;
 constexpr int CTRL_SET_SERVERNAME_CB = 53;
 constexpr int CTRL_SET_HOSTNAME = 55;
-constexpr int CTRL_SET_TICKET_KEYS = 59;
 constexpr long TLS1_3_VERSION = 0x304;
 constexpr long SESS_CACHE_OFF = 0;
 constexpr long SESS_CACHE_CLIENT_NO_INTERNAL = 1 | 0x300;
@@ -178,6 +197,8 @@ constexpr int TLSEXT_ERR_OK = 0;
 constexpr int TLSEXT_ERR_ALERT_FATAL = 2;
 constexpr int SENT_AND_RECEIVED_SHUTDOWN = 3;
 constexpr int EARLY_DATA_ACCEPTED = 2;
+constexpr unsigned PARAM_UTF8_STRING = 4;
+constexpr unsigned PARAM_OCTET_STRING = 5;
 
 }  // namespace ossl
 }  // namespace netquic

@@ -71,13 +71,12 @@ bool configure_server(OpensslContext* context) {
   const tls::Config& config = context->config;
   a.SSL_CTX_ctrl(ctx, CTRL_SET_SESS_CACHE_MODE, SESS_CACHE_OFF, nullptr);
   a.SSL_CTX_set_session_id_context(ctx, reinterpret_cast<const uint8_t*>("netquic"), 7);
-  std::string key = config.ticket_key;
-  if (!key.empty() && a.SSL_CTX_ctrl(ctx, CTRL_SET_TICKET_KEYS, long(key.size()), &key[0]) != 1) return false;
+  if (a.SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key_cb) != 1) return false;
   // A resumed session has no certificate to check, so it would keep what the client was once allowed.
   if (config.client_cert != tls::ClientCert::IGNORE) a.SSL_CTX_set_num_tickets(ctx, 0);
   if (config.early_data) {
     a.SSL_CTX_set_max_early_data(ctx, 0xffffffff);  // RFC 9001 §4.6.1
-    // Else tickets become entries of a cache in this process; replay is the application's concern (RFC 9001 §9.2).
+    // Else tickets become entries of a cache in this process; the owner of the session knows which are fresh.
     a.SSL_CTX_set_options(ctx, OP_NO_ANTI_REPLAY);
   }
   return true;

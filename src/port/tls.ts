@@ -80,6 +80,7 @@ export interface TlsClientConfig extends TlsCommonConfig {
   identity?: TlsIdentity;
   /** From an earlier `ticket` result of the same provider. */
   ticket?: Uint8Array;
+  /** Offer 0-RTT when the ticket allows it: a write secret of LEVEL_EARLY says that it was offered. */
   earlyData?: boolean;
 }
 
@@ -90,6 +91,7 @@ export interface TlsServerConfig extends TlsCommonConfig {
   clientCertificate?: "ignore" | "request" | "require";
   /** Secret for stateless tickets, 32 bytes or more; default random for each context. */
   ticketSecret?: Uint8Array;
+  /** Tickets allow 0-RTT; see {@link TlsSession.allowEarlyData}. A read secret of LEVEL_EARLY says that it is accepted. */
   earlyData?: boolean;
 }
 
@@ -106,12 +108,17 @@ export interface TlsSessionOptions {
   transportParams: Uint8Array;
   serverName?: string;
   ticket?: Uint8Array;
+  /** Client: false = 0-RTT is not offered, whatever the context says. */
+  earlyData?: boolean;
 }
 
 export interface TlsSession {
   /** Gives TLS in-order bytes of the CRYPTO stream of `level`. A client session starts by itself: its first flight is
    *  there before any `put` (now or later). */
   put(level: Level, bytes: Uint8Array): void;
+  /** Server, before the ClientHello is complete: 0-RTT that the client offers may be accepted if `alpn` is negotiated.
+   *  Without this call it never is: only the owner knows whether a ticket is fresh (RFC 8446 §8). */
+  allowEarlyData(alpn: string): void;
   /** The next result, or null when there is none now. */
   take(): TlsResult | null;
   /** Set by the owner: called (never from inside put or take) when results became available later. */

@@ -223,6 +223,7 @@ describe("what crashed once or went through", () => {
       sni: "",
       verifyDns: "",
       verifyIp: "",
+      earlyData: false,
     };
     assert.doesNotThrow(() => addon.tlsSession?.(context, options));
     assert.throws(() => addon.tlsSession?.(context, { ...options, verifyDns: "localhost\0.example" }));

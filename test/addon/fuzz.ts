@@ -109,6 +109,8 @@ class Fuzz {
     tlsContext: [2, () => this.contextArgs()],
     tlsSession: [4, () => [this.contexts.pick(this.dice), this.spoil(this.sessionOptions())]],
     tlsPut: [20, () => this.putArgs()],
+    tlsAllowEarlyData: [2, () => [this.sessions.pick(this.dice), this.dice.pick(["h3", "x", "", "a".repeat(300)])]],
+    tlsTicketKeys: [2, () => [this.contexts.pick(this.dice), this.dice.bytes(this.dice.pick([0, 80, 240, 64, 1]))]],
     tlsTake: [40, () => [this.sessions.pick(this.dice)]],
     tlsClose: [1, () => [this.dice.pick([this.contexts, this.sessions, this.trusts]).pick(this.dice)]],
     x509Make: [1, () => [this.spoil(this.request())]],
@@ -410,6 +412,7 @@ class Fuzz {
       sni: dice.pick(["", "localhost", "localhost", "a".repeat(300), "a.".repeat(120)]),
       verifyDns: dice.pick(["", "localhost", "a".repeat(300)]),
       verifyIp: dice.pick(["", "", "127.0.0.1", "::1", "1.2.3", "x"]),
+      earlyData: dice.once(2),
     };
   }
 

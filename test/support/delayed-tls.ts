@@ -44,6 +44,10 @@ class DelayedSession implements TlsSession {
     this.hold();
   }
 
+  allowEarlyData(alpn: string): void {
+    if (!this.closed) this.inner.allowEarlyData(alpn);
+  }
+
   take(): TlsResult | null {
     return this.closed ? null : (this.ready.shift() ?? null);
   }

@@ -57,6 +57,9 @@ function handle(request: Request): void {
       if (session !== undefined) report(request.id, session);
       return;
     }
+    case "allowEarlyData":
+      sessions.get(request.id)?.allowEarlyData(request.alpn);
+      return;
     case "close":
       sessions.get(request.id)?.close();
       sessions.delete(request.id);

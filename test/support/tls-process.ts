@@ -23,6 +23,7 @@ export type Request =
   | { op: "context"; id: number; role: "server"; config: TlsServerConfig }
   | { op: "session"; id: number; context: number; options: TlsSessionOptions }
   | { op: "put"; id: number; level: Level; bytes: Uint8Array }
+  | { op: "allowEarlyData"; id: number; alpn: string }
   | { op: "close"; id: number };
 
 export type Reply = { op: "ready"; version: string } | { op: "results"; id: number; results: TlsResult[] };
@@ -89,6 +90,7 @@ class Provider implements ProcessTls {
         this.send({ op: "session", id, context, options });
         const session = new ProcessSession(
           (level, bytes) => this.send({ op: "put", id, level, bytes }),
+          (alpn) => this.send({ op: "allowEarlyData", id, alpn }),
           () => {
             this.sessions.delete(id);
             this.send({ op: "close", id });
@@ -113,11 +115,16 @@ class ProcessSession implements TlsSession {
 
   constructor(
     private readonly sendPut: (level: Level, bytes: Uint8Array) => void,
+    private readonly sendAllow: (alpn: string) => void,
     private readonly sendClose: () => void,
   ) {}
 
   put(level: Level, bytes: Uint8Array): void {
     if (!this.closed) this.sendPut(level, bytes);
+  }
+
+  allowEarlyData(alpn: string): void {
+    if (!this.closed) this.sendAllow(alpn);
   }
 
   take(): TlsResult | null {

@@ -1,10 +1,10 @@
 /**
  * What port/tls calls a configuration, made into what the addon takes: names of ciphers and groups in the library's
- * spelling, ticket keys of its length, host names split into what is sent and what is verified. All checks of user input
+ * spelling, host names split into what is sent and what is verified. All checks of user input
  * are here; the native side only guards against wrong types.
  */
 
-import { createHash, hkdfSync, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
@@ -24,6 +24,7 @@ export interface NativeConfig {
   alpn: string[];
   ciphers: string;
   groups: string;
+  /** See `ticket-keys`. */
   ticketKey: Uint8Array;
   names: string[];
   certs: string[];
@@ -65,9 +66,7 @@ const GNUTLS_GROUPS: Readonly<Record<string, string>> = {
 export const DEFAULT_GROUPS = "X25519:P-256:P-384";
 const HYBRID_GROUP = "X25519MLKEM768";
 
-/** Length of the secret from which each library derives or takes its ticket keys, in bytes. */
-const TICKET_KEY_BYTES = { openssl: 80, gnutls: 64 } as const;
-const MIN_TICKET_SECRET_BYTES = 32;
+export const MIN_TICKET_SECRET_BYTES = 32;
 const MAX_ALPN_BYTES = 255;
 const MAX_HOST_BYTES = 253;
 
@@ -75,6 +74,7 @@ const MAX_HOST_BYTES = 253;
 export function nativeServerConfig(
   library: LibraryName,
   config: TlsServerConfig,
+  ticketKey: Uint8Array,
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
   const names = Object.keys(config.identities);
@@ -86,14 +86,12 @@ export function nativeServerConfig(
   if (ticketSecret !== undefined && ticketSecret.length < MIN_TICKET_SECRET_BYTES) {
     throw invalid(`ticketSecret has at least ${MIN_TICKET_SECRET_BYTES} bytes`);
   }
-  const secret = ticketSecret ?? randomBytes(MIN_TICKET_SECRET_BYTES);
-  const key = hkdfSync("sha256", secret, new Uint8Array(0), `netquic ${library} ticket`, TICKET_KEY_BYTES[library]);
   return {
     ...commonConfig(library, config, identities, hasGroup),
     isServer: true,
     report: false,
     clientCert,
-    ticketKey: new Uint8Array(key),
+    ticketKey,
     names: names.map((name) => name.toLowerCase()),
   };
 }

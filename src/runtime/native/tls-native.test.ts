@@ -14,7 +14,16 @@ import { loadAddon } from "./addon.js";
 import { devCertificate } from "./x509.js";
 
 type Calls = Record<
-  "tlsLibrary" | "tlsHasGroup" | "tlsTrust" | "tlsContext" | "tlsSession" | "tlsPut" | "tlsTake" | "tlsClose",
+  | "tlsLibrary"
+  | "tlsHasGroup"
+  | "tlsTrust"
+  | "tlsContext"
+  | "tlsSession"
+  | "tlsPut"
+  | "tlsAllowEarlyData"
+  | "tlsTicketKeys"
+  | "tlsTake"
+  | "tlsClose",
   (...args: unknown[]) => unknown
 >;
 
@@ -37,6 +46,8 @@ describe("the addon's TLS calls", () => {
       assert.throws(() => addon.tlsSession(bad, {}));
       assert.throws(() => addon.tlsPut(bad, 0, new Uint8Array(1)));
       assert.throws(() => addon.tlsPut(trust, 0, new Uint8Array(1)), "a handle of another kind");
+      assert.throws(() => addon.tlsAllowEarlyData(trust, "h3"));
+      assert.throws(() => addon.tlsTicketKeys(trust, new Uint8Array(80)));
     }
     for (const [name, call] of Object.entries(addon)) if (name.startsWith("tls")) assert.throws(() => call());
   });

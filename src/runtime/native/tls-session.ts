@@ -4,6 +4,7 @@
  * reports numbers (alert, verification); their names and advice are added here.
  */
 
+import { randomBytes } from "node:crypto";
 import type {
   Level,
   TlsClientConfig,
@@ -21,12 +22,14 @@ import {
   caDigest,
   defaultCa,
   type LibraryName,
+  MIN_TICKET_SECRET_BYTES,
   type NativeConfig,
   type NativeName,
   nativeClientConfig,
   nativeName,
   nativeServerConfig,
 } from "./tls-config.js";
+import { ticketEpoch, ticketKeys } from "./ticket-keys.js";
 import { openTicket, sealTicket, type TicketBinding } from "./tls-ticket.js";
 import { verifyErrorName } from "./tls-verify.js";
 
@@ -39,13 +42,21 @@ type NativeResult =
   | { kind: "ticket"; bytes: Uint8Array; verifyCode: number }
   | { kind: "alert"; alert: number; verifyCode: number; reason: string };
 
+interface NativeSessionOptions {
+  transportParams: Uint8Array;
+  ticket: Uint8Array;
+  earlyData: boolean;
+}
+
 interface TlsAddon {
   tlsLibrary(library: LibraryName): { version: string; missing: string };
   tlsHasGroup(library: LibraryName, name: string): boolean;
   tlsTrust(library: LibraryName, options: { pems: string[]; lenient: boolean }): Handle;
   tlsContext(library: LibraryName, config: NativeConfig, trust: Handle): Handle;
-  tlsSession(context: Handle, options: NativeName & { transportParams: Uint8Array; ticket: Uint8Array }): Handle;
+  tlsSession(context: Handle, options: NativeName & NativeSessionOptions): Handle;
+  tlsAllowEarlyData(session: Handle, alpn: string): void;
   tlsPut(session: Handle, level: number, bytes: Uint8Array): void;
+  tlsTicketKeys(context: Handle, keys: Uint8Array): void;
   tlsTake(session: Handle): NativeResult | null;
   tlsClose(handle: Handle): void;
 }
@@ -57,12 +68,18 @@ export function missingLibrary(library: LibraryName): string {
   return loadAddon<TlsAddon>().tlsLibrary(library).missing;
 }
 
-/** @throws Error with code `ERR_NETQUIC_NO_TLS` when the running Node lacks the library. */
-export function nativeTlsProvider(library: LibraryName): TlsProvider {
+/**
+ * @param nowSeconds wall clock, for the keys of tickets
+ * @throws Error with code `ERR_NETQUIC_NO_TLS` when the running Node lacks the library.
+ */
+export function nativeTlsProvider(
+  library: LibraryName,
+  nowSeconds: () => number = () => Date.now() / 1000,
+): TlsProvider {
   const addon = loadAddon<TlsAddon>();
   const { version, missing } = addon.tlsLibrary(library);
   if (missing !== "") throw Object.assign(new Error(missing), { code: "ERR_NETQUIC_NO_TLS" });
-  return new NativeProvider(addon, library, version);
+  return new NativeProvider(addon, library, version, nowSeconds);
 }
 
 class NativeProvider implements TlsProvider {
@@ -73,6 +90,7 @@ class NativeProvider implements TlsProvider {
     private readonly addon: TlsAddon,
     readonly name: LibraryName,
     readonly version: string,
+    private readonly nowSeconds: () => number,
   ) {}
 
   newClientContext(config: TlsClientConfig): TlsContext {
@@ -81,8 +99,12 @@ class NativeProvider implements TlsProvider {
   }
 
   newServerContext(config: TlsServerConfig): TlsContext {
-    const native = nativeServerConfig(this.name, config, this.hasGroup);
-    return new ServerContext(this.addon, this.context(native, native.clientCert === 0 ? [] : config.ca));
+    const secret = config.ticketSecret?.slice() ?? new Uint8Array(randomBytes(MIN_TICKET_SECRET_BYTES));
+    const keysAt = (epoch: number | null): Uint8Array => ticketKeys(this.name, secret, epoch);
+    const epochNow = (): number | null => ticketEpoch(this.name, this.nowSeconds());
+    const native = nativeServerConfig(this.name, config, keysAt(epochNow()), this.hasGroup);
+    const handle = this.context(native, native.clientCert === 0 ? [] : config.ca);
+    return new ServerContext(this.addon, handle, epochNow, keysAt);
   }
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
@@ -104,15 +126,23 @@ class NativeProvider implements TlsProvider {
 
 class ServerContext implements TlsContext {
   readonly isServer = true;
+  private epoch: number | null;
 
   constructor(
     private readonly addon: TlsAddon,
     private readonly handle: Handle,
-  ) {}
+    private readonly epochNow: () => number | null,
+    private readonly keysAt: (epoch: number | null) => Uint8Array,
+  ) {
+    this.epoch = epochNow();
+  }
 
   newSession(options: TlsSessionOptions): TlsSession {
+    const epoch = this.epochNow();
+    if (epoch !== this.epoch) this.addon.tlsTicketKeys(this.handle, this.keysAt(epoch));
+    this.epoch = epoch;
     const { transportParams } = options;
-    const none = { sni: "", verifyDns: "", verifyIp: "", ticket: NO_BYTES };
+    const none = { sni: "", verifyDns: "", verifyIp: "", ticket: NO_BYTES, earlyData: false };
     return new NativeSession(this.addon, this.addon.tlsSession(this.handle, { ...none, transportParams }), null);
   }
 
@@ -150,6 +180,7 @@ class ClientContext implements TlsContext {
       ...name,
       transportParams: options.transportParams,
       ticket: ticket?.session ?? NO_BYTES,
+      earlyData: this.config.earlyData === true && options.earlyData !== false,
     });
     return new NativeSession(this.addon, handle, { ...binding, resumedVerifyCode: ticket?.verifyCode ?? 0 });
   }
@@ -173,6 +204,10 @@ class NativeSession implements TlsSession {
 
   put(level: Level, bytes: Uint8Array): void {
     if (!this.closed) this.addon.tlsPut(this.handle, level, bytes);
+  }
+
+  allowEarlyData(alpn: string): void {
+    if (!this.closed) this.addon.tlsAllowEarlyData(this.handle, alpn);
   }
 
   take(): TlsResult | null {

@@ -397,8 +397,9 @@ export function tlsContract(
     describe("early data (RFC 9001 §4.6)", () => {
       const on = { earlyData: true };
 
-      async function resume(made: Made, ticket: Uint8Array) {
+      async function resume(made: Made, ticket: Uint8Array, allowed = "h3") {
         const pair = connect(made.clientContext, made.serverContext, ticket);
+        if (allowed !== "") pair.server.session.allowEarlyData(allowed);
         const infos = await pair.handshake(1);
         pair.close();
         return { pair, ...infos };
@@ -420,11 +421,52 @@ export function tlsContract(
           const aead = ciphers.includes("AES_256") ? AEAD_AES_256_GCM : AEAD_AES_128_GCM;
           checkSecrets(pair, aead);
           assert.deepEqual(secret(pair.client, LEVEL_EARLY, "write"), secret(pair.server, LEVEL_EARLY, "read"));
+          const levels = pair.server.of("secret").map((result) => result.level);
+          assert.equal(levels[0], LEVEL_EARLY, "at a server before all others");
           const early = pair.client.results.findIndex((r) => r.kind === "secret" && r.level === LEVEL_EARLY);
           const answer = pair.client.results.findIndex((r) => r.kind === "secret" && r.level === LEVEL_HANDSHAKE);
           assert.ok(early < answer, "before the server's flight");
           assert.ok(pair.client.of("send").every((send) => send.level !== LEVEL_EARLY));
         }
+      });
+
+      test("RFC 8446 §8 a server refuses what its owner did not allow, or not for this protocol", async () => {
+        for (const allowed of ["", "other"]) {
+          const { made, ticket } = await first(on);
+          const { pair, client, server } = await resume(made, ticket, allowed);
+          assert.equal(client.resumed, true);
+          assert.equal(client.earlyDataAccepted, false);
+          assert.equal(server.earlyDataAccepted, false);
+          assert.ok(pair.server.of("secret").every((result) => result.level !== LEVEL_EARLY));
+          assert.ok(pair.client.of("secret").some((result) => result.level === LEVEL_EARLY));
+        }
+      });
+
+      test("a client session may go without, although its context would offer it", async () => {
+        const { made, ticket } = await first(on);
+        const client = made.clientContext.newSession({ transportParams: CLIENT_PARAMS, ticket, earlyData: false });
+        const pair = new Pair(client, made.serverContext.newSession({ transportParams: SERVER_PARAMS }));
+        pair.server.session.allowEarlyData("h3");
+        assert.equal((await pair.handshake()).client.resumed, true);
+        assert.ok(pair.client.of("secret").every((result) => result.level !== LEVEL_EARLY));
+        pair.close();
+      });
+
+      test("RFC 9001 §4.6.2 HelloRetryRequest refuses it", async () => {
+        const ticketSecret = new Uint8Array(32).fill(3);
+        const { ticket } = await first({ ...on, ticketSecret });
+        const retrying = make({ ...on, groups: "X25519:P-256:P-384" }, { ...on, ticketSecret, groups: "P-384" });
+        retrying.pair.close();
+        if (clientProvider.version.startsWith("GnuTLS")) {
+          // It offers 0-RTT again, which RFC 8446 §4.1.2 forbids, and loses its way (docs/deviations.md).
+          await assert.rejects(resume(retrying, ticket));
+          return;
+        }
+        const { pair, client, server } = await resume(retrying, ticket);
+        assert.equal(pair.client.of("send").filter((send) => send.level === LEVEL_INITIAL).length, 2);
+        assert.equal(client.earlyDataAccepted, false);
+        assert.equal(server.earlyDataAccepted, false);
+        assert.ok(pair.server.of("secret").every((result) => result.level !== LEVEL_EARLY));
       });
 
       test("a server without it refuses, and the handshake goes on", async () => {

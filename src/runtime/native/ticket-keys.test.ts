@@ -1,0 +1,61 @@
+/** Ticket keys by time and secret. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { TICKET_KEY_SECONDS } from "../../proto/limits.js";
+import { nativeTlsProvider } from "./tls-session.js";
+import { opensslMissing } from "./tls-openssl.js";
+import { Pair } from "./tls-pair.contract.js";
+import { ticketEpoch, ticketKeys } from "./ticket-keys.js";
+import { devCertificate } from "./x509.js";
+
+const SECRET = new Uint8Array(32).fill(1);
+const OPENSSL_BYTES = 80;
+
+describe("ticket keys", () => {
+  test("are those of the secret: the newest first, then the one before and the one to come", () => {
+    const keys = ticketKeys("openssl", SECRET, 100);
+    assert.equal(keys.length, 3 * OPENSSL_BYTES);
+    const at = (bytes: Uint8Array, index: number) => bytes.slice(index * OPENSSL_BYTES, (index + 1) * OPENSSL_BYTES);
+    assert.deepEqual(at(ticketKeys("openssl", SECRET, 101), 1), at(keys, 0));
+    assert.deepEqual(at(ticketKeys("openssl", SECRET, 101), 0), at(keys, 2));
+    assert.notDeepEqual(at(ticketKeys("openssl", new Uint8Array(32), 100), 0), at(keys, 0));
+  });
+
+  test("of OpenSSL change with time, GnuTLS changes its own", () => {
+    assert.equal(ticketEpoch("openssl", 10 * TICKET_KEY_SECONDS - 1), 9);
+    assert.equal(ticketEpoch("openssl", 10 * TICKET_KEY_SECONDS), 10);
+    assert.equal(ticketEpoch("gnutls", 10 * TICKET_KEY_SECONDS), null);
+    assert.equal(ticketKeys("gnutls", SECRET, null).length, 64);
+  });
+
+  const without = opensslMissing();
+  if (without === "") {
+    test("a ticket resumes in the time of its key and of the next one, at any server of the secret", async () => {
+      const identity = devCertificate({ hosts: ["localhost"] });
+      let now = 1000 * TICKET_KEY_SECONDS + 5;
+      const provider = nativeTlsProvider("openssl", () => now);
+      const server = () =>
+        provider.newServerContext({ alpn: ["h3"], identities: { "*": identity }, ticketSecret: SECRET });
+      const config = { alpn: ["h3"], serverName: "localhost", verify: "strict", ca: [identity.cert] } as const;
+      const client = provider.newClientContext({ ...config, alpn: ["h3"], ca: [identity.cert] });
+      const first = server();
+      const params = { transportParams: new Uint8Array(4) };
+      const pair = new Pair(client.newSession(params), first.newSession(params));
+      await pair.handshake(1);
+      const ticket = pair.client.of("ticket")[0].bytes;
+      const resumes = async (context: typeof first): Promise<boolean> => {
+        const again = new Pair(client.newSession({ ...params, ticket }), context.newSession(params));
+        return (await again.handshake()).client.resumed;
+      };
+      assert.equal(await resumes(server()), true);
+      now += TICKET_KEY_SECONDS;
+      assert.equal(await resumes(first), true, "the key before");
+      assert.equal(await resumes(server()), true);
+      now -= 2 * TICKET_KEY_SECONDS;
+      assert.equal(await resumes(server()), true, "a clock that is behind");
+      now += 3 * TICKET_KEY_SECONDS;
+      assert.equal(await resumes(first), false);
+    });
+  }
+});
