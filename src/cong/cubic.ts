@@ -4,7 +4,6 @@
  * An epoch is a stretch of congestion avoidance; time spent application-limited does not count in it (RFC 9438 §5.8).
  */
 
-import { DOUBLE } from "../base/double.js";
 import { MAX_CWND_BYTES } from "../proto/limits.js";
 import { type CongestionController, initialWindowBytes, minimumWindowBytes } from "./controller.js";
 import { HyStart } from "./hystart.js";
@@ -29,20 +28,15 @@ export function cubicWindow(seconds: number, kSeconds: number, wMaxPackets: numb
 
 /** The fields that a spurious congestion event gives back (RFC 9438 §4.9). */
 class CubicState {
-  windowBytes = DOUBLE;
+  windowBytes = 0;
   ssthreshBytes = Infinity;
-  wMaxPackets = DOUBLE;
-  kSeconds = DOUBLE;
+  wMaxPackets = 0;
+  kSeconds = 0;
   /** -1: no epoch. */
-  epochStartMicros = DOUBLE;
-  wEstPackets = DOUBLE;
+  epochStartMicros = -1;
+  wEstPackets = 0;
   /** Window before the latest reduction: up to here the Reno-friendly window grows with ALPHA, then with 1. */
-  priorPackets = DOUBLE;
-
-  constructor() {
-    this.windowBytes = this.wMaxPackets = this.kSeconds = this.wEstPackets = this.priorPackets = 0;
-    this.epochStartMicros = -1;
-  }
+  priorPackets = 0;
 
   copyFrom(other: CubicState): void {
     this.windowBytes = other.windowBytes;
@@ -57,17 +51,16 @@ class CubicState {
 
 export class Cubic implements CongestionController {
   readonly name = "cubic";
-  recoveryStartMicros = DOUBLE;
-  private datagramBytes: number;
+  recoveryStartMicros = -1;
+  private readonly datagramBytes: number;
   private readonly hystart = new HyStart();
   private readonly state = new CubicState();
   private readonly undo = new CubicState();
   /** Since when acknowledgements found the window unused; -1: they do not. */
-  private idleSinceMicros = DOUBLE;
+  private idleSinceMicros = -1;
 
   constructor(datagramBytes: number) {
     this.datagramBytes = datagramBytes;
-    this.recoveryStartMicros = this.idleSinceMicros = -1;
     this.state.windowBytes = initialWindowBytes(datagramBytes);
   }
 
@@ -77,17 +70,6 @@ export class Cubic implements CongestionController {
 
   get ssthreshBytes(): number {
     return this.state.ssthreshBytes;
-  }
-
-  setDatagramBytes(bytes: number): void {
-    const { state } = this;
-    const scale = this.datagramBytes / bytes;
-    this.datagramBytes = bytes;
-    state.windowBytes = Math.max(state.windowBytes, minimumWindowBytes(bytes));
-    state.wMaxPackets *= scale;
-    state.priorPackets *= scale;
-    state.epochStartMicros = -1; // K and W_est are of the old unit; the next epoch computes them anew
-    this.undo.windowBytes = 0;
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

@@ -1,6 +1,5 @@
 /** NewReno as RFC 9002 §7 and Appendix B write it, with HyStart++ (RFC 9406) in the initial slow start. */
 
-import { DOUBLE } from "../base/double.js";
 import { MAX_CWND_BYTES } from "../proto/limits.js";
 import { type CongestionController, initialWindowBytes, minimumWindowBytes } from "./controller.js";
 import { HyStart } from "./hystart.js";
@@ -12,8 +11,8 @@ export class NewReno implements CongestionController {
   readonly name = "newreno";
   cwndBytes: number;
   ssthreshBytes = Infinity;
-  recoveryStartMicros = DOUBLE;
-  private datagramBytes: number;
+  recoveryStartMicros = -1;
+  private readonly datagramBytes: number;
   private readonly hystart = new HyStart();
   /** Acknowledged in congestion avoidance and not yet turned into growth (RFC 3465 §2.1). */
   private creditBytes = 0;
@@ -22,13 +21,7 @@ export class NewReno implements CongestionController {
 
   constructor(datagramBytes: number) {
     this.datagramBytes = datagramBytes;
-    this.recoveryStartMicros = -1;
     this.cwndBytes = initialWindowBytes(datagramBytes);
-  }
-
-  setDatagramBytes(bytes: number): void {
-    this.datagramBytes = bytes;
-    this.cwndBytes = Math.max(this.cwndBytes, minimumWindowBytes(bytes));
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

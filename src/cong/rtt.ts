@@ -3,7 +3,6 @@
  * threshold of loss and of persistent congestion. Until the first sample it stands at the initial RTT.
  */
 
-import { DOUBLE } from "../base/double.js";
 import {
   GRANULARITY_MICROS,
   INITIAL_RTT_MICROS,
@@ -14,13 +13,13 @@ import {
 
 export class Rtt {
   /** 0 until the first sample. */
-  latestRttMicros = DOUBLE;
+  latestRttMicros = 0;
   /** Infinity until the first sample. */
   minRttMicros = Infinity;
-  smoothedRttMicros = DOUBLE;
-  rttVarMicros = DOUBLE;
+  smoothedRttMicros = 0;
+  rttVarMicros = 0;
   /** When the first sample was taken; -1: none yet. */
-  firstSampleMicros = DOUBLE;
+  firstSampleMicros = -1;
 
   constructor(initialRttMicros: number = INITIAL_RTT_MICROS) {
     this.reset(initialRttMicros);

@@ -92,6 +92,13 @@ export function vanish(conn: Connection, info: CloseInfo, nowMicros: number): vo
   if (!conn.events.pending) conn.streams.clear();
 }
 
+/** The application wants to hear no more of it. */
+export function abandon(conn: Connection): void {
+  const info: CloseInfo = { type: "application", remote: false, code: 0n, frameType: 0, reason: "abandoned" };
+  // nobody says what time it is; the last event of the connection is the nearest that is known
+  vanish(conn, info, Math.max(conn.counters.createdAtMicros, conn.recovery.lastEventMicros));
+}
+
 /** Closing and draining last three PTOs from their start (RFC 9000 §10.2). */
 export function startPeriod(conn: Connection, nowMicros: number): void {
   conn.counters.closedAtMicros = nowMicros;

@@ -34,8 +34,9 @@ import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
-import { CloseState, closeByUser, vanish } from "./close.js";
+import { abandon, CloseState, closeByUser } from "./close.js";
 import { type ConnectionConfig, streamWindows } from "./config.js";
+import { type EarlyState, prepareEarly } from "./early.js";
 import { FrameFate } from "./fate.js";
 import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
@@ -92,6 +93,7 @@ export class Connection implements Transport, HeapItem {
   readonly handshakeState: HandshakeState;
   readonly closing = new CloseState();
   readonly undecryptable = new Undecryptable();
+  readonly early: EarlyState;
   readonly idle = new IdleState();
   private readonly spaces: [PnSpace, PnSpace, PnSpace];
 
@@ -124,7 +126,7 @@ export class Connection implements Transport, HeapItem {
       {
         isServer,
         congestion: config.congestion,
-        datagramBytes: this.path.maxDatagramBytes,
+        datagramBytes: config.maxDatagramBytes,
         initialRttMicros: config.initialRttMicros,
         ecn: config.ecn,
       },
@@ -137,7 +139,7 @@ export class Connection implements Transport, HeapItem {
     ];
     this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
     this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);
-    this.handshakeState.late = !isServer; // a client's first flight waits in its session
+    this.early = prepareEarly(this, init.remembered, init.earlyTickets);
     this.deadlines.set(DEADLINE_HANDSHAKE, init.nowMicros + config.handshakeTimeoutMillis * 1000);
     restartIdle(this, init.nowMicros);
   }
@@ -208,8 +210,6 @@ export class Connection implements Transport, HeapItem {
     if (!this.events.pending) this.streams.clear();
   }
 
-  // --- port/transport --------------------------------------------------------------------------------------------------
-
   get handshake(): HandshakeInfo | null {
     return this.info;
   }
@@ -246,6 +246,10 @@ export class Connection implements Transport, HeapItem {
     return this.consumed(this.streams.atEnd(id));
   }
 
+  isEarly(id: number): boolean {
+    return this.streams.isEarly(id);
+  }
+
   reset(id: number, code: bigint): boolean {
     return this.state === STATE_OPEN && this.scheduled(this.streams.reset(id, code));
   }
@@ -271,10 +275,7 @@ export class Connection implements Transport, HeapItem {
   }
 
   abandon(): void {
-    if (this.state === STATE_CLOSED) return;
-    const info: CloseInfo = { type: "application", remote: false, code: 0n, frameType: 0, reason: "abandoned" };
-    // nobody says what time it is; the last event of the connection is the nearest that is known
-    this.scheduled(vanish(this, info, Math.max(this.counters.createdAtMicros, this.recovery.lastEventMicros)));
+    if (this.state !== STATE_CLOSED) this.scheduled(abandon(this));
   }
 
   drain(handler: TransportHandler): void {

@@ -17,7 +17,7 @@ import {
   FRAME_STREAM,
   FRAME_STREAM_DATA_BLOCKED,
 } from "../frame/table.js";
-import { LEVEL_INITIAL, type Level } from "../port/tls.js";
+import { LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import type { StreamKind } from "../port/transport.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
@@ -101,7 +101,7 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {
-    if (takeCrypto(this.conn, this.level, offset, buf, start, end)) pumpTls(this.conn, this.nowMicros);
+    if (takeCrypto(this.conn, this.level, offset, buf, start, end, this.nowMicros)) pumpTls(this.conn, this.nowMicros);
   }
 
   onNewToken(buf: Uint8Array, start: number, end: number): void {
@@ -111,6 +111,7 @@ export class ConnectionFrames implements FrameHandler {
 
   onStream(id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean): void {
     this.streamVerdict(this.conn.streamIn.onStream(id, offset, buf, start, end, fin), FRAME_STREAM, id);
+    if (this.level === LEVEL_EARLY) this.conn.streams.noteEarly(id);
   }
 
   onMaxData(max: number): void {

@@ -10,6 +10,7 @@ import { FRAME_CRYPTO } from "../frame/table.js";
 import { CryptoIn } from "../inqueue/crypto.js";
 import {
   LEVEL_APP,
+  LEVEL_EARLY,
   LEVEL_HANDSHAKE,
   LEVEL_INITIAL,
   type Level,
@@ -30,6 +31,16 @@ import type { HeldBytes } from "../stream/held.js";
 import { DEADLINE_HANDSHAKE } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
 import type { Connection } from "./connection.js";
+import {
+  decideEarly,
+  EARLY_ACCEPTED,
+  expireEarly,
+  onEarlyAnswer,
+  onEarlyKey,
+  onParamsAfterEarly,
+  settleEarly,
+} from "./early.js";
+import { sealSessionTicket } from "./session-ticket.js";
 import { STATE_OPEN } from "./state.js";
 
 export class HandshakeState {
@@ -49,7 +60,7 @@ export class HandshakeState {
   private highestRead: Level = LEVEL_INITIAL;
 
   /** Results came between doors: the next transmit pumps. */
-  late = false;
+  late: boolean;
   /** Handed to `accept`. */
   offered = false;
   private session: TlsSession | null = null;
@@ -62,6 +73,7 @@ export class HandshakeState {
     held: HeldBytes,
   ) {
     this.framer = new TlsFramer(isServer);
+    this.late = !isServer; // a client's first flight waits in its session
     this.input = [
       new CryptoIn(LEVEL_INITIAL, held),
       null,
@@ -119,6 +131,7 @@ export function takeCrypto(
   buf: Uint8Array,
   start: number,
   end: number,
+  nowMicros: number,
 ): boolean {
   const { handshakeState: handshake } = conn;
   const input = handshake.input[level];
@@ -133,12 +146,12 @@ export function takeCrypto(
     return false;
   }
   for (let bytes = input.take(); bytes !== null && conn.state === STATE_OPEN; bytes = input.take()) {
-    if (!feed(conn, level, bytes)) return false;
+    if (!feed(conn, level, bytes, nowMicros)) return false;
   }
   return true;
 }
 
-function feed(conn: Connection, level: Level, bytes: Uint8Array): boolean {
+function feed(conn: Connection, level: Level, bytes: Uint8Array, nowMicros: number): boolean {
   const { handshakeState: handshake } = conn;
   const { framer } = handshake;
   const verdict = framer.push(level, bytes, 0, bytes.length);
@@ -146,7 +159,9 @@ function feed(conn: Connection, level: Level, bytes: Uint8Array): boolean {
     closeTransport(conn, verdict, FRAME_CRYPTO, "TLS message not allowed here");
     return false;
   }
+  if (framer.earlyDataAccepted !== null) onEarlyAnswer(conn, framer.earlyDataAccepted);
   if (framer.sawParamsMessage && handshake.peerParams === null && !takePeerParams(conn)) return false;
+  decideEarly(conn, nowMicros);
   handshake.tls?.put(level, bytes);
   return true;
 }
@@ -166,6 +181,7 @@ function takePeerParams(conn: Connection): boolean {
   }
   conn.handshakeState.peerParams = params;
   framer.peerParams = null;
+  onParamsAfterEarly(conn, params);
   applyPeerParams(conn, params);
   return conn.state === STATE_OPEN;
 }
@@ -176,7 +192,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
   recovery.ackDelayExponent = params.ackDelayExponent;
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
-  conn.path.mtu.limit(params.maxUdpPayloadBytes);
+  conn.path.maxDatagramBytes = Math.min(conn.path.maxDatagramBytes, params.maxUdpPayloadBytes);
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
   if (preferred === null) return;
@@ -210,6 +226,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
   switch (result.kind) {
     case "send":
       handshake.started = true;
+      if (result.level === LEVEL_APP) conn.early.noteTickets(result.bytes);
       if (conn.cryptoOut[levelSpace(result.level)].push(result.bytes)) return;
       closeTransport(
         conn,
@@ -220,8 +237,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
       return;
     case "secret":
       keys.install(result.level, result.direction, result.aead, result.secret, conn.version);
-      if (result.direction === "read") onReadSecret(conn, result.level);
-      if (result.level === LEVEL_HANDSHAKE) conn.recovery.hasHandshakeKeys = true;
+      onSecret(conn, result.level, result.direction);
       return;
     case "peer-params":
       return; // the framer has parsed the same bytes before TLS saw them
@@ -229,7 +245,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
       onComplete(conn, result.info, nowMicros);
       return;
     case "ticket":
-      conn.events.noteTicket(result.bytes);
+      onTicket(conn, result.bytes);
       return;
     case "keylog":
       conn.events.noteKeylog(result.line);
@@ -237,6 +253,26 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
     case "alert":
       closeTransport(conn, CRYPTO_ERROR + result.alert, FRAME_CRYPTO, result.message);
   }
+}
+
+function onSecret(conn: Connection, level: Level, direction: "read" | "write"): void {
+  if (level === LEVEL_EARLY) {
+    onEarlyKey(conn);
+    conn.handshakeState.unlocked = true;
+    return;
+  }
+  if (conn.isServer) settleEarly(conn);
+  if (direction === "read") onReadSecret(conn, level);
+  if (level === LEVEL_HANDSHAKE) conn.recovery.hasHandshakeKeys = true;
+}
+
+/** Client: bound to what 0-RTT has to know next time. */
+function onTicket(conn: Connection, tls: Uint8Array): void {
+  const { info, version } = conn;
+  const { peerParams: params, framer } = conn.handshakeState;
+  if (info === null || params === null) return;
+  const { ticketAllowsEarlyData: allowsEarlyData } = framer;
+  conn.events.noteTicket(sealSessionTicket({ allowsEarlyData, version, alpn: info.alpn, params, tls }));
 }
 
 function onReadSecret(conn: Connection, level: Level): void {
@@ -255,10 +291,19 @@ function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
   handshake.unlocked = true; // 1-RTT packets may be opened from now on (RFC 9001 §5.7)
   conn.counters.handshakeCompletedAtMicros = nowMicros;
   conn.deadlines.clear(DEADLINE_HANDSHAKE);
-  conn.info = { ...info, version: conn.version };
+  const { early } = conn;
+  conn.info = {
+    ...info,
+    version: conn.version,
+    earlyDataAttempted: early.attempted,
+    earlyDataAccepted: early.status === EARLY_ACCEPTED,
+  };
   conn.events.noteHandshake(conn.info);
   issueIds(conn, nowMicros);
   if (!conn.isServer) return;
+  early.issueTickets(handshake.framer.hello?.serverName ?? "", info.alpn, conn.version, nowMicros);
+  handshake.framer.hello = null;
+  expireEarly(conn, nowMicros);
   conn.control.sendHandshakeDone();
   const token = conn.host.newToken(conn.path.addr);
   if (token !== null) conn.control.sendNewToken(token);

@@ -1,6 +1,8 @@
 /** What makes a connection: who it is, and the ids that its first packets carry. */
 
+import type { EarlyTickets } from "../crypto/early-tickets.js";
 import type { TlsSession } from "../port/tls.js";
+import type { TransportParams } from "../proto/params.js";
 import type { ConnectionConfig } from "./config.js";
 
 export interface ConnectionInit {
@@ -24,5 +26,9 @@ export interface ConnectionInit {
   token: Uint8Array | null;
   /** Server: the client's address is proven by a token. */
   addressValidated: boolean;
+  /** Client: the server's limits of the session that 0-RTT builds on (RFC 9000 §7.4.1); null = no 0-RTT. */
+  remembered: TransportParams | null;
+  /** Server: the tickets that 0-RTT is accepted with; null = never. */
+  earlyTickets: EarlyTickets | null;
   nowMicros: number;
 }

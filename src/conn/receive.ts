@@ -44,6 +44,8 @@ import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
 
+/** Levels whose packets may come before their keys, in the order in which the keys come. */
+const HELD_LEVELS = [LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_APP] as const;
 const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE];
 
 /** Takes datagram `row` of the batch. Call {@link endReceive} after the last one of a run. */
@@ -187,8 +189,8 @@ function holdOrDrop(conn: Connection, level: Level, buf: Uint8Array, header: Pac
     conn.drop(DROP_KEYS_DISCARDED);
     return;
   }
-  // 0-RTT is never accepted here, so its keys never come
-  const held = level !== LEVEL_EARLY && conn.undecryptable.hold(level, buf, header.start, header.end, ecn);
+  const mayCome = level !== LEVEL_EARLY || conn.early.mayCome;
+  const held = mayCome && conn.undecryptable.hold(level, buf, header.start, header.end, ecn);
   if (!held) conn.drop(DROP_KEYS_UNAVAILABLE);
 }
 
@@ -275,6 +277,7 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
 /** What the first authenticated packet of a level changes. Cheap when nothing does. */
 function onFirstOfLevel(conn: Connection, level: Level, header: PacketHeader, nowMicros: number): void {
   if (level === LEVEL_APP) return;
+  if (level === LEVEL_EARLY) conn.counters.earlyPacketsReceived++;
   if (conn.peerScid === null) {
     conn.peerScid = conn.host.bench.rxBuf.slice(header.scidStart, header.scidStart + header.scidLength);
     conn.peerIds.replaceFirst(conn.peerScid);
@@ -289,7 +292,7 @@ function onFirstOfLevel(conn: Connection, level: Level, header: PacketHeader, no
 function replayHeld(conn: Connection, nowMicros: number): void {
   while (conn.handshakeState.unlocked && conn.state === STATE_OPEN) {
     conn.handshakeState.unlocked = false;
-    for (const level of [LEVEL_HANDSHAKE, LEVEL_APP] as const) {
+    for (const level of HELD_LEVELS) {
       if (!canRead(conn, level)) continue;
       for (const held of conn.undecryptable.take(level)) {
         if (conn.state !== STATE_OPEN) return;

@@ -1,31 +1,26 @@
 /** Counters that a connection keeps for itself, and the one place where all counters of its parts are put together. */
 
-import { DOUBLE } from "../base/double.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
-import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
-
-/** By ECN_* state of path/ecn-check. */
-const ECN_STATES = ["testing", "unknown", "capable", "failed"] as const;
 
 export class ConnectionCounters {
   handshakeCompletedAtMicros = 0;
   handshakeConfirmedAtMicros = 0;
   closedAtMicros = 0;
-  bytesReceived = DOUBLE;
-  bytesSent = DOUBLE;
+  bytesReceived = 0;
+  bytesSent = 0;
   packetsReceived = 0;
   packetsSent = 0;
   packetsDropped = 0;
+  earlyPacketsReceived = 0;
+  earlyPacketsSent = 0;
   cwndBlocked = 0;
 
-  constructor(readonly createdAtMicros: number) {
-    this.bytesReceived = this.bytesSent = 0;
-  }
+  constructor(readonly createdAtMicros: number) {}
 }
 
 export function connectionStats(conn: Connection): TransportStats {
-  const { counters, path, recovery, streams } = conn;
+  const { counters, recovery, streams } = conn;
   return {
     createdAtMicros: counters.createdAtMicros,
     handshakeCompletedAtMicros: counters.handshakeCompletedAtMicros,
@@ -43,13 +38,6 @@ export function connectionStats(conn: Connection): TransportStats {
     maxBytesInFlight: recovery.maxBytesInFlight,
     cwndBytes: recovery.cc.cwndBytes,
     ssthreshBytes: recovery.cc.ssthreshBytes,
-    congestionEvents: recovery.congestionEvents,
-    persistentCongestions: recovery.persistentCongestions,
-    ...ecnStats(conn),
-    maxDatagramBytes: path.mtu.currentBytes,
-    mtuProbesSent: path.mtu.probesSent,
-    mtuProbesLost: path.mtu.probesLost,
-    mtuBlackHoles: path.mtu.blackHoles,
     latestRttMicros: recovery.rtt.latestRttMicros,
     minRttMicros: recovery.rtt.minRttMicros,
     smoothedRttMicros: recovery.rtt.smoothedRttMicros,
@@ -59,29 +47,11 @@ export function connectionStats(conn: Connection): TransportStats {
     bidiOut: streams.counts[STREAM_BIDI].opened,
     uniIn: streams.counts[STREAM_UNI].peerOpened,
     uniOut: streams.counts[STREAM_UNI].opened,
+    earlyPacketsReceived: counters.earlyPacketsReceived,
+    earlyPacketsSent: counters.earlyPacketsSent,
     streamBytesReceived: streams.bytesReceived,
     streamBytesSent: conn.streamOut.streamBytesSent,
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
   };
-}
-
-function ecnStats(
-  conn: Connection,
-): Pick<TransportStats, "ect0Received" | "ect1Received" | "ceReceived" | "ceReported" | "ecn"> {
-  const { ecn } = conn.recovery;
-  const stats = {
-    ect0Received: 0,
-    ect1Received: 0,
-    ceReceived: 0,
-    ceReported: ecn.ceReported,
-    ecn: ECN_STATES[ecn.state],
-  };
-  for (let space = 0; space < SPACES; space++) {
-    const counts = conn.space(space as SpaceId).ecn;
-    stats.ect0Received += counts.ect0;
-    stats.ect1Received += counts.ect1;
-    stats.ceReceived += counts.ce;
-  }
-  return stats;
 }

@@ -7,9 +7,9 @@ import { writeAck } from "../frame/ack.js";
 import { writePing } from "../frame/control.js";
 import { pnLength } from "../packet/number.js";
 import { sealBatch } from "../crypto/seal.js";
-import { PACKET_HANDSHAKE, PACKET_INITIAL } from "../packet/header.js";
+import { PACKET_HANDSHAKE, PACKET_INITIAL, PACKET_ZERO_RTT } from "../packet/header.js";
 import { ADDR_COLS, ECN_ECT0, ECN_NOT_ECT, type TxBatch } from "../port/udp.js";
-import { LEVEL_INITIAL } from "../port/tls.js";
+import { LEVEL_APP, LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId, spaceLevel } from "../proto/space.js";
 import { REC_ACK, REC_PING, type SentPackets } from "../outqueue/sent.js";
@@ -20,12 +20,14 @@ import { transmitClose } from "./transmit-close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel } from "./handshake.js";
 import { onElicitingSent } from "./idle.js";
-import { tendPathMtu } from "./path-mtu.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
 import { sendTrain } from "./train.js";
 
 /** Less room than this in a datagram is not worth another packet: header, tag and a few bytes of frames. */
 const MIN_PACKET_BYTES = 64;
+
+/** Long packet type by level. */
+const TYPE_OF_LEVEL = [PACKET_INITIAL, PACKET_ZERO_RTT, PACKET_HANDSHAKE] as const;
 
 const BUILT = 0;
 const NOTHING = 1;
@@ -51,7 +53,6 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);
   if (dest < 0) return true;
-  tendPathMtu(conn, dest, nowMicros);
   const alive = writableSpaces(conn);
   let result = BUILT;
   const maySendTrains = alive === 1 << SPACE_APP && conn.host.bench.sendsTrains;
@@ -90,9 +91,15 @@ function destRow(tx: TxBatch, addr: Int32Array): number {
 function writableSpaces(conn: Connection): number {
   let alive = 0;
   for (let space = 0; space < SPACES; space++) {
-    if (conn.keys.canWrite(spaceLevel(space as SpaceId))) alive |= 1 << space;
+    if (conn.keys.canWrite(writeLevel(conn, space as SpaceId))) alive |= 1 << space;
   }
   return alive;
+}
+
+/** Application data goes in 0-RTT until there are 1-RTT keys (RFC 9000 §17.2.3). A server never has a key to write it. */
+function writeLevel(conn: Connection, space: SpaceId): Level {
+  const level = spaceLevel(space);
+  return level === LEVEL_APP && !conn.keys.canWrite(LEVEL_APP) ? LEVEL_EARLY : level;
 }
 
 function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros: number): number {
@@ -109,8 +116,6 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
     return NOTHING;
   }
   pending.maxBytes = Math.min(path.maxDatagramBytes, allowance);
-  // one of the two probes has the size that every path carries, so that a black hole does not swallow both
-  if (recovery.probes(SPACE_APP) === 1) pending.maxBytes = Math.min(pending.maxBytes, MIN_INITIAL_DATAGRAM_BYTES);
   if (!builder.beginDatagram(pending.maxBytes)) return NO_ROOM;
   pending.count = 0;
   for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
@@ -125,7 +130,7 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
 function congestionOpen(conn: Connection, nowMicros: number): boolean {
   const { recovery } = conn;
   if (recovery.sent[SPACE_APP]?.full === true) return false;
-  if (!recovery.canSend(conn.path.maxDatagramBytes + conn.path.reservedBytes)) {
+  if (!recovery.canSend(conn.path.maxDatagramBytes)) {
     conn.counters.cwndBlocked++;
     return false;
   }
@@ -183,7 +188,8 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   if (probing ? sent.fullForProbes : sent.fullForAcks) return;
   if (pending.count > 0 && pending.maxBytes - builder.datagramBytes < MIN_PACKET_BYTES) return;
   const pn = pnspace.peekPn();
-  if (!openPacket(conn, space, pn, pnLength(pn, pnspace.largestAcked))) return;
+  const level = writeLevel(conn, space);
+  if (!openPacket(conn, level, pn, pnLength(pn, pnspace.largestAcked))) return;
   sent.open(pn, nowMicros);
   const start = builder.pos;
   let pos = writeAcks(conn, space, start, sent, nowMicros);
@@ -203,7 +209,7 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   }
   pnspace.takePn();
   builder.pos = pos;
-  const level = spaceLevel(space);
+  if (level === LEVEL_EARLY) conn.counters.earlyPacketsSent++;
   conn.keys.onSealed(level, pn, 1);
   // the last packet that the key may seal is kept for the close (RFC 9001 §6.6)
   if (conn.keys.sealBudget(level) <= 1) closeTransport(conn, AEAD_LIMIT_REACHED, 0, "AEAD confidentiality limit");
@@ -213,13 +219,12 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   if (pos > afterAck && probing) recovery.onProbeSent(space);
 }
 
-function openPacket(conn: Connection, space: SpaceId, pn: number, pnBytes: number): boolean {
+function openPacket(conn: Connection, level: Level, pn: number, pnBytes: number): boolean {
   const { builder } = conn.host.bench;
   const dcid = conn.peerIds.current;
-  if (space === SPACE_APP) return builder.openShort(dcid, pn, pnBytes, conn.keys.keyPhase, 0);
-  const type = space === SPACE_INITIAL ? PACKET_INITIAL : PACKET_HANDSHAKE;
-  const token = space === SPACE_INITIAL ? conn.token : null;
-  return builder.openLong(type, conn.version, dcid, conn.localCid, token, pn, pnBytes);
+  if (level === LEVEL_APP) return builder.openShort(dcid, pn, pnBytes, conn.keys.keyPhase, 0);
+  const token = level === LEVEL_INITIAL ? conn.token : null;
+  return builder.openLong(TYPE_OF_LEVEL[level], conn.version, dcid, conn.localCid, token, pn, pnBytes);
 }
 
 function writeAcks(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {

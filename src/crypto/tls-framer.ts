@@ -16,6 +16,7 @@ import type { Level } from "../port/tls.js";
 import { MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
 import { ALERT_ILLEGAL_PARAMETER, ALERT_UNEXPECTED_MESSAGE } from "../proto/tls-alert.js";
 import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import { type ClientHello, isHelloRetryRequest, readClientHello } from "./hello.js";
 
 /** Handshake message types (RFC 8446 §4). */
 const CLIENT_HELLO = 1;
@@ -84,6 +85,14 @@ export class TlsFramer {
    * null this is missing_extension, 0x16d (RFC 9001 §8.2).
    */
   sawParamsMessage = false;
+  /** Set by a server that may accept 0-RTT: the first ClientHello is looked into and kept in `hello`. */
+  wantsHello = false;
+  hello: ClientHello | null = null;
+  /** At a client: what HelloRetryRequest or EncryptedExtensions said of 0-RTT (RFC 9001 §4.6.2); null before. */
+  earlyDataAccepted: boolean | null = null;
+  /** At a client: the latest ticket allows 0-RTT, and the server would not ask for another hello before. */
+  ticketAllowsEarlyData = false;
+  private sawRetry = false;
   private readonly steps: readonly (readonly Step[])[];
   private point = 0;
   private error = 0;
@@ -168,14 +177,28 @@ export class TlsFramer {
     const reader = new Reader();
     reader.reset(this.body, 0, this.bodyBytes);
     if (type === CLIENT_HELLO) this.readClientHello(reader);
-    else if (type === ENCRYPTED_EXTENSIONS) this.readParams(reader);
+    else if (type === SERVER_HELLO) this.readServerHello();
+    else if (type === ENCRYPTED_EXTENSIONS) this.readEncryptedExtensions(reader);
     else if (type === NEW_SESSION_TICKET) this.readTicket(reader);
     this.headerBytes = 0;
     this.body = NO_BYTES;
     this.bodyBytes = 0;
   }
 
+  /** A HelloRetryRequest refuses 0-RTT (RFC 9001 §4.6.2). */
+  private readServerHello(): void {
+    if (!isHelloRetryRequest(this.body, this.bodyBytes)) return;
+    this.earlyDataAccepted = false;
+    this.sawRetry = true;
+  }
+
+  private readEncryptedExtensions(reader: Reader): void {
+    const hasEarlyData = this.readParams(reader);
+    this.earlyDataAccepted ??= hasEarlyData;
+  }
+
   private readClientHello(reader: Reader): void {
+    if (this.wantsHello) this.hello ??= readClientHello(this.body, this.bodyBytes);
     reader.u16(); // legacy_version
     reader.skip(RANDOM_BYTES);
     const sessionIdBytes = reader.u8();
@@ -189,12 +212,15 @@ export class TlsFramer {
     else this.sawParamsMessage = true; // a hello from before extensions
   }
 
-  /** Finds extension 0x39 in the extensions block that is the rest of the message. */
-  private readParams(reader: Reader): void {
+  /**
+   * Finds extension 0x39 in the extensions block that is the rest of the message. True = early_data is there too, and
+   * the message is well-formed.
+   */
+  private readParams(reader: Reader): boolean {
     this.peerParams = null;
     this.sawParamsMessage = false;
     let params: Uint8Array | null = null;
-    if (reader.u16() !== reader.remaining) return;
+    if (reader.u16() !== reader.remaining) return false;
     const seen = new Set<number>();
     while (reader.remaining > 0) {
       const type = reader.u16();
@@ -205,9 +231,10 @@ export class TlsFramer {
       if (type === EXTENSION_TRANSPORT_PARAMETERS) params = reader.take(length);
       else reader.skip(length);
     }
-    if (!reader.ok || this.error !== 0) return;
+    if (!reader.ok || this.error !== 0) return false;
     this.peerParams = params;
     this.sawParamsMessage = true;
+    return seen.has(EXTENSION_EARLY_DATA);
   }
 
   /** RFC 9001 §4.6.1: a ticket allows 0-RTT without limit or not at all. */
@@ -217,6 +244,7 @@ export class TlsFramer {
     reader.skip(reader.u8()); // ticket_nonce
     reader.skip(reader.u16()); // ticket
     reader.u16(); // length of the extensions
+    this.ticketAllowsEarlyData = false;
     while (reader.remaining > 0) {
       const type = reader.u16();
       const length = reader.u16();
@@ -225,6 +253,7 @@ export class TlsFramer {
       const at = new Reader();
       at.reset(this.body, start, start + length);
       if (at.u32() !== EARLY_DATA_UNLIMITED) this.fail(PROTOCOL_VIOLATION);
+      this.ticketAllowsEarlyData = !this.sawRetry;
     }
   }
 
@@ -236,7 +265,15 @@ export class TlsFramer {
 
 /** Types whose body is looked into. */
 function isRead(type: number): boolean {
-  return type === CLIENT_HELLO || type === ENCRYPTED_EXTENSIONS || type === NEW_SESSION_TICKET;
+  switch (type) {
+    case CLIENT_HELLO:
+    case SERVER_HELLO:
+    case ENCRYPTED_EXTENSIONS:
+    case NEW_SESSION_TICKET:
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** Certificate, compressed or not. */

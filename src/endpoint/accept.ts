@@ -8,11 +8,13 @@ import { equalRange } from "../base/bytes.js";
 import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import { STATE_OPEN } from "../conn/state.js";
+import { EarlyTickets } from "../crypto/early-tickets.js";
 import { addressKey } from "../crypto/token.js";
 import { encodeParams } from "../frame/params.js";
 import {
   DROP_BAD_TOKEN,
   DROP_CID_LENGTH,
+  DROP_KEYS_UNAVAILABLE,
   DROP_NONE,
   DROP_RATE_LIMITED,
   DROP_REFUSED,
@@ -20,12 +22,12 @@ import {
   DROP_UNKNOWN_CID,
   DROP_UNKNOWN_VERSION,
 } from "../observe/drop-reason.js";
-import { PACKET_INITIAL, PACKET_SHORT, type PacketHeader, parseHeader } from "../packet/header.js";
+import { PACKET_INITIAL, PACKET_SHORT, PACKET_ZERO_RTT, type PacketHeader, parseHeader } from "../packet/header.js";
 import { writeRetry } from "../packet/retry.js";
 import { statelessResetBytes, writeStatelessReset } from "../packet/stateless-reset.js";
 import { writeVersionNegotiation } from "../packet/version-negotiation.js";
-import type { TlsContext, TlsSession } from "../port/tls.js";
-import { ADDR_COLS, RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import { LEVEL_EARLY, type TlsContext, type TlsSession } from "../port/tls.js";
+import { ADDR_COLS, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
   LOCAL_CID_BYTES,
@@ -36,6 +38,7 @@ import {
 } from "../proto/limits.js";
 import { CONNECTION_REFUSED, INVALID_TOKEN } from "../proto/transport-error.js";
 import { SUPPORTED_VERSIONS } from "../proto/version.js";
+import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
 import { buildRefusal } from "./refuse.js";
 
@@ -46,6 +49,8 @@ export interface ListenOptions {
   retry?: "auto" | "always" | "never";
   /** Connections at once, of this endpoint; more are refused. Default unlimited. */
   maxConnections?: number;
+  /** Accept 0-RTT (RFC 9001 §4.6), each ticket once; `tls` has to hand out tickets for it. Default false. */
+  earlyData?: boolean;
 }
 
 type Listening = ListenOptions & { full: ConnectionConfig };
@@ -62,6 +67,9 @@ export class Acceptor {
   private options: Listening | null = null;
   private readonly halfOpen = new Set<Connection>();
   private accepted: Connection[] = [];
+  /** Null: no 0-RTT. New with each `listen`, so that tickets of other settings do not count. */
+  private earlyTickets: EarlyTickets | null = null;
+  private readonly earlyHeld = new EarlyHeld();
 
   constructor(private readonly endpoint: Endpoint) {}
 
@@ -72,10 +80,12 @@ export class Acceptor {
   listen(options: ListenOptions): void {
     if (this.options !== null) throw new Error("this endpoint already listens");
     this.options = { ...options, full: makeConfig(options.config) };
+    this.earlyTickets = options.earlyData === true ? new EarlyTickets() : null;
   }
 
   stop(): void {
     this.options = null;
+    this.earlyHeld.clear();
   }
 
   takeAccepted(): Connection | null {
@@ -127,10 +137,19 @@ export class Acceptor {
       return null;
     }
     if (header.type !== PACKET_INITIAL) {
+      const mayHold = header.type === PACKET_ZERO_RTT && this.earlyTickets !== null;
+      if (mayHold && this.holdEarly(rx, row, header, addr, nowMicros)) return null;
       endpoint.countDrop(DROP_UNKNOWN_CID);
       return null;
     }
     return this.onInitial(rx.buf, header, lengthBytes, addr, nowMicros);
+  }
+
+  private holdEarly(rx: RxBatch, row: number, header: PacketHeader, addr: Int32Array, nowMicros: number): boolean {
+    if (this.options === null || header.dcidLength < INITIAL_DCID_BYTES) return false;
+    const dcid = rx.buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const bytes = rx.buf.slice(header.start, header.end);
+    return this.earlyHeld.hold({ dcid, addr, bytes, ecn: rx.rows[row * RX_COLS + RX_ECN], atMicros: nowMicros });
   }
 
   private onInitial(
@@ -204,8 +223,13 @@ export class Acceptor {
       addr,
       token: null,
       addressValidated: proof.validated,
+      remembered: null,
+      earlyTickets: this.earlyTickets,
       nowMicros,
     });
+    for (const { bytes, ecn } of this.earlyHeld.take(dcid, addr, nowMicros)) {
+      if (!conn.undecryptable.hold(LEVEL_EARLY, bytes, 0, bytes.length, ecn)) conn.drop(DROP_KEYS_UNAVAILABLE);
+    }
     endpoint.route(dcid, conn);
     endpoint.route(localCid, conn);
     endpoint.counters.connectionsAccepted++;

@@ -1,15 +1,14 @@
 /** What an endpoint counts. All monotonic. */
 
-import { DOUBLE } from "../base/double.js";
 import { DROP_NAMES, DROP_REASONS, type DropReason } from "../observe/drop-reason.js";
 
 export class EndpointCounters {
   /** By DropReason. */
   readonly drops = new Float64Array(DROP_REASONS);
   datagramsReceived = 0;
-  bytesReceived = DOUBLE;
+  bytesReceived = 0;
   datagramsSent = 0;
-  bytesSent = DOUBLE;
+  bytesSent = 0;
   connectionsAccepted = 0;
   connectionsStarted = 0;
   connectionsClosed = 0;
@@ -17,10 +16,6 @@ export class EndpointCounters {
   retriesSent = 0;
   versionNegotiationsSent = 0;
   statelessResetsSent = 0;
-
-  constructor() {
-    this.bytesReceived = this.bytesSent = 0;
-  }
 
   drop(reason: DropReason): void {
     this.drops[reason]++;

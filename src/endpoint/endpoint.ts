@@ -11,6 +11,7 @@ import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.j
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
 import { tryReset } from "../conn/receive.js";
+import { openSessionTicket } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
 import { Workbench } from "../conn/workbench.js";
 import { TokenKeys } from "../crypto/token.js";
@@ -19,7 +20,7 @@ import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
-import type { TlsContext } from "../port/tls.js";
+import type { TlsContext, TlsSessionOptions } from "../port/tls.js";
 import { RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
@@ -47,7 +48,10 @@ export interface EndpointOptions {
 export interface ConnectOptions {
   tls: TlsContext;
   serverName?: string;
+  /** From `onTicket` of an earlier connection; bytes that are none mean a full handshake. */
   ticket?: Uint8Array;
+  /** Offer 0-RTT (RFC 9001 §4.6) if the ticket is of this protocol, which must be the only one that `tls` offers. */
+  earlyAlpn?: string;
   /** From NEW_TOKEN of an earlier connection to the same server. */
   token?: Uint8Array;
   /** ADDR_COLS words (port/udp). */
@@ -129,11 +133,12 @@ export class Endpoint implements ConnectionHost {
     const origDcid = this.randomBytes(INITIAL_DCID_BYTES);
     const params = localParams(config);
     params.initialScid = localCid;
-    const session: { transportParams: Uint8Array; serverName?: string; ticket?: Uint8Array } = {
-      transportParams: encodeParams(params, false),
-    };
+    const ticket = options.ticket === undefined ? null : openSessionTicket(options.ticket);
+    const resumes = ticket !== null && ticket.version === VERSION_1; // RFC 9369 §5: not with another version's
+    const earlyData = resumes && ticket.allowsEarlyData && ticket.alpn === options.earlyAlpn;
+    const session: TlsSessionOptions = { transportParams: encodeParams(params, false), earlyData };
     if (options.serverName !== undefined) session.serverName = options.serverName;
-    if (options.ticket !== undefined) session.ticket = options.ticket;
+    if (resumes) session.ticket = ticket.tls;
     const conn = new Connection(this, {
       isServer: false,
       version: VERSION_1,
@@ -146,6 +151,8 @@ export class Endpoint implements ConnectionHost {
       addr: options.remote.slice(),
       token: options.token !== undefined && options.token.length <= MAX_PEER_TOKEN_BYTES ? options.token : null,
       addressValidated: true,
+      remembered: earlyData ? ticket.params : null,
+      earlyTickets: null,
       nowMicros,
     });
     this.route(localCid, conn);

@@ -210,7 +210,8 @@ export class StreamControl {
 
 /** The control frames that still tell the peer something in the states that the stream is in now (RFC 9000 §3). */
 function meaningful(stream: Stream): number {
-  const { send, recv } = stream;
+  const { send, recv, barred } = stream;
+  if (barred) return 0;
   let bits = 0;
   if (send !== null) {
     if (send.state === SEND_RESET_SENT) bits |= CONTROL_RESET_STREAM;

@@ -4,7 +4,6 @@
  * computed when asked for, so sending a batch arms the timer once.
  */
 
-import { DOUBLE } from "../base/double.js";
 import type { CongestionController, CongestionName } from "../cong/controller.js";
 import { DeliveryRate } from "../cong/delivery-rate.js";
 import { makeController } from "../cong/make-controller.js";
@@ -22,15 +21,21 @@ import {
 } from "../proto/limits.js";
 import { perSpace, SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
-import { BlackHole } from "./black-hole.js";
 import { detectLost, LossState } from "./loss.js";
 import { LossTimer, onTimer } from "./pto.js";
-import { type FrameFates, NO_SENT_PACKETS, SENT_OUTSTANDING, SENT_STATE_MASK, SentPackets } from "./sent.js";
+import {
+  type FrameFates,
+  NO_SENT_PACKETS,
+  SENT_OUTSTANDING,
+  SENT_SKIPPED,
+  SENT_STATE_MASK,
+  SentPackets,
+} from "./sent.js";
 
 export interface RecoveryOptions {
   readonly isServer: boolean;
   readonly congestion: CongestionName;
-  /** Largest datagram that we send at first, bytes of UDP payload; see `setDatagramBytes`. */
+  /** Largest datagram that we send, bytes of UDP payload. */
   readonly datagramBytes: number;
   /** RTT assumed until the first sample. */
   readonly initialRttMicros?: number;
@@ -75,16 +80,15 @@ export class Recovery {
 
   // What the functions of ack.ts, loss.ts and pto.ts share.
   readonly loss = new LossState();
-  readonly blackHole = new BlackHole();
   readonly probesLeft = perSpace(0);
   amplificationBlocked = false;
   /** When the timer was last given a reason to move; -1: nothing was sent yet. */
-  lastEventMicros = DOUBLE;
+  lastEventMicros = -1;
   /** Where the recovery period before the current one began. */
-  priorRecoveryMicros = DOUBLE;
+  priorRecoveryMicros = -1;
 
   private readonly options: RecoveryOptions;
-  private datagramBytes: number;
+  private readonly datagramBytes: number;
   private readonly windowUse = new WindowUse();
   private readonly summary = new AckSummary();
   private readonly timer = new LossTimer();
@@ -92,7 +96,7 @@ export class Recovery {
   private confirmed = false;
   /** The datagram being built is marked ECT(0). */
   private marking = false;
-  private firstSentMicros = DOUBLE;
+  private firstSentMicros = -1;
   /** For a controller that asks for it. */
   private delivery: DeliveryRate | null = null;
   /** Packets that the current recovery period is about, and how many of them arrived after all. */
@@ -101,7 +105,6 @@ export class Recovery {
 
   constructor(options: RecoveryOptions, fates: FrameFates) {
     this.options = options;
-    this.lastEventMicros = this.priorRecoveryMicros = this.firstSentMicros = -1;
     this.fates = fates;
     this.datagramBytes = options.datagramBytes;
     this.rtt = new Rtt(options.initialRttMicros ?? INITIAL_RTT_MICROS);
@@ -197,7 +200,6 @@ export class Recovery {
     const { summary, cc } = this;
     const sent = this.sent[space];
     const largestBefore = sent.largestAcked;
-    this.blackHole.onAck(sent, ack);
     this.delivery?.begin(nowMicros);
     const error = markAcked(sent, ack, this, summary, this.fates);
     if (error !== 0) return error;
@@ -282,13 +284,6 @@ export class Recovery {
     return this.rtt.ptoBaseMicros + (space === SPACE_APP ? this.maxAckDelayMicros : 0);
   }
 
-  /** Datagrams have at most this size from now on. The congestion window stays what it is (RFC 8899 §3). */
-  setDatagramBytes(bytes: number): void {
-    this.datagramBytes = bytes;
-    this.cc.setDatagramBytes(bytes);
-    this.pacer.setDatagramBytes(bytes);
-  }
-
   /** A server at its amplification limit arms no PTO (RFC 9002 §6.2.2.1). */
   setAmplificationBlocked(blocked: boolean): void {
     if (this.amplificationBlocked === blocked) return;
@@ -327,6 +322,23 @@ export class Recovery {
     this.pacer = new Pacer(this.datagramBytes);
     this.setPacingRate(nowMicros);
     this.lastEventMicros = nowMicros;
+    this.timerStale = true;
+  }
+
+  /**
+   * The server refused 0-RTT: none of those packets counts as sent (RFC 9002 §6.4), and an acknowledgement of one is a lie
+   * (RFC 9001 §4.6.2). What they carried is handed back.
+   */
+  disownEarly(): void {
+    const sent = this.sent[SPACE_APP];
+    for (let pn = sent.base; pn < sent.next; pn++) {
+      const slot = pn & sent.mask;
+      if ((sent.flags[slot] & SENT_STATE_MASK) === SENT_OUTSTANDING) markLost(sent, slot, this.fates);
+      sent.flags[slot] = SENT_SKIPPED;
+    }
+    sent.firstOutstanding = sent.next;
+    this.loss.resetSpace(SPACE_APP);
+    this.probesLeft[SPACE_APP] = 0;
     this.timerStale = true;
   }
 

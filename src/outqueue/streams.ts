@@ -7,7 +7,6 @@
  * the connection's credit.
  */
 
-import { DOUBLE } from "../base/double.js";
 import { prefixedRoom } from "../base/varint.js";
 import { streamHeaderLength, writeStreamHeader } from "../frame/stream.js";
 import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
@@ -21,7 +20,7 @@ import { REC_RESET_STREAM, REC_STREAM, REC_STREAM_FIN, type SentPackets } from "
 
 export class StreamOutput implements StreamSendQueue {
   /** Payload of STREAM frames, repetitions included, bytes. */
-  streamBytesSent = DOUBLE;
+  streamBytesSent = 0;
   /** Times that data waited for the connection's credit; once for each limit. */
   flowBlocked = 0;
   private readonly table: StreamTable;
@@ -31,7 +30,6 @@ export class StreamOutput implements StreamSendQueue {
   private gather: ByteGather | null = null;
 
   constructor(table: StreamTable) {
-    this.streamBytesSent = 0;
     this.table = table;
     this.control = new StreamControl(table);
     table.attach(this);
@@ -132,13 +130,14 @@ export class StreamOutput implements StreamSendQueue {
   onSendable(stream: Stream): void {
     const send = stream.send!;
     const { schedule } = this;
-    if (send.isSendable) {
+    if (send.isSendable && !stream.barred) {
       if (stream.place === PLACE_PARKED && send.needsNoCredit) schedule.remove(stream);
       if (stream.place === PLACE_NONE) schedule.insert(stream);
       return;
     }
     schedule.remove(stream);
-    if (send.isBlocked && send.blockedAt !== send.maxStreamData) this.control.add(stream, CONTROL_STREAM_DATA_BLOCKED);
+    if (!stream.barred && send.isBlocked && send.blockedAt !== send.maxStreamData)
+      this.control.add(stream, CONTROL_STREAM_DATA_BLOCKED);
   }
 
   onReprioritize(stream: Stream): void {

@@ -33,6 +33,8 @@ export interface CloseInfo {
 /** What is known once the handshake is complete: what TLS says, and the QUIC version. */
 export interface HandshakeInfo extends TlsInfo {
   version: number;
+  /** The client offered 0-RTT; what it sent so was not processed unless `earlyDataAccepted`. */
+  earlyDataAttempted: boolean;
 }
 
 /** Counters of one connection. Times in microseconds, monotonic clock. */
@@ -53,20 +55,6 @@ export interface TransportStats {
   maxBytesInFlight: number;
   cwndBytes: number;
   ssthreshBytes: number; // Infinity before the first loss
-  /** Times the congestion window was reduced, by losses or CE marks; and because nothing arrived for long. */
-  congestionEvents: number;
-  persistentCongestions: number;
-  /** Marks on packets that arrived (RFC 9000 §13.4.1); CE marks that the peer reported of ours; whether we set marks. */
-  ect0Received: number;
-  ect1Received: number;
-  ceReceived: number;
-  ceReported: number;
-  ecn: "testing" | "unknown" | "capable" | "failed";
-  /** Largest UDP payload sent now, and how it was found (RFC 9000 §14.3). */
-  maxDatagramBytes: number;
-  mtuProbesSent: number;
-  mtuProbesLost: number;
-  mtuBlackHoles: number;
   latestRttMicros: number;
   minRttMicros: number;
   smoothedRttMicros: number;
@@ -76,6 +64,9 @@ export interface TransportStats {
   bidiOut: number;
   uniIn: number;
   uniOut: number;
+  /** Of the packets above, those in 0-RTT. */
+  earlyPacketsReceived: number;
+  earlyPacketsSent: number;
   streamBytesReceived: number;
   streamBytesSent: number;
   /** Times sending stopped for want of: congestion window; connection flow credit. */
@@ -136,6 +127,8 @@ export interface Transport {
   readable(id: number): number;
   /** Every byte up to FIN was read. */
   atEnd(id: number): boolean;
+  /** Some of it came in 0-RTT, so that it may be a replay (RFC 9001 §9.2). False for an unknown stream. */
+  isEarly(id: number): boolean;
   /** RESET_STREAM; what was not sent is dropped. False when there is nothing to reset. */
   reset(id: number, code: bigint): boolean;
   /** STOP_SENDING; what arrives later is dropped. False when the receiving half is finished. */

@@ -5,24 +5,17 @@
  * <= consumed + window, so that a peer cannot grow a window by sparse frames.
  */
 
-import { DOUBLE } from "../base/double.js";
-
 /** An update of less than this share of the window says nothing about how fast the window is used. */
 const TUNE_SHARE = 1 / 4;
 
 /** What we may send on the connection. */
 export class SendCredit {
   /** Highest MAX_DATA seen. */
-  max = DOUBLE;
+  max = 0;
   /** Sum of the highest offsets sent. */
-  used = DOUBLE;
+  used = 0;
   /** The limit that DATA_BLOCKED was last sent for, -1 = none (RFC 9000 §4.1). */
-  blockedAt = DOUBLE;
-
-  constructor() {
-    this.max = this.used = 0;
-    this.blockedAt = -1;
-  }
+  blockedAt = -1;
 
   get available(): number {
     return this.max - this.used;
@@ -33,6 +26,13 @@ export class SendCredit {
     if (max <= this.max) return false;
     this.max = max;
     return true;
+  }
+
+  /** Nothing of what was sent counts, and this is the limit, also when it is lower. */
+  restart(max: number): void {
+    this.max = max;
+    this.used = 0;
+    this.blockedAt = -1;
   }
 }
 

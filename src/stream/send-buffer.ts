@@ -8,7 +8,6 @@
  * [base, next) that are not acked. Bytes are freed in order, when base moves over them.
  */
 
-import { DOUBLE } from "../base/double.js";
 import { RangeSet } from "../base/range-set.js";
 import { unreachable } from "../base/unreachable.js";
 import { type ByteGather, ByteRing, powerOfTwoAtLeast } from "./ring.js";
@@ -18,11 +17,11 @@ import type { HeldBytes } from "./held.js";
 
 export class SendBuffer {
   /** Everything below is acknowledged. */
-  base = DOUBLE;
+  base = 0;
   /** First offset that was never sent; the final size once a reset is sent. */
-  next = DOUBLE;
+  next = 0;
   /** Offset after the last byte written. */
-  end = DOUBLE;
+  end = 0;
   private readonly limitBytes: number;
   private readonly held: HeldBytes;
   private readonly ring = new ByteRing();
@@ -32,7 +31,6 @@ export class SendBuffer {
   private peakBytes = 0;
 
   constructor(limitBytes: number, held: HeldBytes) {
-    this.base = this.next = this.end = 0;
     this.limitBytes = limitBytes;
     this.held = held;
   }
@@ -141,6 +139,13 @@ export class SendBuffer {
     this.base = this.end = this.next;
     this.acked = this.lost = null;
     this.release();
+  }
+
+  /** Everything that is held counts as never sent; of a buffer that was dropped nothing was ever sent. */
+  rewind(): void {
+    if (this.base === this.end) this.end = this.base = 0;
+    this.next = this.base;
+    this.lost = null;
   }
 
   /** Makes place for so many bytes after `end`, within `room`. */

@@ -8,7 +8,6 @@
  * DATA_RECVD and RESET_RECVD are terminal. "Sent" means at least once: lost parts are sent again in the same state.
  */
 
-import { DOUBLE } from "../base/double.js";
 import type { FileSource } from "../port/file.js";
 import type { HeldBytes } from "./held.js";
 import { SendBuffer } from "./send-buffer.js";
@@ -31,9 +30,9 @@ export class SendStream {
   state: SendState = SEND_READY;
   readonly buffer: SendBuffer;
   /** The peer's limit for offsets of this stream. */
-  maxStreamData = DOUBLE;
+  maxStreamData: number;
   /** The limit that STREAM_DATA_BLOCKED was last sent for, -1 = none. */
-  blockedAt = DOUBLE;
+  blockedAt = -1;
   /** The application has written the end: `buffer.end` is the final size. */
   finWritten = false;
   /** FIN must be sent, for the first time or again. */
@@ -48,7 +47,6 @@ export class SendStream {
 
   constructor(maxStreamData: number, sendBufferBytes: number, held: HeldBytes) {
     this.maxStreamData = maxStreamData;
-    this.blockedAt = -1;
     this.buffer = new SendBuffer(sendBufferBytes, held);
   }
 
@@ -140,6 +138,16 @@ export class SendStream {
     this.writeBlocked = false;
     this.buffer.drop();
     return true;
+  }
+
+  /** Nothing of what was sent counts: the server refused it with 0-RTT (RFC 9001 §4.6.2). All of it is to be sent again. */
+  rewind(maxStreamData: number): void {
+    this.maxStreamData = maxStreamData;
+    this.blockedAt = -1;
+    this.buffer.rewind();
+    if (this.state > SEND_DATA_SENT) return;
+    if (this.state === SEND_DATA_SENT) this.state = SEND_SEND;
+    this.finPending = this.finWritten;
   }
 
   /** Final size that RESET_STREAM carries (RFC 9000 §4.5). */

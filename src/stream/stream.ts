@@ -31,6 +31,10 @@ export class Stream {
   /** RFC 9218 §4; changed by the table only. */
   urgency = DEFAULT_URGENCY;
   incremental = true;
+  /** Some of it came in 0-RTT. */
+  isEarly = false;
+  /** Opened under remembered limits that do not hold: nothing of it is sent until MAX_STREAMS allows it. */
+  barred = false;
 
   /** Events not yet told; owned by the events, nonzero = queued there. */
   eventBits = 0;

@@ -83,6 +83,8 @@ export class StreamTable implements StreamEventSink {
   private readonly events: StreamEvents;
   private queue: StreamSendQueue | null = null;
   private readonly streams = new Map<number, Stream>();
+  /** Streams that wait for the peer's limit although they are open, see {@link restart}. */
+  private barredCount = 0;
   /** The stream asked for last: runs of frames and calls for one stream look it up once. */
   private last: Stream | null = null;
 
@@ -110,6 +112,30 @@ export class StreamTable implements StreamEventSink {
     this.raiseMaxStreams(STREAM_BIDI, peer.initialMaxStreamsBidi);
     this.raiseMaxStreams(STREAM_UNI, peer.initialMaxStreamsUni);
     for (const stream of this.streams.values()) this.raiseMaxStreamData(stream, this.initialSendMax(stream.id));
+  }
+
+  /**
+   * The server refused 0-RTT (RFC 9001 §4.6.2): its limits are these, whatever was remembered, and nothing of what was
+   * sent has arrived. Streams above its limit wait for MAX_STREAMS.
+   */
+  restart(peer: TransportParams): void {
+    this.peer = peer;
+    this.peerKnown = true;
+    this.sendCredit.restart(peer.initialMaxData);
+    this.counts[STREAM_BIDI].peerMax = peer.initialMaxStreamsBidi;
+    this.counts[STREAM_UNI].peerMax = peer.initialMaxStreamsUni;
+    this.controlBits &= ~(
+      CONN_DATA_BLOCKED |
+      (CONN_STREAMS_BLOCKED << STREAM_BIDI) |
+      (CONN_STREAMS_BLOCKED << STREAM_UNI)
+    );
+    for (const stream of this.streams.values()) {
+      this.queue?.onReprioritize(stream);
+      stream.send?.rewind(this.initialSendMax(stream.id));
+      stream.barred = indexOf(stream.id) >= this.counts[kindOf(stream.id)].peerMax;
+      if (stream.barred) this.barredCount++;
+      this.requeue(stream);
+    }
   }
 
   /** The stream, made now when the peer had opened it without using it; null when there is none. */
@@ -152,6 +178,7 @@ export class StreamTable implements StreamEventSink {
   clear(): void {
     for (const stream of this.streams.values()) this.release(stream);
     this.streams.clear();
+    this.barredCount = 0;
     this.last = null;
   }
 
@@ -246,6 +273,16 @@ export class StreamTable implements StreamEventSink {
     return this.find(id)?.send?.stopCode ?? 0n;
   }
 
+  /** Some of the stream came in 0-RTT. */
+  noteEarly(id: number): void {
+    const stream = this.find(id);
+    if (stream !== null) stream.isEarly = true;
+  }
+
+  isEarly(id: number): boolean {
+    return this.find(id)?.isEarly ?? false;
+  }
+
   setPriority(id: number, urgency: number, incremental: boolean): void {
     const stream = this.get(id);
     if (stream === null) return;
@@ -267,6 +304,7 @@ export class StreamTable implements StreamEventSink {
     if (max <= counts.peerMax) return;
     counts.peerMax = max;
     this.controlBits &= ~(CONN_STREAMS_BLOCKED << kind);
+    this.unbar(kind, max);
     if (!counts.openBlocked) return;
     counts.openBlocked = false;
     this.events.noteStreamsAvailable(kind);
@@ -348,6 +386,7 @@ export class StreamTable implements StreamEventSink {
   forget(stream: Stream): void {
     this.streams.delete(stream.id);
     if (this.last === stream) this.last = null;
+    if (stream.barred) this.barredCount--;
     this.release(stream);
     if (isServerInitiated(stream.id) === this.isServer) return;
     const kind = kindOf(stream.id);
@@ -356,6 +395,23 @@ export class StreamTable implements StreamEventSink {
   }
 
   // --- helpers -------------------------------------------------------------------------------------------------------
+
+  /** Streams that wait for a limit: only after 0-RTT was refused, and then only those that were opened in it. */
+  private unbar(kind: StreamKind, max: number): void {
+    if (this.barredCount === 0) return;
+    for (const stream of this.streams.values()) {
+      if (!stream.barred || kindOf(stream.id) !== kind || indexOf(stream.id) >= max) continue;
+      stream.barred = false;
+      this.barredCount--;
+      this.requeue(stream);
+    }
+  }
+
+  /** Puts everything that the stream has to say in the queue: none of it was ever heard. */
+  private requeue(stream: Stream): void {
+    this.queue?.onControl(stream, CONTROL_RESET_STREAM | CONTROL_STOP_SENDING);
+    if (stream.send !== null) this.queue?.onSendable(stream);
+  }
 
   private checkEnd(stream: Stream): void {
     const recv = stream.recv!;

@@ -17,13 +17,11 @@ export const DEADLINE_PACING = 3;
 export const DEADLINE_CLOSE = 4;
 export const DEADLINE_HANDSHAKE = 5;
 export const DEADLINE_KEEP_ALIVE = 6;
-/** RFC 9001 §6.5: the read keys of the previous phase are forgotten. */
+/** RFC 9001 §4.9.3: a server forgets its 0-RTT keys. */
 export const DEADLINE_KEYS = 7;
 /** RFC 9000 §8.2.4: a path challenge is repeated or given up. */
 export const DEADLINE_PATH = 8;
-/** Nothing moved for a while: memory that waits for traffic is given back. */
-export const DEADLINE_REST = 9;
-export const DEADLINES = 10;
+export const DEADLINES = 9;
 export type DeadlineName =
   | typeof DEADLINE_LOSS
   | typeof DEADLINE_ACK
@@ -33,8 +31,7 @@ export type DeadlineName =
   | typeof DEADLINE_HANDSHAKE
   | typeof DEADLINE_KEEP_ALIVE
   | typeof DEADLINE_KEYS
-  | typeof DEADLINE_PATH
-  | typeof DEADLINE_REST;
+  | typeof DEADLINE_PATH;
 
 export class Deadlines {
   /** A plain array: a small typed one takes three times its memory in every connection. */

@@ -16,6 +16,8 @@ export const ALERT_NO_APPLICATION_PROTOCOL = 120;
 
 const EXT_SERVER_NAME = 0;
 const EXT_ALPN = 16;
+const EXT_PRE_SHARED_KEY = 41;
+const EXT_EARLY_DATA = 42;
 const EXT_COOKIE = 44;
 const EXT_SUPPORTED_VERSIONS = 43;
 const EXT_KEY_SHARE = 51;
@@ -43,7 +45,15 @@ export class AlertError extends Error {
   }
 }
 
+const TICKET_MAGIC = 0x4e75;
+const TICKET_BYTES = 160;
+const TICKET_TAIL_BYTES = 32;
+const BINDER_BYTES = 32;
+
 export interface Hello {
+  /** To resume with; null = a full handshake. */
+  ticket: Uint8Array | null;
+  earlyData: boolean;
   random: Uint8Array;
   alpn: string[];
   serverName: string;
@@ -54,6 +64,14 @@ export interface HelloExtensions {
   alpn: string[];
   serverName: string;
   params: Uint8Array | null;
+  ticket: Uint8Array | null;
+  earlyData: boolean;
+}
+
+/** What a ticket says. Nothing in it is secret, as nothing here is. */
+export interface NullTicket {
+  aead: number;
+  earlyData: boolean;
 }
 
 /** Bytes that differ from place to place, so that a piece put at the wrong offset shows. */
@@ -101,16 +119,64 @@ export function clientHello(hello: Hello, params: Uint8Array, withCookie: boolea
   out.u16(GROUP_X25519).u16(share.length).bytes(share);
   if (withCookie) out.u16(EXT_COOKIE).u16(4).u16(2).u16(0xc00c);
   out.u16(EXT_QUIC_PARAMS).u16(params.length).bytes(params);
+  if (hello.earlyData) out.u16(EXT_EARLY_DATA).u16(0);
+  if (hello.ticket !== null) writePsk(out, hello.ticket);
   out.close16(extensions);
   return out.finish();
 }
 
-export function serverHello(random: Uint8Array): Uint8Array {
+/** Last of all (RFC 8446 §4.2.11). */
+function writePsk(out: MessageWriter, ticket: Uint8Array): void {
+  out.u16(EXT_PRE_SHARED_KEY);
+  const extension = out.open16();
+  const identities = out.open16();
+  out.u16(ticket.length).bytes(ticket).u16(0).u16(0);
+  out.close16(identities);
+  out
+    .u16(1 + BINDER_BYTES)
+    .u8(BINDER_BYTES)
+    .bytes(FILLER.subarray(0, BINDER_BYTES));
+  out.close16(extension);
+}
+
+/** A NewSessionTicket (RFC 8446 §4.6.1); `tail` makes it one of its kind. */
+export function newSessionTicket({ aead, earlyData }: NullTicket, tail: Uint8Array): Uint8Array {
+  const out = new MessageWriter(NEW_SESSION_TICKET);
+  out.u16(0).u16(7200).u16(0).u16(0).u8(0);
+  out
+    .u16(TICKET_BYTES)
+    .u16(TICKET_MAGIC)
+    .u8(aead)
+    .u8(earlyData ? 1 : 0);
+  out.bytes(FILLER.subarray(0, TICKET_BYTES - 4 - TICKET_TAIL_BYTES)).bytes(tail.subarray(0, TICKET_TAIL_BYTES));
+  const extensions = out.open16();
+  if (earlyData) out.u16(EXT_EARLY_DATA).u16(4).u16(0xffff).u16(0xffff);
+  out.close16(extensions);
+  return out.finish();
+}
+
+/** The ticket of a NewSessionTicket. */
+export function ticketOf(message: Uint8Array): Uint8Array {
+  const at = new Cursor(message, 4 + 8);
+  at.skip(at.u8());
+  return at.take(at.u16());
+}
+
+/** Null for anything else than a ticket of `newSessionTicket`. */
+export function openTicket(ticket: Uint8Array | null): NullTicket | null {
+  if (ticket === null || ticket.length !== TICKET_BYTES) return null;
+  const at = new Cursor(ticket, 0);
+  if (at.u16() !== TICKET_MAGIC) return null;
+  return { aead: at.u8(), earlyData: at.u8() === 1 };
+}
+
+export function serverHello(random: Uint8Array, isResumed: boolean): Uint8Array {
   const out = new MessageWriter(SERVER_HELLO);
   out.u16(LEGACY_VERSION).bytes(random).u8(0).u16(CIPHER_SUITE).u8(0);
   const extensions = out.open16();
   out.u16(EXT_SUPPORTED_VERSIONS).u16(2).u16(TLS_1_3);
   out.u16(EXT_KEY_SHARE).u16(36).u16(GROUP_X25519).u16(32).bytes(FILLER.subarray(0, 32));
+  if (isResumed) out.u16(EXT_PRE_SHARED_KEY).u16(2).u16(0);
   out.close16(extensions);
   return out.finish();
 }
@@ -129,10 +195,17 @@ export function isHelloRetry(message: Uint8Array): boolean {
   return RETRY_RANDOM.every((byte, i) => byte === message[6 + i]);
 }
 
-export function encryptedExtensions(alpn: string, params: Uint8Array): Uint8Array {
+/** Whether the ServerHello takes the ticket. */
+export function isResumption(message: Uint8Array): boolean {
+  const at = new Cursor(message, 4 + 2 + 32 + 1 + 2 + 1);
+  return parseExtensions(at).ticket !== null;
+}
+
+export function encryptedExtensions(alpn: string, params: Uint8Array, earlyData: boolean): Uint8Array {
   const out = new MessageWriter(ENCRYPTED_EXTENSIONS);
   const extensions = out.open16();
   writeAlpn(out, [alpn]);
+  if (earlyData) out.u16(EXT_EARLY_DATA).u16(0);
   out.u16(EXT_QUIC_PARAMS).u16(params.length).bytes(params);
   out.close16(extensions);
   return out.finish();
@@ -154,12 +227,17 @@ export function parseEncryptedExtensions(message: Uint8Array): HelloExtensions {
 }
 
 function parseExtensions(at: Cursor): HelloExtensions {
-  const found: HelloExtensions = { alpn: [], serverName: "", params: null };
+  const found: HelloExtensions = { alpn: [], serverName: "", params: null, ticket: null, earlyData: false };
   if (at.u16() !== at.remaining) throw new AlertError(ALERT_DECODE_ERROR, "length of the extensions");
   while (at.remaining > 0) {
     const type = at.u16();
     const body = new Cursor(at.take(at.u16()), 0);
     if (type === EXT_QUIC_PARAMS) found.params = body.take(body.remaining);
+    if (type === EXT_EARLY_DATA) found.earlyData = true;
+    if (type === EXT_PRE_SHARED_KEY) {
+      body.skip(2);
+      found.ticket = body.remaining === 0 ? new Uint8Array(0) : body.take(body.u16());
+    }
     if (type === EXT_SERVER_NAME) {
       body.skip(3);
       found.serverName = text(body.take(body.u16()));

@@ -9,6 +9,7 @@ import { AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, type AeadId
 import type { Random } from "#src/port/random.js";
 import {
   LEVEL_APP,
+  LEVEL_EARLY,
   LEVEL_HANDSHAKE,
   LEVEL_INITIAL,
   LEVELS,
@@ -41,14 +42,17 @@ import {
   filler,
   helloRetryRequest,
   isHelloRetry,
+  isResumption,
+  newSessionTicket,
+  openTicket,
   parseClientHello,
   parseEncryptedExtensions,
   serverHello,
+  ticketOf,
 } from "./null-tls-messages.js";
 
 const FINISHED_BYTES = 32;
 const VERIFY_BYTES = 80;
-const TICKET_BYTES = 180;
 const CIPHERS = new Map<AeadId, string>([
   [AEAD_AES_128_GCM, "TLS_AES_128_GCM_SHA256"],
   [AEAD_AES_256_GCM, "TLS_AES_256_GCM_SHA384"],
@@ -84,19 +88,27 @@ export class NullTls implements TlsProvider {
   constructor(readonly options: NullTlsOptions) {}
 
   newClientContext(config: TlsClientConfig): TlsContext {
-    return this.context(false, config.alpn, config.serverName);
+    return this.context(false, config.alpn, config.serverName, config.earlyData === true, config.ticket);
   }
 
   newServerContext(config: TlsServerConfig): TlsContext {
-    return this.context(true, config.alpn, "");
+    return this.context(true, config.alpn, "", config.earlyData === true);
   }
 
-  private context(isServer: boolean, alpn: string[], serverName: string): TlsContext {
+  private context(
+    isServer: boolean,
+    alpn: string[],
+    serverName: string,
+    earlyData: boolean,
+    ticket?: Uint8Array,
+  ): TlsContext {
     return {
       isServer,
       newSession: (session) => {
         this.liveSessions++;
-        return new NullSession(this, isServer, alpn, session.serverName ?? serverName, session);
+        const options = { ...(ticket !== undefined && { ticket }), ...session };
+        const wantsEarly = earlyData && session.earlyData !== false;
+        return new NullSession(this, isServer, alpn, session.serverName ?? serverName, wantsEarly, options);
       },
       close: () => {},
     };
@@ -116,6 +128,8 @@ class NullSession implements TlsSession {
   private expected: number;
   private helloRetried = false;
   private certificateAsked = false;
+  /** Server: 0-RTT may be accepted for this protocol. */
+  private earlyAlpn: string | null = null;
   private stopped = false;
   private closed = false;
 
@@ -124,6 +138,7 @@ class NullSession implements TlsSession {
     private readonly isServer: boolean,
     private readonly alpn: string[],
     private readonly serverName: string,
+    private readonly earlyData: boolean,
     private readonly session: TlsSessionOptions,
   ) {
     this.aead = provider.options.aead ?? AEAD_AES_128_GCM;
@@ -145,6 +160,10 @@ class NullSession implements TlsSession {
     if (this.closed) return;
     const own = bytes.slice();
     this.step(() => this.receive(level, own));
+  }
+
+  allowEarlyData(alpn: string): void {
+    if (!this.closed) this.step(() => void (this.earlyAlpn = alpn));
   }
 
   take(): TlsResult | null {
@@ -234,7 +253,8 @@ class NullSession implements TlsSession {
         this.expected = -1;
         this.secret(LEVEL_APP, "read");
         for (let left = this.provider.options.tickets ?? 0; left > 0; left--) {
-          this.results.push({ kind: "send", level: LEVEL_APP, bytes: filler(NEW_SESSION_TICKET, TICKET_BYTES) });
+          const ticket = newSessionTicket({ aead: this.aead, earlyData: this.earlyData }, this.randomBytes());
+          this.results.push({ kind: "send", level: LEVEL_APP, bytes: ticket });
         }
         this.results.push({ kind: "done", info: this.info });
         return;
@@ -256,13 +276,20 @@ class NullSession implements TlsSession {
     if (chosen === undefined) throw new AlertError(ALERT_NO_APPLICATION_PROTOCOL, "no common protocol");
     this.info.alpn = chosen;
     this.info.serverName = hello.serverName;
-    this.send(LEVEL_INITIAL, serverHello(this.randomBytes()));
+    const ticket = options.clientAuth === true ? null : openTicket(hello.ticket);
+    this.info.resumed = ticket?.aead === this.aead;
+    const isEarly = this.earlyData && hello.earlyData && ticket?.earlyData === true && this.earlyAlpn === chosen;
+    this.info.earlyDataAccepted = isEarly && this.info.resumed && !this.helloRetried;
+    if (this.info.earlyDataAccepted) this.secret(LEVEL_EARLY, "read");
+    this.send(LEVEL_INITIAL, serverHello(this.randomBytes(), this.info.resumed));
     this.secret(LEVEL_HANDSHAKE, "write");
     this.secret(LEVEL_HANDSHAKE, "read");
-    this.send(LEVEL_HANDSHAKE, encryptedExtensions(chosen, this.session.transportParams));
+    this.send(LEVEL_HANDSHAKE, encryptedExtensions(chosen, this.session.transportParams, this.info.earlyDataAccepted));
     if (options.clientAuth === true) this.send(LEVEL_HANDSHAKE, filler(CERTIFICATE_REQUEST, FINISHED_BYTES));
-    this.send(LEVEL_HANDSHAKE, filler(CERTIFICATE, options.certificateBytes ?? 700));
-    this.send(LEVEL_HANDSHAKE, filler(CERTIFICATE_VERIFY, VERIFY_BYTES));
+    if (!this.info.resumed) {
+      this.send(LEVEL_HANDSHAKE, filler(CERTIFICATE, options.certificateBytes ?? 700));
+      this.send(LEVEL_HANDSHAKE, filler(CERTIFICATE_VERIFY, VERIFY_BYTES));
+    }
     this.send(LEVEL_HANDSHAKE, this.finished());
     this.freezeAppSecrets();
     this.secret(LEVEL_APP, "write");
@@ -285,6 +312,7 @@ class NullSession implements TlsSession {
           this.sendClientHello();
           return;
         }
+        this.info.resumed = isResumption(message);
         this.secret(LEVEL_HANDSHAKE, "read");
         this.secret(LEVEL_HANDSHAKE, "write");
         this.expected = ENCRYPTED_EXTENSIONS;
@@ -293,7 +321,8 @@ class NullSession implements TlsSession {
         const extensions = parseEncryptedExtensions(message);
         this.info.alpn = extensions.alpn[0] ?? "";
         if (extensions.params !== null) this.results.push({ kind: "peer-params", bytes: extensions.params });
-        this.expected = CERTIFICATE;
+        this.info.earlyDataAccepted = extensions.earlyData;
+        this.expected = this.info.resumed ? FINISHED : CERTIFICATE;
         return;
       }
       case CERTIFICATE_REQUEST:
@@ -325,14 +354,19 @@ class NullSession implements TlsSession {
     if (this.isServer || level !== LEVEL_APP || this.expected !== -1) {
       throw new AlertError(ALERT_UNEXPECTED_MESSAGE, "NewSessionTicket where none may come");
     }
-    this.results.push({ kind: "ticket", bytes: message.slice(4) });
+    this.results.push({ kind: "ticket", bytes: ticketOf(message) });
   }
 
   private sendClientHello(): void {
     const { keyShareBytes = 32 } = this.provider.options;
     const { transportParams } = this.session;
-    const hello = { random: this.randomBytes(), alpn: this.alpn, serverName: this.serverName, keyShareBytes };
+    const ticket = this.session.ticket ?? null;
+    const known = openTicket(ticket);
+    const earlyData = this.earlyData && known?.earlyData === true && !this.helloRetried;
+    const { alpn, serverName } = this;
+    const hello = { random: this.randomBytes(), alpn, serverName, keyShareBytes, ticket, earlyData };
     this.send(LEVEL_INITIAL, clientHello(hello, transportParams, this.helloRetried));
+    if (earlyData) this.secret(LEVEL_EARLY, "write");
   }
 
   private send(level: Level, message: Uint8Array): void {

@@ -2,7 +2,7 @@
 
 import type { Connection } from "#src/conn/connection.js";
 import type { ConnectionConfig } from "#src/conn/config.js";
-import { Endpoint } from "#src/endpoint/endpoint.js";
+import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import type { TlsContext } from "#src/port/tls.js";
 import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
 import {
@@ -31,6 +31,10 @@ export interface PairOptions {
   serverTls?: Partial<NullTlsOptions>;
   retry?: "auto" | "always" | "never";
   maxConnections?: number;
+  /** The server accepts 0-RTT, and gives a ticket; see `Pair.again`. */
+  earlyData?: boolean;
+  /** With `earlyData`: the server neither accepts it nor says so in tickets. */
+  serverWithoutEarly?: boolean;
   seed?: number;
 }
 
@@ -78,14 +82,15 @@ export class Pair {
   readonly aead = new NullAead(true);
   readonly client: Endpoint;
   readonly server: Endpoint;
-  readonly clientConn: Connection;
-  readonly clientEvents = new Recorder();
-  readonly serverEvents = new Recorder();
+  clientConn: Connection;
+  clientEvents = new Recorder();
+  serverEvents = new Recorder();
   serverConn: Connection | null = null;
   /** Called for each datagram; false drops it. */
   filter: (fromClient: boolean, bytes: Uint8Array) => boolean = () => true;
   readonly clientAddress = simAddress(10, 0, 0, 1, 40_000);
   readonly serverAddress = simAddress(10, 0, 0, 2, 443);
+  private readonly clientTls: TlsContext;
   private readonly tx: TxBatch = newTxBatch();
   private readonly rx: RxBatch = newRxBatch();
 
@@ -100,19 +105,42 @@ export class Pair {
       });
     this.client = endpoint("client");
     this.server = endpoint("server");
-    const serverTls = new NullTls({ random: new Prng(seed, "server-tls"), ...options.serverTls });
+    const { earlyData = false } = options;
+    const serverEarly = earlyData && options.serverWithoutEarly !== true;
+    const tickets = earlyData ? 1 : 0;
+    const serverTls = new NullTls({ random: new Prng(seed, "server-tls"), tickets, ...options.serverTls });
     const clientTls = new NullTls({ random: new Prng(seed, "client-tls"), ...options.clientTls });
     this.server.listen({
-      tls: serverTls.newServerContext({ alpn: ["test"], identities: {} }),
+      tls: serverTls.newServerContext({ alpn: ["test"], identities: {}, earlyData: serverEarly }),
       config: options.server ?? {},
       retry: options.retry ?? "auto",
       maxConnections: options.maxConnections ?? 1000,
+      earlyData: serverEarly,
     });
-    const tls: TlsContext = clientTls.newClientContext({ alpn: ["test"], serverName: "localhost", verify: "strict" });
-    this.clientConn = this.client.connect(
-      { tls, remote: this.serverAddress, config: options.client ?? {} },
-      this.nowMicros,
-    );
+    const config = { alpn: ["test"], serverName: "localhost", verify: "strict" as const, earlyData };
+    this.clientTls = clientTls.newClientContext(config);
+    this.clientConn = this.connect({ config: options.client ?? {} });
+  }
+
+  /** The ticket that the client was given, once the handshake has settled. */
+  get ticket(): Uint8Array {
+    const bytes = this.clientEvents.args("ticket")?.[0];
+    if (!(bytes instanceof Uint8Array)) throw new Error("no ticket");
+    return bytes;
+  }
+
+  /** Closes the connection and starts another one, with a clean record of events. */
+  again(options: Partial<ConnectOptions>): void {
+    this.clientConn.close(true, 0n, "");
+    this.settle();
+    this.clientEvents = new Recorder();
+    this.serverEvents = new Recorder();
+    this.serverConn = null;
+    this.clientConn = this.connect(options);
+  }
+
+  private connect(options: Partial<ConnectOptions>): Connection {
+    return this.client.connect({ tls: this.clientTls, remote: this.serverAddress, ...options }, this.nowMicros);
   }
 
   /** Moves datagrams and drains events until nothing happens any more at this instant. */
@@ -143,6 +171,11 @@ export class Pair {
       this.settle();
     }
     this.nowMicros = end;
+  }
+
+  /** What the client has to say now, and nothing that comes back. */
+  sendFromClient(): void {
+    this.move(true);
   }
 
   /** One direction: everything that the sender has to say now. Returns the number of datagrams. */

@@ -4,7 +4,6 @@
  * with an error; nothing is called twice.
  */
 
-import { DOUBLE } from "../../base/double.js";
 import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../../port/file.js";
 import { T_STOPPED, type Transport } from "../../port/transport.js";
 import { invalidState, streamAborted, streamStopped } from "../errors.js";
@@ -28,7 +27,7 @@ const NO_BYTES = new Uint8Array(0);
 
 export class SendHalf {
   /** Bytes that the transport has taken. */
-  bytesWritten = DOUBLE;
+  bytesWritten = 0;
   /** The end was written, or asked for: no more writes. */
   ended = false;
   /** The transport has the end. */
@@ -46,9 +45,7 @@ export class SendHalf {
   constructor(
     private readonly transport: Transport,
     private readonly id: number,
-  ) {
-    this.bytesWritten = 0;
-  }
+  ) {}
 
   get isOpen(): boolean {
     return this.error === null && !this.ended;

@@ -1,0 +1,70 @@
+/**
+ * What a client keeps to resume a session with: the ticket of its TLS library, and what 0-RTT has to know before the
+ * server speaks: version, protocol and the server's transport parameters (RFC 9000 §7.4.1, RFC 9001 §4.6).
+ *
+ *   form (1) · allows 0-RTT (1) · version (4) · protocol length (1) · protocol, two bytes a character · parameters length (2) · parameters
+ *   · ticket of TLS
+ *
+ * It comes back from the application's storage, so all of it is checked; what is not whole is no ticket.
+ */
+
+import { Reader, Writer } from "../base/bytes.js";
+import { decodeParams, encodeParams } from "../frame/params.js";
+import { defaultParams, type TransportParams } from "../proto/params.js";
+
+const FORM = 0xd1;
+
+export interface SessionTicket {
+  /** The server takes 0-RTT with it (RFC 9001 §4.6.1). */
+  allowsEarlyData: boolean;
+  version: number;
+  alpn: string;
+  /** The server's parameters that still hold, the others as if they had not been sent. */
+  params: TransportParams;
+  tls: Uint8Array;
+}
+
+export function sealSessionTicket({ allowsEarlyData, version, alpn, params, tls }: SessionTicket): Uint8Array {
+  const encoded = encodeParams(remembered(params), true);
+  const out = new Writer(64 + encoded.length + tls.length);
+  out.u8(FORM);
+  out.u8(allowsEarlyData ? 1 : 0);
+  out.u32(version);
+  out.u8(alpn.length);
+  for (let i = 0; i < alpn.length; i++) out.u16(alpn.charCodeAt(i));
+  out.u16(encoded.length);
+  out.bytes(encoded);
+  out.bytes(tls);
+  return out.finish();
+}
+
+/** Null for bytes that `sealSessionTicket` did not make. */
+export function openSessionTicket(bytes: Uint8Array): SessionTicket | null {
+  const reader = new Reader();
+  reader.reset(bytes, 0, bytes.length);
+  if (reader.u8() !== FORM) return null;
+  const allowsEarlyData = reader.u8() === 1;
+  const version = reader.u32();
+  let alpn = "";
+  for (let left = reader.u8(); left > 0 && reader.ok; left--) alpn += String.fromCharCode(reader.u16());
+  const encoded = reader.take(reader.u16());
+  const tls = reader.take(reader.remaining);
+  const { params } = decodeParams(encoded, true);
+  if (!reader.ok || params === null || tls.length === 0) return null;
+  return { allowsEarlyData, version, alpn, params: remembered(params), tls };
+}
+
+/** RFC 9000 §7.4.1 lists what must not be remembered. */
+function remembered(params: TransportParams): TransportParams {
+  const { ackDelayExponent, maxAckDelayMillis } = defaultParams();
+  return {
+    ...params,
+    ackDelayExponent,
+    maxAckDelayMillis,
+    originalDcid: null,
+    initialScid: null,
+    retryScid: null,
+    preferredAddress: null,
+    statelessResetToken: null,
+  };
+}
