@@ -51,8 +51,8 @@ export class Bbr implements CongestionController {
   /** What the pacer is to let through. */
   pacingBytesPerMicro: number;
   recoveryStartMicros = -1;
-  private readonly datagramBytes: number;
-  private readonly minPipeBytes: number;
+  private datagramBytes: number;
+  private minPipeBytes: number;
   private readonly model = new BbrModel();
   private state: State = STARTUP;
   private ackPhase = ACKS_INIT;
@@ -76,6 +76,12 @@ export class Bbr implements CongestionController {
     this.minPipeBytes = MIN_PIPE_PACKETS * datagramBytes;
     this.cwndBytes = initialWindowBytes(datagramBytes);
     this.pacingBytesPerMicro = (PACING_GAIN[STARTUP] as number) * (this.cwndBytes / FIRST_RTT_MICROS);
+  }
+
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
+    this.minPipeBytes = MIN_PIPE_PACKETS * bytes;
+    this.cwndBytes = Math.max(this.cwndBytes, minimumWindowBytes(bytes));
   }
 
   /** For tests and logs. */

@@ -34,6 +34,19 @@ for (const name of ["newreno", "cubic"] as const) {
       assert.equal(cc.ssthreshBytes, Infinity);
     });
 
+    test("RFC 9002 §7.2 datagrams of another size: the window keeps its bytes, two of them fit, growth is by the new size", () => {
+      const cc = makeController(name, MDS);
+      cc.setDatagramBytes(1452);
+      assert.equal(cc.cwndBytes, 12_000);
+      cc.setDatagramBytes(8952);
+      assert.equal(cc.cwndBytes, 2 * 8952);
+      cc.onCongestionEvent(0, 1);
+      assert.equal(cc.cwndBytes, 2 * 8952, "the least window is of the new size");
+      cc.setDatagramBytes(MDS);
+      cc.onPersistentCongestion();
+      assert.equal(cc.cwndBytes, 2 * MDS);
+    });
+
     test("RFC 9002 §7.8 a window that is not in use does not grow", () => {
       const cc = makeController(name, MDS);
       cc.onPacketsAcked(6000, false, sampled(), 1);

@@ -18,6 +18,8 @@ export interface CongestionController {
   /** Packets sent up to here belong to the current recovery period (RFC 9002 §7.3.2); -1: there was none. */
   readonly recoveryStartMicros: number;
 
+  /** The path carries datagrams of this size from now on. The window keeps its bytes; its least and its growth follow. */
+  setDatagramBytes(bytes: number): void;
   /** An ACK gave an RTT sample; `largestSentMicros` is when the packet that it measures was sent. */
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void;
   /**

@@ -4,6 +4,7 @@
  * An epoch is a stretch of congestion avoidance; time spent application-limited does not count in it (RFC 9438 §5.8).
  */
 
+import { DOUBLE } from "../base/double.js";
 import { MAX_CWND_BYTES } from "../proto/limits.js";
 import { type CongestionController, initialWindowBytes, minimumWindowBytes } from "./controller.js";
 import { HyStart } from "./hystart.js";
@@ -28,15 +29,20 @@ export function cubicWindow(seconds: number, kSeconds: number, wMaxPackets: numb
 
 /** The fields that a spurious congestion event gives back (RFC 9438 §4.9). */
 class CubicState {
-  windowBytes = 0;
+  windowBytes = DOUBLE;
   ssthreshBytes = Infinity;
-  wMaxPackets = 0;
-  kSeconds = 0;
+  wMaxPackets = DOUBLE;
+  kSeconds = DOUBLE;
   /** -1: no epoch. */
-  epochStartMicros = -1;
-  wEstPackets = 0;
+  epochStartMicros = DOUBLE;
+  wEstPackets = DOUBLE;
   /** Window before the latest reduction: up to here the Reno-friendly window grows with ALPHA, then with 1. */
-  priorPackets = 0;
+  priorPackets = DOUBLE;
+
+  constructor() {
+    this.windowBytes = this.wMaxPackets = this.kSeconds = this.wEstPackets = this.priorPackets = 0;
+    this.epochStartMicros = -1;
+  }
 
   copyFrom(other: CubicState): void {
     this.windowBytes = other.windowBytes;
@@ -51,16 +57,17 @@ class CubicState {
 
 export class Cubic implements CongestionController {
   readonly name = "cubic";
-  recoveryStartMicros = -1;
-  private readonly datagramBytes: number;
+  recoveryStartMicros = DOUBLE;
+  private datagramBytes: number;
   private readonly hystart = new HyStart();
   private readonly state = new CubicState();
   private readonly undo = new CubicState();
   /** Since when acknowledgements found the window unused; -1: they do not. */
-  private idleSinceMicros = -1;
+  private idleSinceMicros = DOUBLE;
 
   constructor(datagramBytes: number) {
     this.datagramBytes = datagramBytes;
+    this.recoveryStartMicros = this.idleSinceMicros = -1;
     this.state.windowBytes = initialWindowBytes(datagramBytes);
   }
 
@@ -70,6 +77,17 @@ export class Cubic implements CongestionController {
 
   get ssthreshBytes(): number {
     return this.state.ssthreshBytes;
+  }
+
+  setDatagramBytes(bytes: number): void {
+    const { state } = this;
+    const scale = this.datagramBytes / bytes;
+    this.datagramBytes = bytes;
+    state.windowBytes = Math.max(state.windowBytes, minimumWindowBytes(bytes));
+    state.wMaxPackets *= scale;
+    state.priorPackets *= scale;
+    state.epochStartMicros = -1; // K and W_est are of the old unit; the next epoch computes them anew
+    this.undo.windowBytes = 0;
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

@@ -4,6 +4,8 @@
  * Rounds are told apart by send times. Section 4.3's limit L is infinite, because we pace.
  */
 
+import { DOUBLE } from "../base/double.js";
+
 const MIN_RTT_THRESH_MICROS = 4_000;
 const MAX_RTT_THRESH_MICROS = 16_000;
 const MIN_RTT_DIVISOR = 8;
@@ -12,13 +14,17 @@ const CSS_GROWTH_DIVISOR = 4;
 const CSS_ROUNDS = 5;
 
 export class HyStart {
-  private roundStartMicros = -1;
+  private roundStartMicros = DOUBLE;
   private lastRoundMinMicros = Infinity;
   private roundMinMicros = Infinity;
   private samples = 0;
   /** Minimum RTT that conservative slow start began with; Infinity outside of it. */
   private cssBaselineMicros = Infinity;
   private cssRounds = 0;
+
+  constructor() {
+    this.roundStartMicros = -1;
+  }
 
   get inConservativeSlowStart(): boolean {
     return this.cssBaselineMicros !== Infinity;

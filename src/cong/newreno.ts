@@ -1,5 +1,6 @@
 /** NewReno as RFC 9002 §7 and Appendix B write it, with HyStart++ (RFC 9406) in the initial slow start. */
 
+import { DOUBLE } from "../base/double.js";
 import { MAX_CWND_BYTES } from "../proto/limits.js";
 import { type CongestionController, initialWindowBytes, minimumWindowBytes } from "./controller.js";
 import { HyStart } from "./hystart.js";
@@ -11,8 +12,8 @@ export class NewReno implements CongestionController {
   readonly name = "newreno";
   cwndBytes: number;
   ssthreshBytes = Infinity;
-  recoveryStartMicros = -1;
-  private readonly datagramBytes: number;
+  recoveryStartMicros = DOUBLE;
+  private datagramBytes: number;
   private readonly hystart = new HyStart();
   /** Acknowledged in congestion avoidance and not yet turned into growth (RFC 3465 §2.1). */
   private creditBytes = 0;
@@ -21,7 +22,13 @@ export class NewReno implements CongestionController {
 
   constructor(datagramBytes: number) {
     this.datagramBytes = datagramBytes;
+    this.recoveryStartMicros = -1;
     this.cwndBytes = initialWindowBytes(datagramBytes);
+  }
+
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
+    this.cwndBytes = Math.max(this.cwndBytes, minimumWindowBytes(bytes));
   }
 
   onRttSample(rtt: Rtt, largestSentMicros: number, nowMicros: number): void {

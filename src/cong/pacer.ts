@@ -4,6 +4,7 @@
  * ticks let through, so that a timer of one millisecond does not limit the rate, nor pacing a path of tiny RTT.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { INITIAL_WINDOW_PACKETS, PACING_BURST_PACKETS } from "../proto/limits.js";
 
 /** A burst is what the rate gives in this time, where that lies between an initial window and a train. */
@@ -15,16 +16,22 @@ const QUANTUM_MICROS = 1_000;
 
 export class Pacer {
   /** 0: not set yet, only the first burst goes out unhindered. */
-  bytesPerMicro = 0;
-  private readonly datagramBytes: number;
-  private burstBytes: number;
-  private tokenBytes: number;
-  private filledMicros = 0;
+  bytesPerMicro = DOUBLE;
+  private datagramBytes: number;
+  private burstBytes = DOUBLE;
+  private tokenBytes = DOUBLE;
+  private filledMicros = DOUBLE;
 
   constructor(datagramBytes: number) {
     this.datagramBytes = datagramBytes;
+    this.bytesPerMicro = this.filledMicros = 0;
     this.burstBytes = INITIAL_WINDOW_PACKETS * datagramBytes;
     this.tokenBytes = this.burstBytes;
+  }
+
+  /** Bursts follow with the next rate. */
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
   }
 
   /** Sets the rate from now on, as a window that is sent once in a round trip. */

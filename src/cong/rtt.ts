@@ -3,6 +3,7 @@
  * threshold of loss and of persistent congestion. Until the first sample it stands at the initial RTT.
  */
 
+import { DOUBLE } from "../base/double.js";
 import {
   GRANULARITY_MICROS,
   INITIAL_RTT_MICROS,
@@ -13,13 +14,13 @@ import {
 
 export class Rtt {
   /** 0 until the first sample. */
-  latestRttMicros = 0;
+  latestRttMicros = DOUBLE;
   /** Infinity until the first sample. */
   minRttMicros = Infinity;
-  smoothedRttMicros = 0;
-  rttVarMicros = 0;
+  smoothedRttMicros = DOUBLE;
+  rttVarMicros = DOUBLE;
   /** When the first sample was taken; -1: none yet. */
-  firstSampleMicros = -1;
+  firstSampleMicros = DOUBLE;
 
   constructor(initialRttMicros: number = INITIAL_RTT_MICROS) {
     this.reset(initialRttMicros);

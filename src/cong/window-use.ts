@@ -3,13 +3,19 @@
  * remembered until that flight is acknowledged, because acknowledgements arrive when the flight is smaller already.
  */
 
+import { DOUBLE } from "../base/double.js";
+
 export class WindowUse {
   /** When the remembered moment was; packets sent before it belong to the same flight. */
-  private flightMicros = -1;
+  private flightMicros = DOUBLE;
   private mostBytes = 0;
   private filled = false;
   private pacingHeld = false;
-  private ackedSentMicros = -1;
+  private ackedSentMicros = DOUBLE;
+
+  constructor() {
+    this.flightMicros = this.ackedSentMicros = -1;
+  }
 
   /** `bytesInFlight` includes the packet just sent; `datagramBytes` is what one more would take. */
   onPacketSent(bytesInFlight: number, cwndBytes: number, datagramBytes: number, nowMicros: number): void {

@@ -43,7 +43,10 @@ export interface ConnectionConfig {
   /** A PING after this much silence, milliseconds; 0 = off. */
   keepAliveMillis: number;
   handshakeTimeoutMillis: number;
-  /** UDP payload that we send at most, 1200 to 12288; the peer's max_udp_payload_size lowers it. */
+  /**
+   * UDP payload that we send at most, 1200 to 12288; the peer's max_udp_payload_size lowers it. A connection begins with
+   * 1200 and finds out what the path carries (RFC 9000 §14.3).
+   */
   maxDatagramBytes: number;
   /** Mark packets ECT(0) and validate the path for it (RFC 9000 §13.4). */
   ecn: boolean;

@@ -126,7 +126,7 @@ export class Connection implements Transport, HeapItem {
       {
         isServer,
         congestion: config.congestion,
-        datagramBytes: config.maxDatagramBytes,
+        datagramBytes: this.path.maxDatagramBytes,
         initialRttMicros: config.initialRttMicros,
         ecn: config.ecn,
       },

@@ -5,6 +5,7 @@ import {
   REC_ACK,
   REC_CRYPTO,
   REC_HANDSHAKE_DONE,
+  REC_MTU_PROBE,
   REC_NEW_CONNECTION_ID,
   REC_NEW_TOKEN,
   REC_PING,
@@ -31,6 +32,9 @@ export class FrameFate implements FrameFates {
       case REC_RETIRE_CONNECTION_ID:
         conn.control.onFrameAcked(kind, id);
         return;
+      case REC_MTU_PROBE:
+        conn.path.mtu.onProbeAcked(id);
+        return;
       case REC_PING:
         return;
       default:
@@ -49,6 +53,9 @@ export class FrameFate implements FrameFates {
       case REC_NEW_CONNECTION_ID:
       case REC_RETIRE_CONNECTION_ID:
         conn.control.onFrameLost(kind, id);
+        return;
+      case REC_MTU_PROBE:
+        conn.path.mtu.onProbeLost(id);
         return;
       case REC_ACK: // the next ACK frame says the same and more
       case REC_PING:

@@ -192,7 +192,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
   recovery.ackDelayExponent = params.ackDelayExponent;
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
-  conn.path.maxDatagramBytes = Math.min(conn.path.maxDatagramBytes, params.maxUdpPayloadBytes);
+  conn.path.mtu.limit(params.maxUdpPayloadBytes);
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
   if (preferred === null) return;

@@ -1,7 +1,8 @@
 /** Idle timeout and keep-alive (RFC 9000 §10.1). */
 
+import { REST_AFTER_MICROS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
-import { DEADLINE_IDLE, DEADLINE_KEEP_ALIVE } from "../timer/deadlines.js";
+import { DEADLINE_IDLE, DEADLINE_KEEP_ALIVE, DEADLINE_REST } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
 
 /** At least this many PTOs pass before a connection is idle (RFC 9000 §10.1). */
@@ -34,7 +35,14 @@ export function onElicitingSent(conn: Connection, nowMicros: number): void {
 
 export function restartIdle(conn: Connection, nowMicros: number): void {
   conn.deadlines.set(DEADLINE_IDLE, nowMicros + idleMicros(conn));
+  if (conn.handshakeState.confirmed) conn.deadlines.set(DEADLINE_REST, nowMicros + REST_AFTER_MICROS);
   if (conn.config.keepAliveMillis > 0 && conn.handshakeState.complete) {
     conn.deadlines.set(DEADLINE_KEEP_ALIVE, nowMicros + conn.config.keepAliveMillis * 1000);
   }
+}
+
+/** The connection sleeps: memory that only traffic needs is given back until there is some. */
+export function rest(conn: Connection): void {
+  conn.deadlines.clear(DEADLINE_REST);
+  conn.recovery.sent[SPACE_APP].rest();
 }

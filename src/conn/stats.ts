@@ -1,14 +1,19 @@
 /** Counters that a connection keeps for itself, and the one place where all counters of its parts are put together. */
 
+import { DOUBLE } from "../base/double.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
+import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
+
+/** By ECN_* state of path/ecn-check. */
+const ECN_STATES = ["testing", "unknown", "capable", "failed"] as const;
 
 export class ConnectionCounters {
   handshakeCompletedAtMicros = 0;
   handshakeConfirmedAtMicros = 0;
   closedAtMicros = 0;
-  bytesReceived = 0;
-  bytesSent = 0;
+  bytesReceived = DOUBLE;
+  bytesSent = DOUBLE;
   packetsReceived = 0;
   packetsSent = 0;
   packetsDropped = 0;
@@ -16,11 +21,13 @@ export class ConnectionCounters {
   earlyPacketsSent = 0;
   cwndBlocked = 0;
 
-  constructor(readonly createdAtMicros: number) {}
+  constructor(readonly createdAtMicros: number) {
+    this.bytesReceived = this.bytesSent = 0;
+  }
 }
 
 export function connectionStats(conn: Connection): TransportStats {
-  const { counters, recovery, streams } = conn;
+  const { counters, path, recovery, streams } = conn;
   return {
     createdAtMicros: counters.createdAtMicros,
     handshakeCompletedAtMicros: counters.handshakeCompletedAtMicros,
@@ -38,6 +45,13 @@ export function connectionStats(conn: Connection): TransportStats {
     maxBytesInFlight: recovery.maxBytesInFlight,
     cwndBytes: recovery.cc.cwndBytes,
     ssthreshBytes: recovery.cc.ssthreshBytes,
+    congestionEvents: recovery.congestionEvents,
+    persistentCongestions: recovery.persistentCongestions,
+    ...ecnStats(conn),
+    maxDatagramBytes: path.mtu.currentBytes,
+    mtuProbesSent: path.mtu.probesSent,
+    mtuProbesLost: path.mtu.probesLost,
+    mtuBlackHoles: path.mtu.blackHoles,
     latestRttMicros: recovery.rtt.latestRttMicros,
     minRttMicros: recovery.rtt.minRttMicros,
     smoothedRttMicros: recovery.rtt.smoothedRttMicros,
@@ -54,4 +68,24 @@ export function connectionStats(conn: Connection): TransportStats {
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
   };
+}
+
+function ecnStats(
+  conn: Connection,
+): Pick<TransportStats, "ect0Received" | "ect1Received" | "ceReceived" | "ceReported" | "ecn"> {
+  const { ecn } = conn.recovery;
+  const stats = {
+    ect0Received: 0,
+    ect1Received: 0,
+    ceReceived: 0,
+    ceReported: ecn.ceReported,
+    ecn: ECN_STATES[ecn.state],
+  };
+  for (let space = 0; space < SPACES; space++) {
+    const counts = conn.space(space as SpaceId).ecn;
+    stats.ect0Received += counts.ect0;
+    stats.ect1Received += counts.ect1;
+    stats.ceReceived += counts.ce;
+  }
+  return stats;
 }

@@ -1,7 +1,6 @@
 /** What time does to a connection: the one door for every deadline of its parts. */
 
 import { LEVEL_EARLY } from "../port/tls.js";
-import { BLACK_HOLE_PTOS, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
@@ -11,10 +10,11 @@ import {
   DEADLINE_KEEP_ALIVE,
   DEADLINE_KEYS,
   DEADLINE_PACING,
+  DEADLINE_REST,
 } from "../timer/deadlines.js";
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
-import { idleMicros } from "./idle.js";
+import { idleMicros, rest } from "./idle.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 
 /** The earliest of all deadlines, microseconds; Infinity once closed. */
@@ -52,7 +52,6 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
       closeTransport(conn, PROTOCOL_VIOLATION, 0, "tens of thousands of packets and no acknowledgement");
       return;
     }
-    leaveBlackHole(conn);
   }
   if (deadlines.due(DEADLINE_KEYS, nowMicros)) {
     deadlines.clear(DEADLINE_KEYS);
@@ -60,15 +59,9 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
   conn.keys.phases.onDeadline(nowMicros);
+  if (deadlines.due(DEADLINE_REST, nowMicros)) rest(conn);
   if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {
     deadlines.clear(DEADLINE_KEEP_ALIVE);
     conn.control.sendPing();
-  }
-}
-
-/** Until the path MTU is probed, silence after large datagrams is taken for a path that drops them (RFC 9000 §14.4). */
-function leaveBlackHole(conn: Connection): void {
-  if (conn.recovery.ptoCount >= BLACK_HOLE_PTOS && conn.handshakeState.complete) {
-    conn.path.maxDatagramBytes = MIN_INITIAL_DATAGRAM_BYTES;
   }
 }

@@ -20,6 +20,7 @@ import { transmitClose } from "./transmit-close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel } from "./handshake.js";
 import { onElicitingSent } from "./idle.js";
+import { tendPathMtu } from "./path-mtu.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
 import { sendTrain } from "./train.js";
 
@@ -53,6 +54,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);
   if (dest < 0) return true;
+  tendPathMtu(conn, dest, nowMicros);
   const alive = writableSpaces(conn);
   let result = BUILT;
   const maySendTrains = alive === 1 << SPACE_APP && conn.host.bench.sendsTrains;
@@ -116,6 +118,8 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
     return NOTHING;
   }
   pending.maxBytes = Math.min(path.maxDatagramBytes, allowance);
+  // one of the two probes has the size that every path carries, so that a black hole does not swallow both
+  if (recovery.probes(SPACE_APP) === 1) pending.maxBytes = Math.min(pending.maxBytes, MIN_INITIAL_DATAGRAM_BYTES);
   if (!builder.beginDatagram(pending.maxBytes)) return NO_ROOM;
   pending.count = 0;
   for (let space: SpaceId = SPACE_INITIAL; space < SPACES; space++) {
@@ -130,7 +134,7 @@ function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros:
 function congestionOpen(conn: Connection, nowMicros: number): boolean {
   const { recovery } = conn;
   if (recovery.sent[SPACE_APP]?.full === true) return false;
-  if (!recovery.canSend(conn.path.maxDatagramBytes)) {
+  if (!recovery.canSend(conn.path.maxDatagramBytes + conn.path.reservedBytes)) {
     conn.counters.cwndBlocked++;
     return false;
   }

@@ -1,14 +1,15 @@
 /** What an endpoint counts. All monotonic. */
 
+import { DOUBLE } from "../base/double.js";
 import { DROP_NAMES, DROP_REASONS, type DropReason } from "../observe/drop-reason.js";
 
 export class EndpointCounters {
   /** By DropReason. */
   readonly drops = new Float64Array(DROP_REASONS);
   datagramsReceived = 0;
-  bytesReceived = 0;
+  bytesReceived = DOUBLE;
   datagramsSent = 0;
-  bytesSent = 0;
+  bytesSent = DOUBLE;
   connectionsAccepted = 0;
   connectionsStarted = 0;
   connectionsClosed = 0;
@@ -16,6 +17,10 @@ export class EndpointCounters {
   retriesSent = 0;
   versionNegotiationsSent = 0;
   statelessResetsSent = 0;
+
+  constructor() {
+    this.bytesReceived = this.bytesSent = 0;
+  }
 
   drop(reason: DropReason): void {
     this.drops[reason]++;

@@ -4,6 +4,7 @@
  * however often a peer repeats itself.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { AckFrame } from "../frame/ack.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
@@ -15,6 +16,7 @@ import {
   SENT_HANDED_BACK,
   SENT_IN_FLIGHT,
   SENT_LOST,
+  SENT_MTU_PROBE,
   SENT_OUTSTANDING,
   SENT_SKIPPED,
   SENT_STATE_MASK,
@@ -27,7 +29,7 @@ export class AckSummary {
   ackEliciting = false;
   /** The largest newly acknowledged number and when it was sent; -1: none. */
   largest = -1;
-  largestSentMicros = -1;
+  largestSentMicros = DOUBLE;
   /** Bytes that were in flight and were sent after the current recovery period began. */
   growthBytes = 0;
   /** Packets sent with an ECT(0) mark. */
@@ -37,6 +39,10 @@ export class AckSummary {
   lateOfEvent = 0;
   /** When the oldest of the late ones was sent; Infinity: none. */
   lateSentMicros = Infinity;
+
+  constructor() {
+    this.reset();
+  }
 
   reset(): void {
     this.packets = 0;
@@ -182,7 +188,7 @@ function ackLate(
 export function markLost(sent: SentPackets, slot: number, fates: FrameFates): void {
   const flags = sent.flags[slot];
   sent.leaveFlight(slot);
-  if ((flags & SENT_IN_FLIGHT) !== 0) sent.delivery?.onLost(slot, sent.sizeBytes[slot]);
+  if ((flags & (SENT_IN_FLIGHT | SENT_MTU_PROBE)) === SENT_IN_FLIGHT) sent.delivery?.onLost(slot, sent.sizeBytes[slot]);
   sent.flags[slot] = (flags & ~SENT_STATE_MASK) | SENT_LOST;
   if ((flags & SENT_HANDED_BACK) === 0) sent.tellLost(slot, fates);
 }

@@ -7,12 +7,14 @@
 import { PACKET_THRESHOLD } from "../proto/limits.js";
 import { perSpace, SPACES, type SpaceId } from "../proto/space.js";
 import { markLost } from "./ack.js";
+import { isLarge } from "./black-hole.js";
 import type { Recovery } from "./recovery.js";
 import {
   SENT_ACKED,
   SENT_ECT,
   SENT_ELICITING,
   SENT_IN_FLIGHT,
+  SENT_MTU_PROBE,
   SENT_OUTSTANDING,
   SENT_SKIPPED,
   SENT_STATE_MASK,
@@ -43,6 +45,7 @@ export function detectLost(recovery: Recovery, space: SpaceId, nowMicros: number
   const floor = reorderFloor(sent);
   let lostPackets = 0;
   let lastLostMicros = -1;
+  let lastLargePn = -1;
   let persistent = false;
   let pn = sent.firstOutstanding;
   for (; pn <= sent.largestAcked; pn++) {
@@ -59,6 +62,11 @@ export function detectLost(recovery: Recovery, space: SpaceId, nowMicros: number
     markLost(sent, slot, fates);
     if ((flags & SENT_IN_FLIGHT) === 0) continue;
     if ((flags & SENT_ECT) !== 0) recovery.ecn.onMarkedLost();
+    if ((flags & SENT_MTU_PROBE) !== 0) {
+      sent.flags[slot] &= ~SENT_IN_FLIGHT; // nothing was counted that an acknowledgement could take back
+      continue;
+    }
+    if (isLarge(sent, slot)) lastLargePn = pn;
     recovery.packetsLost++;
     recovery.bytesLost += sent.sizeBytes[slot];
     lostPackets++;
@@ -66,6 +74,7 @@ export function detectLost(recovery: Recovery, space: SpaceId, nowMicros: number
     if ((flags & SENT_ELICITING) !== 0 && extendsLongRun(recovery, space, sentMicros)) persistent = true;
   }
   if (pn > sent.firstOutstanding) sent.firstOutstanding = pn;
+  if (lastLargePn >= 0) recovery.blackHole.onLargeLost(sent, lastLargePn);
   if (lostPackets !== 0) recovery.onLoss(lostPackets, lastLostMicros, persistent, nowMicros);
 }
 

@@ -12,6 +12,7 @@ import {
   type FrameFates,
   SENT_ELICITING,
   SENT_HANDED_BACK,
+  SENT_MTU_PROBE,
   SENT_OUTSTANDING,
   SENT_STATE_MASK,
   type SentPackets,
@@ -103,7 +104,7 @@ function handBack(sent: SentPackets, packets: number, fates: FrameFates): void {
     const slot = pn & sent.mask;
     const flags = sent.flags[slot];
     if ((flags & SENT_STATE_MASK) !== SENT_OUTSTANDING) continue;
-    if ((flags & (SENT_ELICITING | SENT_HANDED_BACK)) !== SENT_ELICITING) continue;
+    if ((flags & (SENT_ELICITING | SENT_HANDED_BACK | SENT_MTU_PROBE)) !== SENT_ELICITING) continue;
     sent.flags[slot] = flags | SENT_HANDED_BACK;
     sent.tellLost(slot, fates);
     left--;

@@ -4,6 +4,7 @@
  * computed when asked for, so sending a batch arms the timer once.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { CongestionController, CongestionName } from "../cong/controller.js";
 import { DeliveryRate } from "../cong/delivery-rate.js";
 import { makeController } from "../cong/make-controller.js";
@@ -21,6 +22,7 @@ import {
 } from "../proto/limits.js";
 import { perSpace, SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckSummary, markAcked, markLost } from "./ack.js";
+import { BlackHole } from "./black-hole.js";
 import { detectLost, LossState } from "./loss.js";
 import { LossTimer, onTimer } from "./pto.js";
 import {
@@ -35,7 +37,7 @@ import {
 export interface RecoveryOptions {
   readonly isServer: boolean;
   readonly congestion: CongestionName;
-  /** Largest datagram that we send, bytes of UDP payload. */
+  /** Largest datagram that we send at first, bytes of UDP payload; see `setDatagramBytes`. */
   readonly datagramBytes: number;
   /** RTT assumed until the first sample. */
   readonly initialRttMicros?: number;
@@ -80,15 +82,16 @@ export class Recovery {
 
   // What the functions of ack.ts, loss.ts and pto.ts share.
   readonly loss = new LossState();
+  readonly blackHole = new BlackHole();
   readonly probesLeft = perSpace(0);
   amplificationBlocked = false;
   /** When the timer was last given a reason to move; -1: nothing was sent yet. */
-  lastEventMicros = -1;
+  lastEventMicros = DOUBLE;
   /** Where the recovery period before the current one began. */
-  priorRecoveryMicros = -1;
+  priorRecoveryMicros = DOUBLE;
 
   private readonly options: RecoveryOptions;
-  private readonly datagramBytes: number;
+  private datagramBytes: number;
   private readonly windowUse = new WindowUse();
   private readonly summary = new AckSummary();
   private readonly timer = new LossTimer();
@@ -96,7 +99,7 @@ export class Recovery {
   private confirmed = false;
   /** The datagram being built is marked ECT(0). */
   private marking = false;
-  private firstSentMicros = -1;
+  private firstSentMicros = DOUBLE;
   /** For a controller that asks for it. */
   private delivery: DeliveryRate | null = null;
   /** Packets that the current recovery period is about, and how many of them arrived after all. */
@@ -105,6 +108,7 @@ export class Recovery {
 
   constructor(options: RecoveryOptions, fates: FrameFates) {
     this.options = options;
+    this.lastEventMicros = this.priorRecoveryMicros = this.firstSentMicros = -1;
     this.fates = fates;
     this.datagramBytes = options.datagramBytes;
     this.rtt = new Rtt(options.initialRttMicros ?? INITIAL_RTT_MICROS);
@@ -200,6 +204,7 @@ export class Recovery {
     const { summary, cc } = this;
     const sent = this.sent[space];
     const largestBefore = sent.largestAcked;
+    this.blackHole.onAck(sent, ack);
     this.delivery?.begin(nowMicros);
     const error = markAcked(sent, ack, this, summary, this.fates);
     if (error !== 0) return error;
@@ -282,6 +287,13 @@ export class Recovery {
   /** The PTO of a space without backoff, microseconds (RFC 9002 §6.2.1). */
   ptoMicros(space: SpaceId): number {
     return this.rtt.ptoBaseMicros + (space === SPACE_APP ? this.maxAckDelayMicros : 0);
+  }
+
+  /** Datagrams have at most this size from now on. The congestion window stays what it is (RFC 8899 §3). */
+  setDatagramBytes(bytes: number): void {
+    this.datagramBytes = bytes;
+    this.cc.setDatagramBytes(bytes);
+    this.pacer.setDatagramBytes(bytes);
   }
 
   /** A server at its amplification limit arms no PTO (RFC 9002 §6.2.2.1). */

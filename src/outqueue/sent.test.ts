@@ -248,3 +248,36 @@ test("adjoining ranges of a stream that one ACK acknowledges are told as one, an
   ]);
   assert.equal(sent.bytesInFlight, 0);
 });
+
+test("at rest a ring without packets in flight owns no memory, and numbers go on after it", () => {
+  const sent = new SentPackets(SPACE_APP);
+  const fates = new Fates();
+  for (let pn = 0; pn < 40; pn++) send(sent, pn, 2);
+  acknowledge(sent, fates, [0, 38]);
+  sent.rest();
+  assert.notEqual(sent.mask, -1, "packet 39 is in flight");
+  acknowledge(sent, fates, [39, 39]);
+  send(sent, 40, 1, false); // an acknowledgement, which nobody acknowledges
+  sent.rest();
+  assert.deepEqual([sent.mask, sent.flags.length, sent.next, sent.largestAcked], [-1, 0, 41, 39]);
+  send(sent, 43, 1); // 41 and 42 are skipped
+  assert.equal(acknowledge(sent, fates, [40, 40], [30, 30]), 0, "what is forgotten is no news");
+  assert.equal(acknowledge(sent, fates, [43, 43]), 0);
+  assert.equal(fates.acked.at(-1), 43_000);
+});
+
+test("rings that were given back serve others, one at a time", () => {
+  const [one, other] = [new SentPackets(SPACE_APP), new SentPackets(SPACE_APP)];
+  const fates = new Fates();
+  send(one, 0, 1);
+  const { flags } = one;
+  acknowledge(one, fates, [0, 0]);
+  one.rest();
+  one.rest();
+  send(other, 0, 1);
+  send(one, 1, 1);
+  assert.equal(other.flags, flags);
+  assert.notEqual(one.flags, flags);
+  one.clear();
+  assert.equal(other.bytesInFlight, 1000);
+});

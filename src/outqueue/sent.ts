@@ -5,11 +5,13 @@
  * settled; the records of a packet are consecutive, in packet order, and are freed when the packets before are.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { unreachable } from "../base/unreachable.js";
 import type { DeliveryRate } from "../cong/delivery-rate.js";
 import type { StreamRun } from "../packet/stream-run.js";
 import { ECN_ECT0 } from "../port/udp.js";
 import { MAX_SENT_PACKETS, MAX_SENT_RECORDS } from "../proto/limits.js";
+import { FIRST_PACKETS, FIRST_RECORDS, type FirstColumns, giveFirstColumns, takeFirstColumns } from "./sent-columns.js";
 import { SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 
 /** Kinds of frame records. What `id`, `offset` and `length` mean stands beside each; unused ones are 0. */
@@ -31,6 +33,7 @@ export const REC_STREAM_DATA_BLOCKED = 15; // id, offset: the limit
 export const REC_STREAMS_BLOCKED = 16; // id: the stream kind, offset: the limit
 export const REC_PATH_CHALLENGE = 17;
 export const REC_PING = 18;
+export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes
 
 /**
  * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it
@@ -56,14 +59,14 @@ export const SENT_IN_FLIGHT = 16;
 export const SENT_HANDED_BACK = 32;
 /** Sent in a datagram marked ECT(0). */
 export const SENT_ECT = 64;
+/** Probes the path MTU: its loss says nothing about congestion (RFC 9000 §14.4), and a PTO does not repeat it. */
+export const SENT_MTU_PROBE = 128;
 
 // Shared by all rings that hold nothing: an empty typed array takes 184 bytes, and a connection would have 27 of them.
 const NO_BYTES = new Uint8Array(0);
 const NO_SIZES = new Uint16Array(0);
 const NO_NUMBERS = new Float64Array(0);
 
-const FIRST_PACKETS = 16;
-const FIRST_RECORDS = 32;
 /** From this size on the ring looks for packets to forget before it grows. */
 const ROOMY_PACKETS = 256;
 /** Room kept in full rings, for the packet being opened: skipped numbers before it, and its frames. */
@@ -122,7 +125,7 @@ export class SentPackets {
   /** Outstanding packets that are ack-eliciting. */
   elicitingCount = 0;
   /** When the latest ack-eliciting packet was sent; -1: none yet. */
-  lastElicitingMicros = -1;
+  lastElicitingMicros = DOUBLE;
 
   // Columns by `pn & mask`. `link` is the first frame record of a packet, and for an acknowledged packet a number at
   // or above base from which on every packet up to this one is acknowledged.
@@ -144,12 +147,16 @@ export class SentPackets {
   /** Of the path, for a controller that asks; its columns lie beside these. */
   delivery: DeliveryRate | null = null;
 
+  /** The columns while they are the first ones, to be given back. */
+  private first: FirstColumns | null = null;
   private openPn = 0;
-  private openMicros = 0;
+  private openMicros = DOUBLE;
   private openRecord = 0;
 
   constructor(space: SpaceId) {
     this.space = space;
+    this.lastElicitingMicros = -1;
+    this.openMicros = 0;
   }
 
   /** No new data may be sent until packets are acknowledged or declared lost; acknowledgements and probes may. */
@@ -268,6 +275,11 @@ export class SentPackets {
     this.flags[(this.next - 1) & this.mask] |= SENT_ECT;
   }
 
+  /** The packet committed last probes the path MTU. */
+  markLastMtuProbe(): void {
+    this.flags[(this.next - 1) & this.mask] |= SENT_MTU_PROBE;
+  }
+
   /** PADDING was added to the packet committed last, which thereby counts as in flight (RFC 9002 §2). */
   addBytes(bytes: number): void {
     const slot = (this.next - 1) & this.mask;
@@ -328,10 +340,40 @@ export class SentPackets {
     this.lastElicitingMicros = -1;
     this.largestAcked = -1;
     this.recordTail = this.recordHead;
+    this.release();
+  }
+
+  /** Gives all memory back when no packet is in flight: acknowledgements that nobody acknowledged are forgotten. */
+  rest(): void {
+    this.makeRoom();
+    if (this.base === this.next) this.release();
+  }
+
+  private release(): void {
     this.mask = this.recordMask = -1;
     this.flags = this.kind = NO_BYTES;
     this.sizeBytes = this.recordCount = NO_SIZES;
     this.sentMicros = this.link = this.id = this.offset = this.length = NO_NUMBERS;
+    if (this.first !== null) giveFirstColumns(this.first);
+    this.first = null;
+  }
+
+  /** No packet has a slot: memory for the first ones. */
+  private begin(): void {
+    const first = takeFirstColumns();
+    this.first = first;
+    this.flags = first.flags;
+    this.sizeBytes = first.sizeBytes;
+    this.sentMicros = first.sentMicros;
+    this.link = first.link;
+    this.recordCount = first.recordCount;
+    this.kind = first.kind;
+    this.id = first.id;
+    this.offset = first.offset;
+    this.length = first.length;
+    this.mask = FIRST_PACKETS - 1;
+    this.recordMask = FIRST_RECORDS - 1;
+    this.delivery?.resize(FIRST_PACKETS, this.base, this.next);
   }
 
   private isShortOf(packets: number): boolean {
@@ -368,13 +410,18 @@ export class SentPackets {
 
   private growPackets(pn: number): void {
     const capacity = this.mask + 1;
+    if (capacity === 0) {
+      this.begin();
+      return;
+    }
     if (capacity >= ROOMY_PACKETS) {
       // A peer that hears nothing ack-eliciting from us never acknowledges our ACK frames: those must not fill memory.
       this.makeRoom();
       if (pn - this.base < capacity / 2) return;
     }
-    const wanted = capacity === 0 ? FIRST_PACKETS : capacity * 2;
+    const wanted = capacity * 2;
     if (wanted > MAX_SENT_PACKETS) unreachable(`${capacity} packets in flight`);
+    this.first = null; // half of it is still in use
     const { flags, sizeBytes, sentMicros, link, recordCount, mask } = this;
     this.flags = new Uint8Array(wanted);
     this.sizeBytes = new Uint16Array(wanted);
@@ -396,8 +443,9 @@ export class SentPackets {
 
   private growRecords(): void {
     const capacity = this.recordMask + 1;
-    const wanted = capacity === 0 ? FIRST_RECORDS : capacity * 2;
+    const wanted = capacity * 2;
     if (wanted > MAX_SENT_RECORDS) unreachable(`${capacity} frame records`);
+    this.first = null;
     const { kind, id, offset, length, recordMask } = this;
     this.kind = new Uint8Array(wanted);
     this.id = new Float64Array(wanted);

@@ -7,6 +7,7 @@
  * the connection's credit.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { prefixedRoom } from "../base/varint.js";
 import { streamHeaderLength, writeStreamHeader } from "../frame/stream.js";
 import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
@@ -20,7 +21,7 @@ import { REC_RESET_STREAM, REC_STREAM, REC_STREAM_FIN, type SentPackets } from "
 
 export class StreamOutput implements StreamSendQueue {
   /** Payload of STREAM frames, repetitions included, bytes. */
-  streamBytesSent = 0;
+  streamBytesSent = DOUBLE;
   /** Times that data waited for the connection's credit; once for each limit. */
   flowBlocked = 0;
   private readonly table: StreamTable;
@@ -30,6 +31,7 @@ export class StreamOutput implements StreamSendQueue {
   private gather: ByteGather | null = null;
 
   constructor(table: StreamTable) {
+    this.streamBytesSent = 0;
     this.table = table;
     this.control = new StreamControl(table);
     table.attach(this);

@@ -10,7 +10,7 @@
  */
 
 import { unreachable } from "../base/unreachable.js";
-import { varintLength, writeVarint, writeVarintSized } from "../base/varint.js";
+import { varintLength, writeVarint } from "../base/varint.js";
 import {
   GATHER_COLS,
   GATHER_LEN,
@@ -43,7 +43,7 @@ import {
   writeLongHead,
 } from "./header.js";
 import { writePn } from "./number.js";
-import type { StreamRun } from "./stream-run.js";
+import { addRunDatagrams, addRunSeals, type StreamRun, writeRunHeads } from "./stream-run.js";
 
 const WORD = 2 ** 32;
 /** The Length field of long headers is always two bytes, so that it can be filled in at the end. */
@@ -153,25 +153,6 @@ export class Gather implements GatherTable {
   }
 }
 
-/** The rows of `tx` for the datagrams of a run. */
-function addDatagrams(tx: TxBatch, run: StreamRun): void {
-  const { rows } = tx;
-  const { packets, packetBytes, dest, ecn } = run;
-  let row = tx.count * TX_COLS;
-  let start = tx.used;
-  for (let i = 0; i < packets; i++) {
-    rows[row + TX_OFF] = start;
-    rows[row + TX_LEN] = packetBytes;
-    rows[row + TX_DEST] = dest;
-    rows[row + TX_ECN] = ecn;
-    rows[row + TX_FLAGS] = 0;
-    row += TX_COLS;
-    start += packetBytes;
-  }
-  tx.count += packets;
-  tx.used = start;
-}
-
 export class PacketBuilder {
   /** Packets closed in this batch, to be sealed before it is sent. Offsets are into the batch's buffer. */
   readonly seal: SealBatch;
@@ -191,6 +172,8 @@ export class PacketBuilder {
   readonly gather: Gather;
 
   private readonly table: SealTable;
+  /** Of `buf`. */
+  private view: DataView = new DataView(NO_BYTES.buffer);
   private readonly maxPackets: number;
   private tx: TxBatch | null = null;
   private datagramStart = NONE;
@@ -220,7 +203,9 @@ export class PacketBuilder {
     if (this.datagramStart !== NONE) unreachable("beginBatch inside a datagram");
     this.gather.clear();
     this.tx = tx;
-    this.buf = tx.buf;
+    const { buf } = tx;
+    if (buf !== this.buf) this.view = new DataView(buf.buffer, buf.byteOffset, buf.length);
+    this.buf = buf;
     this.table.buf = tx.buf;
     this.table.count = 0;
   }
@@ -387,35 +372,13 @@ export class PacketBuilder {
 
   /** Writes the packets of a run, each closed and in a datagram of its own; at most `roomFor`. */
   appendRun(run: StreamRun): void {
-    const { tx, table, buf } = this;
+    const { tx, table } = this;
     if (tx === null) return unreachable("appendRun out of order");
-    const { packets, packetBytes, head, headBytes, pnAt, pnBytes, offsetBytes, dataBytes, keySlot, hpSlot } = run;
-    const offsetAt = headBytes - offsetBytes;
-    const sealRows = table.rows;
-    let sealRow = table.count * SEAL_COLS;
-    let start = tx.used;
-    let pn = run.firstPn;
-    let offset = run.offset;
-    for (let i = 0; i < packets; i++) {
-      for (let at = 0; at < headBytes; at++) buf[start + at] = head[at];
-      writePn(buf, start + pnAt, pn, pnBytes);
-      writeVarintSized(buf, start + offsetAt, offset, offsetBytes);
-      sealRows[sealRow + SEAL_OFF] = start;
-      sealRows[sealRow + SEAL_PN_OFF] = start + pnAt;
-      sealRows[sealRow + SEAL_PN_LEN] = pnBytes;
-      sealRows[sealRow + SEAL_END] = start + packetBytes - TAG_BYTES;
-      sealRows[sealRow + SEAL_KEY] = keySlot;
-      sealRows[sealRow + SEAL_HP] = hpSlot;
-      sealRows[sealRow + SEAL_PN_LO] = pn | 0;
-      sealRows[sealRow + SEAL_PN_HI] = Math.floor(pn / WORD);
-      sealRow += SEAL_COLS;
-      start += packetBytes;
-      offset += dataBytes;
-      pn++;
-    }
-    table.count += packets;
-    this.gather.addRun(run, tx.used + headBytes);
-    addDatagrams(tx, run);
+    writeRunHeads(run, this.view, tx.used);
+    addRunSeals(run, table.rows, table.count * SEAL_COLS, tx.used);
+    this.gather.addRun(run, tx.used + run.headBytes);
+    table.count += run.packets;
+    addRunDatagrams(run, tx);
   }
 
   /** Whether a packet with this header and the smallest payload has room, and a seal row. */

@@ -8,7 +8,7 @@
  */
 
 import { ECN_TESTING_DATAGRAMS } from "../proto/limits.js";
-import { perSpace, type SpaceId } from "../proto/space.js";
+import { perSpace, SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 
 export const ECN_TESTING = 0;
 export const ECN_UNKNOWN = 1;
@@ -35,6 +35,11 @@ export class EcnValidator {
 
   constructor(enabled: boolean) {
     this.state = enabled ? ECN_TESTING : ECN_FAILED;
+  }
+
+  /** Packets of ours that the peer saw with a CE mark. */
+  get ceReported(): number {
+    return this.ce[SPACE_INITIAL] + this.ce[SPACE_HANDSHAKE] + this.ce[SPACE_APP];
   }
 
   /** Whether the datagram that begins now is to be marked ECT(0). */

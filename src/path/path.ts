@@ -6,6 +6,7 @@
  * datagram larger than `sendAllowance()` is sent. Bytes are UDP payload, of whole datagrams, dropped packets included.
  */
 
+import { DOUBLE } from "../base/double.js";
 import {
   ADDR_COLS,
   ADDR_IFINDEX,
@@ -20,19 +21,26 @@ import {
   ADDR_PORT,
 } from "../port/udp.js";
 import { AMPLIFICATION_FACTOR } from "../proto/limits.js";
+import { MtuDiscovery } from "./mtu-discovery.js";
 
 export class Path {
   /** Peer and local address, one row of the tables of port/udp. */
   readonly addr = new Int32Array(ADDR_COLS);
   /** The peer answered from this address (RFC 9000 §8.1), or it is the server's, which a client need not validate. */
   validated = false;
-  bytesReceived = 0;
-  bytesSent = 0;
-  /** Largest UDP payload to send here. */
+  bytesReceived = DOUBLE;
+  bytesSent = DOUBLE;
+  readonly mtu: MtuDiscovery;
+  /** Largest UDP payload to send here: what `mtu` had found out when the owner last looked. */
   maxDatagramBytes: number;
+  /** Congestion window that is kept free for a probe of the path MTU, bytes. */
+  reservedBytes = 0;
 
-  constructor(maxDatagramBytes: number) {
-    this.maxDatagramBytes = maxDatagramBytes;
+  /** @param boundBytes largest UDP payload to try, 1200 or more */
+  constructor(boundBytes: number) {
+    this.bytesReceived = this.bytesSent = 0;
+    this.mtu = new MtuDiscovery(boundBytes);
+    this.maxDatagramBytes = this.mtu.currentBytes;
   }
 
   /** Takes the address from row `row` of a table of addresses. */

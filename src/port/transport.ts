@@ -55,6 +55,20 @@ export interface TransportStats {
   maxBytesInFlight: number;
   cwndBytes: number;
   ssthreshBytes: number; // Infinity before the first loss
+  /** Times the congestion window was reduced, by losses or CE marks; and because nothing arrived for long. */
+  congestionEvents: number;
+  persistentCongestions: number;
+  /** Marks on packets that arrived (RFC 9000 §13.4.1); CE marks that the peer reported of ours; whether we set marks. */
+  ect0Received: number;
+  ect1Received: number;
+  ceReceived: number;
+  ceReported: number;
+  ecn: "testing" | "unknown" | "capable" | "failed";
+  /** Largest UDP payload sent now, and how it was found (RFC 9000 §14.3). */
+  maxDatagramBytes: number;
+  mtuProbesSent: number;
+  mtuProbesLost: number;
+  mtuBlackHoles: number;
   latestRttMicros: number;
   minRttMicros: number;
   smoothedRttMicros: number;

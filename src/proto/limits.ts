@@ -9,10 +9,17 @@ const MIB = 1024 * 1024;
 // --- datagrams -----------------------------------------------------------------------------------------------------
 /** RFC 9000 §14: every path carries this; Initial datagrams are padded to it. */
 export const MIN_INITIAL_DATAGRAM_BYTES = 1200;
-/** Datagram size used until path MTU discovery exists: Ethernet minus IPv6 and UDP headers, minus room for tunnels. */
+/** Largest datagram that is sent by default, once the path was found to carry it: Ethernet minus IPv6 and UDP headers. */
 export const DEFAULT_DATAGRAM_BYTES = 1452;
-/** Probe timeouts in a row after which datagrams shrink to the size that every path carries. */
-export const BLACK_HOLE_PTOS = 3;
+/** Path MTU discovery (RFC 8899 §5.1): lost probes after which a size has failed, and when a search begins anew. */
+export const MTU_PROBE_TRIES = 3;
+export const MTU_RAISE_MICROS = 600_000_000;
+/** A search ends when less than this is left to gain, bytes: one in a hundred. */
+export const MTU_SEARCH_STEP_BYTES = 16;
+/** A connection that sends less stream data than this, bytes, has no use for larger datagrams and is not probed. */
+export const MTU_PROBE_AFTER_BYTES = 12_000;
+/** Flights in a row whose large packets were lost while small ones arrived [quinn 3]: the path has a black hole. */
+export const MTU_BLACK_HOLE_ROUNDS = 3;
 /** Largest UDP payload that we send: the frames of one packet, three bytes each at least, fit the reserve of records. */
 export const MAX_SEND_DATAGRAM_BYTES = 12_288;
 /** Largest UDP payload that we accept; announced as max_udp_payload_size. */
@@ -34,6 +41,10 @@ export const MAX_ACK_RANGES_SENT = 64;
 export const MAX_SENT_PACKETS = 32_768;
 /** Frames remembered with them: four per packet is far above what full packets carry. */
 export const MAX_SENT_RECORDS = 4 * MAX_SENT_PACKETS;
+/** Smallest rings of sent packets, 3 KiB each, that the process keeps for the next connection. */
+export const POOLED_SENT_COLUMNS = 256;
+/** A connection on which nothing moved for so long gives back what it does not need to wait. */
+export const REST_AFTER_MICROS = 1_000_000;
 /** Packets kept whose keys are not there yet [quic-go 32]. */
 export const MAX_UNDECRYPTABLE_PACKETS = 16;
 export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
@@ -200,8 +211,8 @@ export const MAX_STATELESS_QUEUED = 256;
 export const MAX_ACCEPT_QUEUE = 1024;
 
 // --- datapath ----------------------------------------------------------------------------------------------------------
-/** Datagrams in one transmit batch: a GSO train at most. */
-export const TX_BATCH_DATAGRAMS = 64;
+/** Datagrams and bytes of one transmit batch: two GSO trains, which end at 64 datagrams or 64 KiB. */
+export const TX_BATCH_DATAGRAMS = 96;
 export const TX_BATCH_BYTES = 128 * KIB;
 /** Reads of one receive batch: a super-datagram (GRO) or a single one each, 64 KiB apart and some more, so that
  *  neighbours do not fall into the same cache sets. 4 are in use while GRO delivers, all of them while it does not. */

@@ -11,7 +11,7 @@ export { Host, type HostOptions, type HostSetup, PROMPT_HOST, type SimApp, type 
 export { BurstLoss, type BurstLossOptions } from "./loss-burst.js";
 export { ExactLoss } from "./loss-exact.js";
 export { RandomLoss } from "./loss-random.js";
-export { MtuLimit } from "./mtu.js";
+export { type MtuChange, MtuLimit } from "./mtu.js";
 export { Nat } from "./nat.js";
 export { Network } from "./network.js";
 export { DROP_CAUSES, type DropCause, type Net, type NetNode, type NetSink, type NetTimer } from "./node.js";

@@ -5,17 +5,24 @@
  * <= consumed + window, so that a peer cannot grow a window by sparse frames.
  */
 
+import { DOUBLE } from "../base/double.js";
+
 /** An update of less than this share of the window says nothing about how fast the window is used. */
 const TUNE_SHARE = 1 / 4;
 
 /** What we may send on the connection. */
 export class SendCredit {
   /** Highest MAX_DATA seen. */
-  max = 0;
+  max = DOUBLE;
   /** Sum of the highest offsets sent. */
-  used = 0;
+  used = DOUBLE;
   /** The limit that DATA_BLOCKED was last sent for, -1 = none (RFC 9000 §4.1). */
-  blockedAt = -1;
+  blockedAt = DOUBLE;
+
+  constructor() {
+    this.max = this.used = 0;
+    this.blockedAt = -1;
+  }
 
   get available(): number {
     return this.max - this.used;

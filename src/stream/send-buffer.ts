@@ -8,6 +8,7 @@
  * [base, next) that are not acked. Bytes are freed in order, when base moves over them.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { RangeSet } from "../base/range-set.js";
 import { unreachable } from "../base/unreachable.js";
 import { type ByteGather, ByteRing, powerOfTwoAtLeast } from "./ring.js";
@@ -17,11 +18,11 @@ import type { HeldBytes } from "./held.js";
 
 export class SendBuffer {
   /** Everything below is acknowledged. */
-  base = 0;
+  base = DOUBLE;
   /** First offset that was never sent; the final size once a reset is sent. */
-  next = 0;
+  next = DOUBLE;
   /** Offset after the last byte written. */
-  end = 0;
+  end = DOUBLE;
   private readonly limitBytes: number;
   private readonly held: HeldBytes;
   private readonly ring = new ByteRing();
@@ -31,6 +32,7 @@ export class SendBuffer {
   private peakBytes = 0;
 
   constructor(limitBytes: number, held: HeldBytes) {
+    this.base = this.next = this.end = 0;
     this.limitBytes = limitBytes;
     this.held = held;
   }

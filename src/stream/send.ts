@@ -8,6 +8,7 @@
  * DATA_RECVD and RESET_RECVD are terminal. "Sent" means at least once: lost parts are sent again in the same state.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { FileSource } from "../port/file.js";
 import type { HeldBytes } from "./held.js";
 import { SendBuffer } from "./send-buffer.js";
@@ -30,9 +31,9 @@ export class SendStream {
   state: SendState = SEND_READY;
   readonly buffer: SendBuffer;
   /** The peer's limit for offsets of this stream. */
-  maxStreamData: number;
+  maxStreamData = DOUBLE;
   /** The limit that STREAM_DATA_BLOCKED was last sent for, -1 = none. */
-  blockedAt = -1;
+  blockedAt = DOUBLE;
   /** The application has written the end: `buffer.end` is the final size. */
   finWritten = false;
   /** FIN must be sent, for the first time or again. */
@@ -47,6 +48,7 @@ export class SendStream {
 
   constructor(maxStreamData: number, sendBufferBytes: number, held: HeldBytes) {
     this.maxStreamData = maxStreamData;
+    this.blockedAt = -1;
     this.buffer = new SendBuffer(sendBufferBytes, held);
   }
 

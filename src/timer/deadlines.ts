@@ -21,7 +21,9 @@ export const DEADLINE_KEEP_ALIVE = 6;
 export const DEADLINE_KEYS = 7;
 /** RFC 9000 §8.2.4: a path challenge is repeated or given up. */
 export const DEADLINE_PATH = 8;
-export const DEADLINES = 9;
+/** Nothing moved for a while: memory that waits for traffic is given back. */
+export const DEADLINE_REST = 9;
+export const DEADLINES = 10;
 export type DeadlineName =
   | typeof DEADLINE_LOSS
   | typeof DEADLINE_ACK
@@ -31,7 +33,8 @@ export type DeadlineName =
   | typeof DEADLINE_HANDSHAKE
   | typeof DEADLINE_KEEP_ALIVE
   | typeof DEADLINE_KEYS
-  | typeof DEADLINE_PATH;
+  | typeof DEADLINE_PATH
+  | typeof DEADLINE_REST;
 
 export class Deadlines {
   /** A plain array: a small typed one takes three times its memory in every connection. */

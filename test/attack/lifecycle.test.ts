@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeParams } from "#src/frame/params.js";
-import { FRAME_ENCODING_ERROR, KEY_UPDATE_ERROR } from "#src/proto/transport-error.js";
+import { FRAME_ENCODING_ERROR, KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "#src/proto/transport-error.js";
 import { Arena } from "../support/arena.js";
 import { ack, bytes, close, padding, PING, stream, vi } from "../support/raw-frames.js";
 import { Bystander, LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, RawPeer } from "../support/raw-peer.js";
@@ -44,7 +44,7 @@ describe("T36 any order (CVE-2025-59530, CVE-2023-46239)", () => {
         bytes(flight[1], flight[2]),
         flight[3],
         bytes(...flight.slice(4)),
-        peer.packet(LEVEL_APP, [Uint8Array.of(0x1e), stream(3, 0, padding(10))]),
+        peer.packet(LEVEL_APP, [stream(3, 0, padding(10))]),
         peer.packet(LEVEL_INITIAL, [ack([0, 0])], { padTo: 1200 }),
       ];
       for (const at of order) arena.send(peer, packets[at]);
@@ -53,6 +53,21 @@ describe("T36 any order (CVE-2025-59530, CVE-2023-46239)", () => {
       assert.ok(conn.handshakeState.complete, `order ${order.join()}`);
       peer.send(LEVEL_APP, Uint8Array.of(0x1e));
       assert.ok(conn.handshakeState.confirmed);
+      arena.assertCleanEnd();
+    }
+  });
+
+  test("9000-19.20-02 a HANDSHAKE_DONE that waited for its keys came before our Finished: PROTOCOL_VIOLATION", () => {
+    for (const isEarly of [true, false]) {
+      const arena = new Arena();
+      const peer = new RawPeer(arena, { isServer: true });
+      const conn = arena.connect(peer);
+      peer.pumpTls();
+      const flight = peer.takeTlsPackets();
+      const done = peer.packet(LEVEL_APP, [Uint8Array.of(0x1e)]);
+      for (const packet of isEarly ? [done, ...flight] : [...flight, done]) arena.send(peer, packet);
+      assert.equal(conn.closeInfo?.code, isEarly ? BigInt(PROTOCOL_VIOLATION) : undefined);
+      assert.equal(conn.handshakeState.confirmed, !isEarly);
       arena.assertCleanEnd();
     }
   });

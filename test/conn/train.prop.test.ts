@@ -10,6 +10,7 @@ import fc from "fast-check";
 import type { Connection } from "#src/conn/connection.js";
 import type { Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_ECT0, type RxBatch, RX_COLS, TX_COLS, TX_ECN, TX_LEN, TX_OFF, type TxBatch } from "#src/port/udp.js";
+import type { CongestionName } from "#src/cong/controller.js";
 import type { KeyLimits } from "#src/crypto/keys.js";
 import { ECN_TESTING } from "#src/path/ecn-check.js";
 import { STREAM_BIDI } from "#src/port/transport.js";
@@ -45,7 +46,7 @@ class World {
     sendsTrains: boolean,
     public lossEvery: number,
     ecn: boolean,
-    congestion: "cubic" | "newreno",
+    congestion: CongestionName,
   ) {
     const config = { ecn, congestion, sendBufferBytes: 100_000 } as const;
     this.pair = new Pair({ seed, client: config, server: config });
@@ -204,7 +205,7 @@ describe("trains of packets", () => {
         fc.integer({ min: 1, max: 1000 }),
         fc.constantFrom(Infinity, 97, 13),
         fc.boolean(),
-        fc.constantFrom("cubic" as const, "newreno" as const),
+        fc.constantFrom("cubic" as const, "newreno" as const, "bbr" as const),
         (steps, seed, lossEvery, ecn, congestion) => {
           const [fast, plain] = [true, false].map((sends) => {
             const world = new World(seed, sends, lossEvery, ecn, congestion);

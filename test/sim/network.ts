@@ -31,7 +31,11 @@ export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: numbe
   const cures: (() => void)[] = [];
   const prng = (node: string): Prng => new Prng(seed, `${name} ${node}`);
   let corrupt: Corrupt | null = null;
-  if (plan.mtuBytes !== undefined) nodes.push(new MtuLimit(sim, plan.mtuBytes));
+  if (plan.mtuBytes !== undefined) {
+    const change = plan.mtuChange;
+    const at = sim.nowMicros + (change?.atMicros ?? Infinity);
+    nodes.push(new MtuLimit(sim, plan.mtuBytes, { payloadBytes: change?.mtuBytes ?? 0, atMicros: at }));
+  }
   if (plan.exact !== undefined) {
     const node = new ExactLoss(sim, plan.exact);
     nodes.push(node);

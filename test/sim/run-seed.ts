@@ -8,7 +8,7 @@ import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
-import { ACTIVE_CIDS } from "#src/proto/limits.js";
+import { ACTIVE_CIDS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
@@ -381,6 +381,9 @@ class World {
       if (stats.spuriousLosses > 0) marks.add("spurious loss");
       if (stats.ptoCount > 0) marks.add("pto");
       if (stats.ptoCount >= 4) marks.add("four ptos");
+      if (stats.mtuProbesLost > 0) marks.add("mtu probe lost");
+      if (stats.maxDatagramBytes > MIN_INITIAL_DATAGRAM_BYTES) marks.add("mtu raised");
+      if (stats.mtuBlackHoles > 0) marks.add("black hole left");
       if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
       if (stats.flowBlocked > 0) marks.add("flow blocked");
       if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);

@@ -57,6 +57,7 @@ export const DIMENSIONS = [
   "keyUpdate",
   "cidRotation",
   "bbr",
+  "pathMtu",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -73,7 +74,10 @@ export interface DirectionPlan {
   corrupt?: number;
   delay: DelayOptions;
   rate?: RateOptions;
+  /** Largest UDP payload that passes. */
   mtuBytes?: number;
+  /** From this time after the start on it is another one. */
+  mtuChange?: { mtuBytes: number; atMicros: number };
   ecn?: { bleach: boolean; markChance: number };
 }
 
@@ -167,6 +171,7 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   for (const name of off) scenario.on[name] = false;
   const { on } = scenario;
   drawNetwork(scenario, new Prng(seed, "network"));
+  drawPathMtu(scenario, new Prng(seed, "path mtu"));
   drawTls(scenario, new Prng(seed, "tls"));
   drawConfig(scenario, new Prng(seed, "config"));
   drawHosts(scenario, new Prng(seed, "hosts"));
@@ -190,6 +195,7 @@ const CHANCES: Partial<Record<Dimension, number>> = {
   blackout: 0.1,
   clients: 0.12,
   manyStreams: 0.15,
+  pathMtu: 0.2,
   big: 0.12,
   randomClose: 0.12,
   retry: 0.3,
@@ -216,8 +222,26 @@ function drawNetwork(scenario: Scenario, prng: Prng): void {
   scenario.serverConfig.maxDatagramBytes = prng.range(1200, mtuBytes);
 }
 
+/** Sizes that the ends do not know of, and that change. */
+function drawPathMtu(scenario: Scenario, prng: Prng): void {
+  const plans = [scenario.forward, scenario.backward].map((plan) => ({
+    plan,
+    mtuBytes: prng.range(1200, 1500),
+    mtuChange: { mtuBytes: prng.range(1200, 1500), atMicros: Math.floor(prng.logUniform(20_000, 2_000_000)) },
+    changes: prng.chance(0.5),
+  }));
+  const bounds = [prng.range(1200, 1500), Math.floor(prng.logUniform(1200, 9000))];
+  if (!scenario.on.pathMtu) return;
+  for (const { plan, mtuBytes, mtuChange, changes } of plans) {
+    plan.mtuBytes = mtuBytes;
+    if (changes) plan.mtuChange = mtuChange;
+  }
+  scenario.clientConfig.maxDatagramBytes = prng.pick(bounds);
+  scenario.serverConfig.maxDatagramBytes = prng.pick(bounds);
+}
+
 function drawDirection(prng: Prng, on: Switches, goodAfterMicros: number): DirectionPlan {
-  const all: Required<DirectionPlan> = {
+  const all: Required<Omit<DirectionPlan, "mtuChange">> = {
     loss: prng.logUniform(0.001, 0.3),
     burst: { goodMean: prng.logUniform(10, 200), badMean: prng.logUniform(2, 30), badLoss: prng.range(5, 10) / 10 },
     exact: prng.below(2 ** 10),

@@ -50,7 +50,10 @@ export interface SessionOptions extends SessionCallbacks {
   keepAlive?: bigint | number;
   /** Milliseconds, default 10,000. */
   handshakeTimeout?: bigint | number;
-  /** UDP payload sent at most, 1200 to 65527 bytes; default 1452. */
+  /**
+   * UDP payload sent at most, 1200 to 12288 bytes; default 1452. A session begins with 1200 and raises it to what the
+   * path is found to carry.
+   */
   maxPayloadSize?: bigint | number;
   /** Bytes that receive windows grow to; default 6 MiB a stream, 15 MiB in all. */
   maxStreamWindow?: bigint | number;

@@ -4,6 +4,7 @@
  * with an error; nothing is called twice.
  */
 
+import { DOUBLE } from "../../base/double.js";
 import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../../port/file.js";
 import { T_STOPPED, type Transport } from "../../port/transport.js";
 import { invalidState, streamAborted, streamStopped } from "../errors.js";
@@ -27,7 +28,7 @@ const NO_BYTES = new Uint8Array(0);
 
 export class SendHalf {
   /** Bytes that the transport has taken. */
-  bytesWritten = 0;
+  bytesWritten = DOUBLE;
   /** The end was written, or asked for: no more writes. */
   ended = false;
   /** The transport has the end. */
@@ -45,7 +46,9 @@ export class SendHalf {
   constructor(
     private readonly transport: Transport,
     private readonly id: number,
-  ) {}
+  ) {
+    this.bytesWritten = 0;
+  }
 
   get isOpen(): boolean {
     return this.error === null && !this.ended;
