@@ -93,3 +93,14 @@ test("a clock that stands still or steps back gives no credit", () => {
   assert.ok(pacer.delayMicros(500, MDS) > 0);
   assert.ok(pacer.delayMicros(1000, MDS) > 0);
 });
+
+test("a rate that falls takes the credit of the old burst with it, at the same instant", () => {
+  const pacer = new Pacer(MDS);
+  pacer.setRate(1.25, 1000 * MDS, 1000, 1000);
+  pacer.setRate(1.25, 10 * MDS, 100_000, 50_000);
+  for (let i = 0; i < INITIAL_WINDOW_PACKETS; i++) {
+    assert.equal(pacer.delayMicros(50_000, MDS), 0);
+    pacer.onSent(MDS, 50_000);
+  }
+  assert.ok(pacer.delayMicros(50_000, MDS) > 0);
+});

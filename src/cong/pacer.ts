@@ -45,6 +45,7 @@ export class Pacer {
     const most = Math.min(rate * BURST_MICROS, PACING_BURST_PACKETS * this.datagramBytes);
     this.bytesPerMicro = rate;
     this.burstBytes = Math.max(INITIAL_WINDOW_PACKETS * this.datagramBytes, most, rate * LEAST_BURST_MICROS);
+    if (this.tokenBytes > this.burstBytes) this.tokenBytes = this.burstBytes;
   }
 
   /** Microseconds until `bytes` may be sent; 0: now. */

@@ -7,3 +7,4 @@ import "./rfc9000-packets.js";
 import "./rfc9000-params.js";
 import "./rfc9000-streams.js";
 import "./rfc9001.js";
+import "./rfc9002.js";

@@ -124,6 +124,8 @@ export class RawPeer {
   token: Uint8Array;
   autoAck: boolean;
   autoTls: boolean;
+  /** ECT(0), ECT(1) and CE for its ACK frames; null = without. */
+  ecnCounts: ((level: number) => (number | bigint)[]) | null = null;
   /** Key generation of what it sends from now on. */
   generation = 0;
   readonly nextPn = [0, 0, 0];
@@ -362,7 +364,9 @@ export class RawPeer {
       if (last !== undefined && last[0] === pn + 1) last[0] = pn;
       else ranges.push([pn, pn]);
     }
-    return ack(...ranges.slice(0, 60));
+    const frame = ack(...ranges.slice(0, 60));
+    if (this.ecnCounts === null) return frame;
+    return bytes(0x03, frame.subarray(1), ...this.ecnCounts(level).map((count) => vi(count)));
   }
 
   // --- receiving ------------------------------------------------------------------------------------------------------
