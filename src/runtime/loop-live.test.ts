@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
-import { ADDR_COLS } from "../port/udp.js";
+import { ADDR_COLS, type UdpSocket } from "../port/udp.js";
 import type { TlsContext } from "../port/tls.js";
 import { type CloseInfo, type HandshakeInfo, STREAM_BIDI, type TransportHandler } from "../port/transport.js";
-import { setAddressRow } from "./address.js";
+import { setAddressRow, wordsToAddress } from "./address.js";
 import { chooseDatapath, type Datapath } from "./choose.js";
 import { chooseTls } from "./choose-tls.js";
 import { type Connection, EndpointHost, type HostOwner } from "./loop.js";
@@ -118,14 +118,16 @@ function bytes(count: number, seed: number): Uint8Array {
   return new Uint8Array(count).map((_, i) => (i * seed) >> 3);
 }
 
-async function transfer(datapath: Datapath, address: string, sizeBytes: number): Promise<void> {
+/** The server binds `bind` and the client goes to `address`; each datagram to the client has to come from there. */
+async function transfer(datapath: Datapath, address: string, sizeBytes: number, bind = address): Promise<void> {
   const up = bytes(sizeBytes, 13);
   const down = bytes(sizeBytes, 29);
   const serverOwner = new Owner((conn) => new Side(conn, down, up.length));
   const clientOwner = new Owner(() => assert.fail("a client accepts nothing"));
-  const udp = { address, port: 0 };
-  const server = await EndpointHost.open({ udp, datapath }, serverOwner);
-  const client = await EndpointHost.open({ udp, datapath }, clientOwner);
+  const server = await EndpointHost.open({ udp: { address: bind, port: 0 }, datapath }, serverOwner);
+  const own = address === "127.0.0.2" ? "127.0.0.1" : address;
+  const client = await EndpointHost.open({ udp: { address: own, port: 0 }, datapath }, clientOwner);
+  const origins = watchOrigins(client.socket);
   try {
     server.endpoint.listen({ tls: serverTls() });
     const remote = new Int32Array(ADDR_COLS);
@@ -146,11 +148,24 @@ async function transfer(datapath: Datapath, address: string, sizeBytes: number):
     assert.equal(Buffer.compare(there.received, up), 0);
     conn.close(true, 7n, "enough");
     there.conn.abandon();
+    assert.deepEqual([...origins], [address]);
   } finally {
     client.close();
     server.close();
   }
   assert.deepEqual([...serverOwner.errors, ...clientOwner.errors], []);
+}
+
+/** The addresses that datagrams come from. */
+function watchOrigins(socket: UdpSocket): Set<string> {
+  const origins = new Set<string>();
+  const recv = socket.recv.bind(socket);
+  socket.recv = (rx) => {
+    const count = recv(rx);
+    for (let row = 0; row < rx.sourceCount; row++) origins.add(wordsToAddress(rx.sources, row * ADDR_COLS));
+    return count;
+  };
+  return origins;
 }
 
 describe("endpoints over real sockets", { timeout: 30_000 }, () => {
@@ -170,6 +185,11 @@ describe("endpoints over real sockets", { timeout: 30_000 }, () => {
       assert.deepEqual([datapath.udp.name, datapath.aead.name], [udp, aead]);
       return transfer(datapath, "127.0.0.1", 300_000);
     });
+  }
+
+  for (const bind of ["0.0.0.0", "::"]) {
+    test(`RFC 9000 §9 a server on ${bind} answers from the address that was asked`, () =>
+      transfer(chooseDatapath({ NETQUIC_DATAPATH: "native" }), "127.0.0.2", 300_000, bind));
   }
 
   test("a port in use is the system's error", async () => {
