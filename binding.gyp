@@ -6,6 +6,7 @@
         "addon/module.cc",
         "addon/js.cc",
         "addon/timing.cc",
+        "addon/timer.cc",
         "addon/udp_batch.cc",
         "addon/udp_socket.cc",
         "addon/udp_send.cc",

@@ -13,6 +13,7 @@ void init_aead(napi_env env, napi_value exports);
 void init_file(napi_env env, napi_value exports);
 void init_tls(napi_env env, napi_value exports);
 void init_x509(napi_env env, napi_value exports);
+void init_timer(napi_env env, napi_value exports);
 void init_timing(napi_env env, napi_value exports);
 
 // `data` reaches the callback through napi_get_cb_info: the part's state of this environment.

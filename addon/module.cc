@@ -1,9 +1,9 @@
-// The one N-API module of netquic: sockets, packet protection, files, TLS and X.509, each in a file of its own.
+// The one N-API module of netquic: sockets, timers, packet protection, files, TLS and X.509, each in a file of its own.
 #include "addon.h"
 
 // Raised with every change of what JavaScript passes in or out; src/runtime/native/addon.ts has the same number. A stale
 // build would otherwise take calls that it half understands.
-constexpr uint32_t ADDON_VERSION = 3;
+constexpr uint32_t ADDON_VERSION = 4;
 
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);
@@ -11,6 +11,7 @@ static napi_value init(napi_env env, napi_value exports) {
   netquic::init_file(env, exports);
   netquic::init_tls(env, exports);
   netquic::init_x509(env, exports);
+  netquic::init_timer(env, exports);
   netquic::init_timing(env, exports);
   napi_value version;
   if (napi_create_uint32(env, ADDON_VERSION, &version) == napi_ok)

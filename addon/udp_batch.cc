@@ -8,8 +8,10 @@
 #include <new>
 
 #include "addon.h"
+#include "js_callback.h"
 #include "slot_table.h"
 #include "span.h"
+#include "spin.h"
 #include "timing.h"
 #include "udp_socket.h"
 
@@ -46,13 +48,13 @@ struct UdpState {
 struct UdpHandle {
   UdpSock sock;
   uv_poll_t poll;
-  uv_timer_t retry;     // of what met ENOBUFS
-  int uv_handles = 2;   // of these that are not closed yet
+  uv_timer_t retry;  // of what met ENOBUFS
+  Spin spin;
+  int uv_handles = 3;  // of these that are not closed yet
   napi_env env;
   UdpState* state;
-  napi_ref callback = nullptr;
+  JsCallback callback;
   napi_ref stats = nullptr;
-  napi_async_context context = nullptr;
   bool closing = false;
 };
 
@@ -68,8 +70,7 @@ void on_closed(uv_handle_t* closed) {
   UdpState* state = handle->state;
   napi_handle_scope scope;
   if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
-    if (handle->context != nullptr) napi_async_destroy(handle->env, handle->context);
-    if (handle->callback != nullptr) napi_delete_reference(handle->env, handle->callback);
+    handle->callback.clear();
     if (handle->stats != nullptr) napi_delete_reference(handle->env, handle->stats);
     napi_close_handle_scope(handle->env, scope);
   }
@@ -84,6 +85,7 @@ void close_handle(UdpHandle* handle) {
   uv_poll_stop(&handle->poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), on_closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->retry), on_closed);
+  uv_close(handle->spin.handle(), on_closed);
   close(handle->sock.fd);
   handle->sock.fd = -1;
 }
@@ -120,13 +122,7 @@ void tell(UdpHandle* handle, int32_t event) {
   napi_handle_scope scope;
   if (handle->state->ending || napi_open_handle_scope(env, &scope) != napi_ok) return;
   publish(handle);
-  napi_value callback, receiver, argument;
-  if (napi_get_reference_value(env, handle->callback, &callback) == napi_ok &&
-      napi_get_global(env, &receiver) == napi_ok && napi_create_int32(env, event, &argument) == napi_ok &&
-      napi_make_callback(env, handle->context, receiver, callback, 1, &argument, nullptr) == napi_pending_exception) {
-    napi_value error;
-    if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
-  }
+  handle->callback.call(event);
   napi_close_handle_scope(env, scope);
 }
 
@@ -171,7 +167,9 @@ void on_poll(uv_poll_t* poll, int status, int events) {
   if (status < 0) events = UV_PRIORITIZED | UV_READABLE;
   if ((events & UV_PRIORITIZED) != 0 && !read_errors(handle, status)) return;
   if ((events & UV_WRITABLE) != 0) flush(handle);
-  if (!handle->closing && (events & UV_READABLE) != 0) tell(handle, EVENT_READABLE);
+  if (handle->closing || (events & UV_READABLE) == 0) return;
+  tell(handle, EVENT_READABLE);
+  if (!handle->closing && handle->spin.on_arrival()) handle->sock.stats[STAT_SPINS]++;
 }
 
 template <size_t N>
@@ -188,14 +186,8 @@ UdpHandle* get_handle(napi_env env, napi_value value, const UdpState* state) {
   return get_int(env, value, &slot) ? state->handles.at(slot) : nullptr;
 }
 
-bool is_function(napi_env env, napi_value value) {
-  napi_valuetype type;
-  return napi_typeof(env, value, &type) == napi_ok && type == napi_function;
-}
-
 int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback) {
   uv_loop_t* loop;
-  napi_value name;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_poll_init(loop, &handle->poll, handle->sock.fd) != 0) {
     close(handle->sock.fd);
     delete handle;
@@ -203,12 +195,11 @@ int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback
   }
   uv_timer_init(loop, &handle->retry);
   uv_unref(reinterpret_cast<uv_handle_t*>(&handle->retry));
+  handle->spin.init(loop, handle);
   handle->poll.data = handle->retry.data = handle;
   handle->state->open++;
   if (napi_create_reference(env, stats, 1, &handle->stats) == napi_ok &&
-      napi_create_reference(env, callback, 1, &handle->callback) == napi_ok &&
-      napi_create_string_utf8(env, "NETQUIC_UDP", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-      napi_async_init(env, nullptr, name, &handle->context) == napi_ok && arm(handle) == 0)
+      handle->callback.set(env, callback, "NETQUIC_UDP") && arm(handle) == 0)
     return handle->state->handles.put(handle);
   close_handle(handle);
   return -ENOMEM;

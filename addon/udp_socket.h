@@ -38,6 +38,7 @@ enum {
   STAT_GSO_ERRNO,  // why GSO was given up, 0 while it was not
   STAT_MMSG,       // 1 while sendmmsg and recvmmsg are used, not sendmsg and recvmsg
   STAT_HINTS,      // hints that wait to be taken
+  STAT_SPINS,      // times that the event loop was kept from sleeping
   STAT_COUNT = 16  // more than 64 bytes: V8 moves smaller typed arrays about
 };
 

@@ -5,3 +5,11 @@ export interface Clock {
   /** Wall clock in seconds since 1970, for tokens and certificates only. */
   wallSeconds(): number;
 }
+
+/** One deadline, met within tens of microseconds where the event loop's own timers are late by a millisecond. */
+export interface FineTimer {
+  /** Calls back once, on the event loop, when so much time has passed; what was armed before is forgotten. */
+  arm(delayMicros: number): void;
+  /** Idempotent; nothing is called after it. */
+  close(): void;
+}

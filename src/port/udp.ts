@@ -4,6 +4,8 @@
  * plus a port, so that comparing two is five integer comparisons and nothing is interned or allocated.
  */
 
+import type { FineTimer } from "./clock.js";
+
 /** Columns of an address inside a source or destination row. */
 export const ADDR_IP0 = 0; // IPv6 words, most significant first, as int32
 export const ADDR_IP1 = 1;
@@ -151,4 +153,7 @@ export interface UdpProvider {
   readonly name: "native" | "portable";
   /** Rejects with an error whose `code` is the system's (EADDRINUSE, EACCES, EADDRNOTAVAIL, ...). */
   open(options: UdpOptions, handler: UdpHandler): Promise<UdpSocket>;
+  /** A timer for pacing what the sockets send, where there is a finer one than the event loop's. It never keeps the event
+   *  loop alive. Throws an error with the system's `code` when it cannot be had. */
+  newTimer?(onTime: () => void): FineTimer;
 }

@@ -8,7 +8,7 @@
 
 import type { Connection } from "../conn/connection.js";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.js";
-import type { Clock } from "../port/clock.js";
+import type { Clock, FineTimer } from "../port/clock.js";
 import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
 import { RX_BATCHES_PER_TURN, TX_BATCHES_PER_TURN } from "../proto/limits.js";
 import { newRxBatch, newTxBatch } from "./batch.js";
@@ -100,20 +100,26 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     owner: HostOwner<C>,
     clock: Clock = systemClock,
   ): Promise<LoopHost<C, E>> {
-    const host = new LoopHost<C, E>(endpoint, owner, clock);
+    const newTimer = provider.newTimer?.bind(provider) ?? null;
+    const host = new LoopHost<C, E>(endpoint, owner, clock, newTimer);
     host.bound = await provider.open(options, host);
     endpoint.onWork = () => host.flush();
     host.flush(); // what was started before there was a socket
     return host;
   }
 
-  private constructor(endpoint: E, owner: HostOwner<C>, clock: Clock) {
+  private constructor(
+    endpoint: E,
+    owner: HostOwner<C>,
+    clock: Clock,
+    newTimer: ((onTime: () => void) => FineTimer) | null,
+  ) {
     this.endpoint = endpoint;
     this.owner = owner;
     this.clock = clock;
     this.rx = sharedRx ??= newRxBatch();
     this.tx = sharedTx ??= newTxBatch();
-    this.timer = new LoopTimer(() => this.onTime());
+    this.timer = new LoopTimer(() => this.onTime(), newTimer);
   }
 
   get socket(): UdpSocket {
@@ -256,6 +262,6 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
   private shut(): void {
     this.closed = true;
     this.endpoint.onWork = null;
-    this.timer.cancel();
+    this.timer.close();
   }
 }

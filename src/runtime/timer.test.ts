@@ -42,6 +42,61 @@ describe("loop timer", () => {
     assert.ok((lateMicros[10] as number) < 500, `a quarter of them late by ${lateMicros[10]} µs or more`);
   });
 
+  test("a fine timer waits for near deadlines, the loop turns for nearer ones, and what it was armed for before is void", async () => {
+    const calls: (number | string)[] = [];
+    let goOff = (): void => {};
+    let fired = 0;
+    const timer = new LoopTimer(
+      () => fired++,
+      (onTime) => {
+        goOff = onTime;
+        calls.push("new");
+        return { arm: (delayMicros) => calls.push(delayMicros), close: () => calls.push("close") };
+      },
+    );
+    timer.arm(20_000, 0, true);
+    assert.deepEqual(calls, [], "far: not even made");
+    timer.arm(7000, 0, true);
+    timer.arm(60, 0, true);
+    timer.arm(500, 0, true);
+    assert.deepEqual(calls, ["new", 7000, 60]);
+    goOff();
+    assert.equal(fired, 1);
+    timer.arm(500, 100, true);
+    timer.arm(120, 100, true); // by turning
+    goOff();
+    assert.equal(fired, 1);
+    await sleep(5);
+    assert.equal(fired, 2);
+    timer.arm(10, 0, false); // without leave to turn
+    timer.cancel();
+    goOff();
+    timer.arm(300, 0, true);
+    timer.close();
+    goOff();
+    assert.equal(fired, 2);
+    assert.deepEqual(calls, ["new", 7000, 60, 400, 10, 300, "close"]);
+  });
+
+  test("without a fine timer, or when none can be had, the loop turns and times out as ever", async () => {
+    let asked = 0;
+    let fired = 0;
+    const timer = new LoopTimer(
+      () => fired++,
+      () => {
+        asked++;
+        throw new Error("none");
+      },
+    );
+    for (const delayMicros of [300, 3000, 20]) {
+      timer.arm(delayMicros, 0, true);
+      const before = fired;
+      await sleep(15);
+      assert.equal(fired, before + 1);
+    }
+    assert.equal(asked, 1);
+  });
+
   test("an earlier deadline takes over, a later one leaves the timer alone", async () => {
     let fired = 0;
     const timer = new LoopTimer(() => fired++);

@@ -72,6 +72,7 @@ describe("handles at the ends of their lives", () => {
   const churns: [kind: string, count: number][] = [
     ["socket", 20_000],
     ["fetch", 20_000],
+    ["timer", 20_000],
     ["key", 50_000],
     ["headerKey", 50_000],
     ["serverSession", 4_000],

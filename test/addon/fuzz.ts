@@ -57,6 +57,7 @@ class Fuzz {
   events = 0;
   private depth = 0;
   private readonly sockets = new Pool<number>((handle) => this.addon.udpClose?.(handle));
+  private readonly timers = new Pool<number>((handle) => this.addon.timerClose?.(handle));
   private readonly keys = new Pool<number>((slot) => this.addon.aeadFreeKey?.(slot));
   private readonly headerKeys = new Pool<number>((slot) => this.addon.aeadFreeHeaderKey?.(slot));
   private readonly fetches = new Pool<number>((slot) => this.addon.fileDrop?.(slot));
@@ -89,6 +90,9 @@ class Fuzz {
     udpKeepAlive: [4, () => [this.socket(), this.dice.once(2)]],
     udpHints: [4, () => [this.socket(), this.rows(7)]],
     udpFault: [4, () => [this.socket(), this.dice.pick([11, 22, 90, 105, 4, 5, 0, 38]), this.dice.below(5)]],
+    timerOpen: [4, () => [this.callback()]],
+    timerArm: [8, () => [this.timers.pick(this.dice), this.dice.pick([0, 1, 500, 2_000, 1e15])]],
+    timerClose: [2, () => [this.timers.pick(this.dice)]],
     aeadSupports: [4, () => [this.dice.below(6)]],
     aeadNewKey: [10, () => this.keyArgs().concat([this.dice.bytes(12)])],
     aeadFreeKey: [4, () => [this.keys.pick(this.dice)]],
@@ -135,7 +139,10 @@ class Fuzz {
       if (this.dice.once(40)) this.gc();
       await nextTurn(); // callbacks, finalizers
     }
-    for (let handle = 0; handle < 4_096; handle++) this.addon.udpClose?.(handle);
+    for (let handle = 0; handle < 4_096; handle++) {
+      this.addon.udpClose?.(handle);
+      this.addon.timerClose?.(handle);
+    }
     await nextTurn();
   }
 
@@ -201,6 +208,7 @@ class Fuzz {
       this.sockets.put(result);
       this.ports.put((args[1] as Int32Array)[4] as number);
     } else if (name === "fileFetch" && isSlot) this.fetches.put(result);
+    else if (name === "timerOpen" && isSlot) this.timers.put(result);
     else if (name === "aeadNewKey" && isSlot) this.keys.put(result);
     else if (name === "aeadNewHeaderKey" && isSlot) this.headerKeys.put(result);
     else if (name === "tlsTrust") this.trusts.put(result);

@@ -22,6 +22,9 @@ interface Addon {
   udpFault(handle: number, errno: number, count: number): void;
   fileFetch(fd: number, length: number, position: number, onDone: (result: number) => void): number;
   fileDrop(slot: number): boolean;
+  timerOpen(onTime: () => void): number;
+  timerArm(handle: number, delayMicros: number): void;
+  timerClose(handle: number): void;
   aeadNewKey(aead: number, key: Uint8Array, iv: Uint8Array): number;
   aeadFreeKey(slot: number): boolean;
   aeadSeal(buf: Uint8Array, rows: Int32Array, count: number): number;
@@ -80,6 +83,11 @@ function litter(onEvent: () => void = () => {}): void {
     socket.send(socket);
     addon.fileFetch(FILE, 1 << 20, 0, () => onEvent()); // one that is read and not taken, one that nobody waits for
     addon.fileDrop(addon.fileFetch(FILE, 1 << 20, 0, () => assert.fail("it was dropped")));
+    const timer: number = addon.timerOpen(() => {
+      addon.timerArm(timer, 10);
+      onEvent();
+    });
+    addon.timerArm(timer, 10);
     addon.aeadNewKey(1, new Uint8Array(16), new Uint8Array(12));
     addon.aeadNewHeaderKey(3, new Uint8Array(32));
     const [server, client] = [newServerContext(), newClientContext()];
@@ -226,6 +234,11 @@ function cycles(): Record<string, Cycle> {
   return {
     socket: () => new Socket(nobody).close(),
     fetch: () => assert.ok(addon.fileDrop(addon.fileFetch(FILE, 65_536, 0, nobody))),
+    timer: () => {
+      const timer = addon.timerOpen(nobody);
+      addon.timerArm(timer, 0);
+      addon.timerClose(timer);
+    },
     key: () => {
       const key = addon.aeadNewKey(1, new Uint8Array(16), new Uint8Array(12));
       assert.equal(addon.aeadSeal(slab, Int32Array.of(0, 1, 1, 40, key, hp, 7, 0), 1), 1);

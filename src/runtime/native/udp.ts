@@ -19,6 +19,7 @@ import { SOCKET_BUFFER_BYTES } from "../../proto/limits.js";
 import { addressText, isMappedIpv4, setAddressRow, wordsToAddress } from "../address.js";
 import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
+import { newNativeTimer } from "./timer.js";
 import { allowedOffload } from "./udp-offload.js";
 
 /** What addon/udp_batch.cc exports. */
@@ -88,6 +89,7 @@ export const nativeUdp: UdpProvider = {
   async open(options: UdpOptions, handler: UdpHandler): Promise<UdpSocket> {
     return new NativeSocket(loadAddon<UdpAddon>(), options, handler);
   },
+  newTimer: newNativeTimer,
 };
 
 /**

@@ -1,0 +1,78 @@
+/** How long the event loop stays awake after something arrived (addon/spin.h). */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ADDR_COLS, ADDR_IP2, ADDR_IP3, RX_COLS } from "../../port/udp.js";
+import { loadAddon } from "./addon.js";
+
+interface Addon {
+  udpOpen(...args: unknown[]): number;
+  udpRecv(handle: number, buf: Uint8Array, rows: Int32Array, sources: Int32Array): number;
+  udpSend(handle: number, buf: Uint8Array, rows: Int32Array, count: number, dests: Int32Array, dest: number): boolean;
+  udpClose(handle: number): void;
+}
+
+const STAT_DATAGRAMS_RECEIVED = 0;
+const STAT_SPINS = 13;
+const addon = loadAddon<Addon>();
+
+/** A socket that sends to itself, and reads what arrived before it says so. */
+class Self {
+  readonly box = new Float64Array(16);
+  onArrival = (): void => {};
+  private readonly address = new Int32Array(ADDR_COLS);
+  private readonly buf = new Uint8Array(70_000);
+  private readonly handle: number;
+
+  constructor() {
+    const any = new Int32Array(ADDR_COLS);
+    any[ADDR_IP2] = 0xffff;
+    any[ADDR_IP3] = 0x7f000001;
+    const rows = new Int32Array(RX_COLS * 256);
+    const sources = new Int32Array(ADDR_COLS);
+    this.handle = addon.udpOpen(any, this.address, 0, 65_536, 65_536, this.box, () => {
+      if (addon.udpRecv(this.handle, this.buf, rows, sources) > 0) this.onArrival();
+    });
+  }
+
+  send(): void {
+    addon.udpSend(this.handle, this.buf, Int32Array.of(0, 10, 0, 0, 0), 1, this.address, 1);
+  }
+
+  close(): void {
+    addon.udpClose(this.handle);
+  }
+}
+
+test("arrivals one right after the other are one spin, which ends after the last", async () => {
+  const self = new Self();
+  await new Promise<void>((resolve) => {
+    let left = 200;
+    self.onArrival = () => (--left > 0 ? self.send() : resolve());
+    self.send();
+  });
+  assert.equal(self.box[STAT_DATAGRAMS_RECEIVED], 200);
+  const spins = self.box[STAT_SPINS] as number;
+  assert.ok(spins >= 1 && spins <= 20, `${spins} spins`); // one, but for pauses of the machine
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const before = process.cpuUsage();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { user, system } = process.cpuUsage(before);
+  assert.ok(user + system < 30_000, `${user + system} µs of CPU in 50 ms of rest`);
+  self.close();
+});
+
+test("arrivals with gaps between them soon begin no more spins", async () => {
+  const self = new Self();
+  let arrivals = 0;
+  self.onArrival = () => arrivals++;
+  for (let i = 0; i < 60; i++) {
+    self.send();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  assert.equal(arrivals, 60);
+  // In vain at the arrivals 1, 3, 7, 15, 31: twice as many apart each time.
+  const spins = self.box[STAT_SPINS] as number;
+  assert.ok(spins >= 1 && spins <= 6, `${spins} spins for 60 arrivals`);
+  self.close();
+});

@@ -1,0 +1,32 @@
+/** The fine timer of port/clock on the addon (addon/timer.cc): a timerfd, late by tens of microseconds. */
+
+import { getSystemErrorMap } from "node:util";
+import type { FineTimer } from "../../port/clock.js";
+import { loadAddon } from "./addon.js";
+
+interface TimerAddon {
+  timerOpen(onTime: () => void): number;
+  timerArm(handle: number, delayMicros: number): void;
+  timerClose(handle: number): void;
+}
+
+/** @throws an Error with the system's code when there is no descriptor left (EMFILE). */
+export function newNativeTimer(onTime: () => void): FineTimer {
+  const addon = loadAddon<TimerAddon>();
+  let handle = addon.timerOpen(() => {
+    if (handle >= 0) onTime();
+  });
+  if (handle < 0) {
+    const [code = `E${-handle}`] = getSystemErrorMap().get(handle) ?? [];
+    throw Object.assign(new Error(`timerfd_create ${code}`), { code, errno: handle, syscall: "timerfd_create" });
+  }
+  return {
+    arm: (delayMicros) => {
+      if (handle >= 0) addon.timerArm(handle, Math.max(delayMicros, 0));
+    },
+    close: () => {
+      addon.timerClose(handle);
+      handle = -1;
+    },
+  };
+}
