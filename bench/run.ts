@@ -6,13 +6,14 @@
 import type { Bench } from "./bench.js";
 import { bulk } from "./bulk.js";
 import { copies } from "./copies.js";
+import { file } from "./file.js";
 import { handshake } from "./handshake.js";
 import { js } from "./js.js";
 import { memory } from "./memory.js";
 import { requests } from "./requests.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {

@@ -57,10 +57,10 @@ describe("options of a benchmark", () => {
 
 describe("the command", () => {
   for (const [args, message] of [
-    [[], /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies;/],
+    [[], /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies, file;/],
     [
       ["swift"],
-      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies;/,
+      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies, file;/,
     ],
     [["toString"], /^bench: there is no benchmark "toString"/],
     [["bulk", "--runs", "none"], /^bench: --runs is "none"; one whole number from 1 to 999 is expected/],

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Child, CLIENT_CORE, SERVER_CORE, withPair } from "../../dist-bench/child.js";
@@ -74,5 +77,21 @@ describe("a whole benchmark", () => {
       assert.ok(row.bytesCopiedPerByte >= 2 && row.bytesCopiedPerByte < 2.5, `${row.bytesCopiedPerByte} bytes`);
       assert.ok(row.cpuNsPerByte > 0 && row.passNsPerByte > 0);
     }
+  });
+
+  test("a file is sent in all modes, and its place is left clean", () => {
+    const dir = mkdtempSync(join(tmpdir(), "netquic-bench-test-"));
+    const args = [RUN, "file", "--runs", "1", "--mebibytes", "2", "--warm-up", "1", "--json"];
+    const env = { ...process.env, TMPDIR: dir };
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env });
+    assert.equal(status, 0, stderr);
+    const { rows } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+    assert.deepEqual(
+      rows.map((row: { mode: string }) => row.mode),
+      ["sendFile", "readWrite", "memory"],
+    );
+    for (const row of rows) assert.ok(row.cpuNsPerByte > 0 && row.gbitPerSec > 0 && row.ratio > 0);
+    assert.deepEqual(readdirSync(dir), []);
+    rmSync(dir, { recursive: true });
   });
 });
