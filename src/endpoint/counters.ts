@@ -17,6 +17,8 @@ export class EndpointCounters {
   retriesSent = 0;
   versionNegotiationsSent = 0;
   statelessResetsSent = 0;
+  /** ICMP messages that the socket passed on, which are so many a second at most. */
+  icmpReceived = 0;
 
   constructor() {
     this.bytesReceived = this.bytesSent = 0;

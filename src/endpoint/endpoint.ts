@@ -21,7 +21,7 @@ import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext, TlsSessionOptions } from "../port/tls.js";
-import { RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
+import { ICMP_TOO_BIG, type IcmpKind, RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
   LOCAL_CID_BYTES,
@@ -33,6 +33,7 @@ import { VERSION_1 } from "../proto/version.js";
 import { Acceptor, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
+import { applyIcmpTooBig, applyTooBig } from "./path-hints.js";
 import { CidTable } from "./route.js";
 
 export interface EndpointOptions {
@@ -243,6 +244,18 @@ export class Endpoint implements ConnectionHost {
       this.noteEvents(conn);
     }
     this.insideDoor = false;
+  }
+
+  /** The socket says that a datagram of `bytes` to `dest` was larger than the interface carries (port/udp, UdpHandler). */
+  onTooBig(dest: Int32Array, bytes: number): void {
+    for (const conn of this.all) if (applyTooBig(conn, dest, bytes)) this.schedule(conn);
+  }
+
+  /** The socket passes on what an ICMP message says of a datagram to `dest` (port/udp, UdpHandler). */
+  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
+    this.counters.icmpReceived++;
+    if (kind !== ICMP_TOO_BIG) return; // unreachable now is no reason to give a connection up: timeouts decide
+    for (const conn of this.all) if (applyIcmpTooBig(conn, dest, mtuBytes)) this.schedule(conn);
   }
 
   /** Microseconds on the owner's clock; Infinity when only the network or the application can make work. */

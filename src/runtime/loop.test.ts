@@ -342,6 +342,25 @@ describe("loop", { timeout: 10_000 }, () => {
     assert.ok(socket.closed);
   });
 
+  test("what the socket finds out about a destination reaches the endpoint, and no longer after close", async () => {
+    const { endpoint, socket, host } = await rig();
+    const told: unknown[] = [];
+    Object.assign(endpoint, {
+      onTooBig: (dest: Int32Array, bytes: number) => told.push(dest[0], bytes),
+      onIcmp: (dest: Int32Array, kind: number, mtuBytes: number) => told.push(dest[0], kind, mtuBytes),
+    });
+    const dest = Int32Array.of(5);
+    const tell = (): void => {
+      socket.handler.onTooBig?.(dest, 1452);
+      socket.handler.onIcmp?.(dest, 3, 1400);
+    };
+    tell();
+    assert.deepEqual(told, [5, 1452, 5, 3, 1400]);
+    host.close();
+    tell();
+    assert.equal(told.length, 5);
+  });
+
   test("a broken socket is told once, and the endpoint is left for the owner", async () => {
     const { endpoint, owner, socket, host } = await rig();
     socket.handler.onError(new Error("broken"));

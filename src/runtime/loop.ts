@@ -9,7 +9,7 @@
 import type { Connection } from "../conn/connection.js";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.js";
 import type { Clock, FineTimer } from "../port/clock.js";
-import type { RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
+import type { IcmpKind, RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
 import { RX_BATCHES_PER_TURN, TX_BATCHES_PER_TURN } from "../proto/limits.js";
 import { newRxBatch, newTxBatch } from "./batch.js";
 import type { Datapath } from "./choose.js";
@@ -33,6 +33,9 @@ export interface Driven<C> {
   takeEventful(): C | null;
   onWork: (() => void) | null;
   destroy(): void;
+  /** What the socket found out about a destination (port/udp, UdpHandler); called between the doors. */
+  onTooBig?(dest: Int32Array, bytes: number): void;
+  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void;
 }
 
 export interface HostOwner<C = Connection> {
@@ -186,6 +189,16 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     if (this.closed) return;
     this.shut();
     this.owner.onError(error);
+  }
+
+  /** For the socket. */
+  onTooBig(dest: Int32Array, bytes: number): void {
+    if (!this.closed) this.endpoint.onTooBig?.(dest, bytes);
+  }
+
+  /** For the socket. */
+  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
+    if (!this.closed) this.endpoint.onIcmp?.(dest, kind, mtuBytes);
   }
 
   private onTime(): void {
