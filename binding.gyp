@@ -15,6 +15,7 @@
         "addon/aead_batch.cc",
         "addon/aead_keys.cc",
         "addon/evp.cc",
+        "addon/hkdf.cc",
         "addon/file.cc",
         "addon/tls.cc",
         "addon/tls_js.cc",

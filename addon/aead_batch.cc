@@ -5,6 +5,7 @@
 
 #include "addon.h"
 #include "aead_keys.h"
+#include "hkdf.h"
 #include "slot_table.h"
 #include "span.h"
 #include "timing.h"
@@ -375,10 +376,38 @@ napi_value hmac(napi_env env, napi_callback_info info) {
       !get_bytes(env, args[1], &key) || !get_bytes(env, args[2], &data) || !get_bytes(env, args[3], &out) ||
       evp() == nullptr || key.size > INT32_MAX || out.size != (sha384 ? 48u : 32u))
     return make_bool(env, false);
-  const Evp& e = *evp();
-  unsigned int size = 0;
-  const EvpMd* md = sha384 ? e.sha384() : e.sha256();
-  return make_bool(env, e.hmac(md, key.data, int(key.size), data.data, data.size, out.data, &size) != nullptr);
+  Hmac hmac(sha384, key.data, key.size);
+  return make_bool(env, hmac.sum(data.data, data.size, nullptr, 0, out.data));
+}
+
+// expand(sha384, key, specs, out): HKDF-Expand for each of `specs`, a row of (output length, info length, info), into
+// `out`, one after another; true when all of it was filled. An output is one block of the hash at most.
+napi_value expand(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  AeadState* state;
+  bool sha384;
+  Bytes key, specs, out;
+  if (args_of(env, info, args, 4, &state) < 4 || napi_get_value_bool(env, args[0], &sha384) != napi_ok ||
+      !get_bytes(env, args[1], &key) || !get_bytes(env, args[2], &specs) || !get_bytes(env, args[3], &out) ||
+      evp() == nullptr)
+    return make_bool(env, false);
+  Hmac hmac(sha384, key.data, key.size);
+  const uint8_t counter = 1;
+  uint8_t block[DIGEST_BYTES_MAX];
+  size_t at = 0, to = 0;
+  bool ok = true;
+  while (ok && at + 2 <= specs.size) {
+    const size_t length = specs.data[at], info_size = specs.data[at + 1];
+    at += 2;
+    ok = length <= hmac.digest_bytes() && info_size <= specs.size - at && length <= out.size - to &&
+         hmac.sum(specs.data + at, info_size, &counter, 1, block);
+    if (!ok) break;
+    memcpy(out.data + to, block, length);
+    at += info_size;
+    to += length;
+  }
+  evp()->cleanse(block, sizeof block);
+  return make_bool(env, ok && at == specs.size && to == out.size);
 }
 
 void destroy(void* data) {
@@ -406,6 +435,7 @@ void init_aead(napi_env env, napi_value exports) {
   export_function(env, exports, "aeadOpen", timed<open, TIMED_OPEN>, state);
   export_function(env, exports, "aeadOnce", once, state);
   export_function(env, exports, "aeadHmac", hmac, state);
+  export_function(env, exports, "aeadExpand", expand, state);
 }
 
 }  // namespace netquic

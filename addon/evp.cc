@@ -17,8 +17,10 @@ static bool load(Evp& e) {
          find(e.fetch, "EVP_CIPHER_fetch") && find(e.encrypt_init, "EVP_EncryptInit_ex") &&
          find(e.encrypt_update, "EVP_EncryptUpdate") && find(e.encrypt_final, "EVP_EncryptFinal_ex") &&
          find(e.decrypt_init, "EVP_DecryptInit_ex") && find(e.decrypt_update, "EVP_DecryptUpdate") &&
-         find(e.decrypt_final, "EVP_DecryptFinal_ex") && find(e.sha256, "EVP_sha256") &&
-         find(e.sha384, "EVP_sha384") && find(e.hmac, "HMAC") && find(e.cleanse, "OPENSSL_cleanse") &&
+         find(e.decrypt_final, "EVP_DecryptFinal_ex") && find(e.md_fetch, "EVP_MD_fetch") &&
+         find(e.md_ctx_new, "EVP_MD_CTX_new") && find(e.md_ctx_free, "EVP_MD_CTX_free") &&
+         find(e.digest_init, "EVP_DigestInit_ex") && find(e.digest_update, "EVP_DigestUpdate") &&
+         find(e.digest_final, "EVP_DigestFinal_ex") && find(e.cleanse, "OPENSSL_cleanse") &&
          find(e.clear_error, "ERR_clear_error");
 }
 

@@ -8,6 +8,7 @@ namespace netquic {
 struct EvpCtx;     // EVP_CIPHER_CTX
 struct EvpCipher;  // EVP_CIPHER
 struct EvpMd;      // EVP_MD
+struct EvpMdCtx;   // EVP_MD_CTX
 
 constexpr int EVP_CTRL_SET_IVLEN = 0x9;
 constexpr int EVP_CTRL_GET_TAG = 0x10;
@@ -25,10 +26,12 @@ struct Evp {
   int (*decrypt_init)(EvpCtx*, const EvpCipher*, void* engine, const unsigned char* key, const unsigned char* iv);
   int (*decrypt_update)(EvpCtx*, unsigned char* out, int* out_len, const unsigned char* in, int in_len);
   int (*decrypt_final)(EvpCtx*, unsigned char* out, int* out_len);
-  const EvpMd* (*sha256)();
-  const EvpMd* (*sha384)();
-  unsigned char* (*hmac)(const EvpMd*, const void* key, int key_len, const unsigned char* data, size_t data_len,
-                         unsigned char* out, unsigned int* out_len);
+  EvpMd* (*md_fetch)(void* libctx, const char* name, const char* properties);
+  EvpMdCtx* (*md_ctx_new)();
+  void (*md_ctx_free)(EvpMdCtx*);  // wipes its state
+  int (*digest_init)(EvpMdCtx*, const EvpMd*, void* engine);
+  int (*digest_update)(EvpMdCtx*, const void* data, size_t size);
+  int (*digest_final)(EvpMdCtx*, unsigned char* out, unsigned int* out_len);
   void (*cleanse)(void*, size_t);
   void (*clear_error)();
 };

@@ -17,7 +17,7 @@
 import { unreachable } from "../base/unreachable.js";
 import type { AeadId, AeadPort } from "../port/aead.js";
 import { KEY_UPDATE_ERROR } from "../proto/transport-error.js";
-import { nextSecret, phaseKeys } from "./schedule.js";
+import { phaseKeys } from "./schedule.js";
 
 export const NO_SLOT = -1;
 
@@ -204,8 +204,9 @@ export class KeyPhases {
   /** A slot for the chain's secret; the chain moves on. */
   private step(chain: Chain): number {
     const { version, aeadId, secret } = chain;
-    const { key, iv } = phaseKeys(version, aeadId, secret, this.aead);
-    chain.secret = nextSecret(version, aeadId, secret, this.aead);
+    const { key, iv, nextSecret } = phaseKeys(version, aeadId, secret, this.aead);
+    chain.secret = nextSecret.slice();
+    nextSecret.fill(0);
     secret.fill(0);
     const slot = this.aead.newKey(aeadId, key, iv);
     key.fill(0);

@@ -20,7 +20,7 @@ import {
 } from "../proto/limits.js";
 import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
 import { KeyPhases, NO_SLOT } from "./key-update.js";
-import { headerKey, initialSecrets, phaseKeys } from "./schedule.js";
+import { headerKey, initialSecrets, packetKeys } from "./schedule.js";
 
 /** Bounds that tests lower; undefined = the value of proto/limits for the AEAD in use. */
 export interface KeyLimits {
@@ -73,17 +73,20 @@ export class KeySet {
   install(level: Level, direction: Direction, aeadId: AeadId, secret: Uint8Array, version: number): void {
     this.free(level, direction);
     const isRead = direction === "read";
-    const hp = headerKey(version, aeadId, secret, this.aead);
-    (isRead ? this.readHps : this.writeHps)[level] = this.aead.newHeaderKey(aeadId, hp);
-    hp.fill(0);
     (isRead ? this.readAeads : this.writeAeads)[level] = aeadId;
     if (!isRead) this.sealedPackets[level] = 0;
+    const hps = isRead ? this.readHps : this.writeHps;
     if (level === LEVEL_APP) {
+      const hp = headerKey(version, aeadId, secret, this.aead);
+      hps[level] = this.aead.newHeaderKey(aeadId, hp);
+      hp.fill(0);
       if (isRead) this.phases.installRead(version, aeadId, secret);
       else this.phases.installWrite(version, aeadId, secret);
       return;
     }
-    const { key, iv } = phaseKeys(version, aeadId, secret, this.aead);
+    const { key, iv, hp } = packetKeys(version, aeadId, secret, this.aead);
+    hps[level] = this.aead.newHeaderKey(aeadId, hp);
+    hp.fill(0);
     (isRead ? this.readKeys : this.writeKeys)[level] = this.aead.newKey(aeadId, key, iv);
     key.fill(0);
   }

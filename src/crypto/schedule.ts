@@ -3,9 +3,9 @@
  * the aead port's; nothing here keeps what it derived.
  */
 
-import { fromHex } from "../base/bytes.js";
+import { concatBytes, fromHex } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
-import { aeadHash, aeadKeyBytes, HASH_SHA256, HASH_SHA384 } from "../port/aead.js";
+import { aeadHash, aeadKeyBytes, expandSpec, HASH_SHA256, HASH_SHA384 } from "../port/aead.js";
 import type { AeadId, AeadPort, HashId } from "../port/aead.js";
 import { VERSION_1 } from "../proto/version.js";
 
@@ -41,6 +41,13 @@ export interface PacketKeys {
   hp: Uint8Array;
 }
 
+/** Key and IV of one phase, and the secret of the phase after it. */
+export interface PhaseKeys {
+  key: Uint8Array;
+  iv: Uint8Array;
+  nextSecret: Uint8Array;
+}
+
 /** The secrets of Initial packets: both sides know them from the client's first Destination Connection ID. */
 export function initialSecrets(
   version: number,
@@ -48,16 +55,18 @@ export function initialSecrets(
   aead: AeadPort,
 ): { client: Uint8Array; server: Uint8Array } {
   const initial = aead.hkdfExtract(HASH_SHA256, labelsOf(version).initialSalt, dcid);
-  return {
-    client: expandLabel(HASH_SHA256, initial, "client in", 32, aead),
-    server: expandLabel(HASH_SHA256, initial, "server in", 32, aead),
-  };
+  const both = aead.hkdfExpandAll(HASH_SHA256, initial, INITIAL_SPECS);
+  return { client: both.subarray(0, 32), server: both.subarray(32) };
 }
 
-/** Key and IV of packets, and the header protection key, from a traffic secret. */
+/** Key and IV of packets, and the header protection key, from a traffic secret: parts of one buffer, to be wiped. */
 export function packetKeys(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): PacketKeys {
-  const { key, iv } = phaseKeys(version, aeadId, secret, aead);
-  return { key, iv, hp: headerKey(version, aeadId, secret, aead) };
+  const { key: keyLabel, iv: ivLabel, hp: hpLabel } = labelsOf(version);
+  const keyBytes = aeadKeyBytes(aeadId);
+  const specs = specsOf(version * 2, aeadId, [keyLabel, ivLabel, hpLabel], [keyBytes, IV_BYTES, keyBytes]);
+  const all = aead.hkdfExpandAll(aeadHash(aeadId), secret, specs);
+  const hpStart = keyBytes + IV_BYTES;
+  return { key: all.subarray(0, keyBytes), iv: all.subarray(keyBytes, hpStart), hp: all.subarray(hpStart) };
 }
 
 /** The header protection key only. */
@@ -65,25 +74,21 @@ export function headerKey(version: number, aeadId: AeadId, secret: Uint8Array, a
   return expandLabel(aeadHash(aeadId), secret, labelsOf(version).hp, aeadKeyBytes(aeadId), aead);
 }
 
-/** Key and IV only: a key update keeps the header protection key (RFC 9001 §6.1). */
-export function phaseKeys(
-  version: number,
-  aeadId: AeadId,
-  secret: Uint8Array,
-  aead: AeadPort,
-): { key: Uint8Array; iv: Uint8Array } {
-  const labels = labelsOf(version);
+/** What a key phase needs: a key update keeps the header protection key (RFC 9001 §6.1). Parts of one buffer. */
+export function phaseKeys(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): PhaseKeys {
+  const { key: keyLabel, iv: ivLabel, ku } = labelsOf(version);
   const hash = aeadHash(aeadId);
-  return {
-    key: expandLabel(hash, secret, labels.key, aeadKeyBytes(aeadId), aead),
-    iv: expandLabel(hash, secret, labels.iv, IV_BYTES, aead),
-  };
+  const keyBytes = aeadKeyBytes(aeadId);
+  const sizes = [keyBytes, IV_BYTES, hashBytes(hash)];
+  const all = aead.hkdfExpandAll(hash, secret, specsOf(version * 2 + 1, aeadId, [keyLabel, ivLabel, ku], sizes));
+  const nextStart = keyBytes + IV_BYTES;
+  return { key: all.subarray(0, keyBytes), iv: all.subarray(keyBytes, nextStart), nextSecret: all.subarray(nextStart) };
 }
 
 /** The traffic secret of the next key phase (RFC 9001 §6.1). */
 export function nextSecret(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): Uint8Array {
   const hash = aeadHash(aeadId);
-  return expandLabel(hash, secret, labelsOf(version).ku, hash === HASH_SHA384 ? 48 : 32, aead);
+  return expandLabel(hash, secret, labelsOf(version).ku, hashBytes(hash), aead);
 }
 
 /** HKDF-Expand-Label of RFC 8446 §7.1 with an empty context; `label` without its `tls13 ` prefix. */
@@ -94,6 +99,11 @@ export function expandLabel(
   lengthBytes: number,
   aead: AeadPort,
 ): Uint8Array {
+  return aead.hkdfExpand(hash, secret, labelInfo(label, lengthBytes), lengthBytes);
+}
+
+/** HkdfLabel of RFC 8446 §7.1. */
+function labelInfo(label: string, lengthBytes: number): Uint8Array {
   const full = `tls13 ${label}`;
   const info = new Uint8Array(4 + full.length);
   info[0] = lengthBytes >> 8;
@@ -101,7 +111,28 @@ export function expandLabel(
   info[2] = full.length;
   for (let i = 0; i < full.length; i++) info[3 + i] = full.charCodeAt(i);
   info[3 + full.length] = NO_CONTEXT;
-  return aead.hkdfExpand(hash, secret, info, lengthBytes);
+  return info;
+}
+
+const INITIAL_SPECS = joinSpecs(["client in", "server in"], [32, 32]);
+/** By what is derived and by AEAD: the labels are the same for all connections. */
+const specsCache = new Map<number, Uint8Array>();
+
+function specsOf(what: number, aeadId: AeadId, labels: readonly string[], sizes: readonly number[]): Uint8Array {
+  const id = what * 8 + aeadId;
+  const known = specsCache.get(id);
+  if (known !== undefined) return known;
+  const made = joinSpecs(labels, sizes);
+  specsCache.set(id, made);
+  return made;
+}
+
+function joinSpecs(labels: readonly string[], sizes: readonly number[]): Uint8Array {
+  return concatBytes(...labels.map((label, i) => expandSpec(labelInfo(label, sizes[i] as number), sizes[i] as number)));
+}
+
+function hashBytes(hash: HashId): number {
+  return hash === HASH_SHA384 ? 48 : 32;
 }
 
 function labelsOf(version: number): VersionLabels {

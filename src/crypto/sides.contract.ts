@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { concatBytes } from "../base/bytes.js";
-import { AEAD_AES_128_GCM, SEAL_COLS, TAG_BYTES } from "../port/aead.js";
+import { AEAD_AES_128_GCM, expandOneByOne, SEAL_COLS, TAG_BYTES } from "../port/aead.js";
 import type { AeadId, AeadPort } from "../port/aead.js";
 import { LEVEL_APP } from "../port/tls.js";
 import { VERSION_1 } from "../proto/version.js";
@@ -35,6 +35,7 @@ export function countingAead(): CountingAead {
       counting.expands++;
       return aead.hkdfExpand(hash, prk, info, length);
     },
+    hkdfExpandAll: (hash, prk, specs) => expandOneByOne(counting, hash, prk, specs),
     newKey(id, key, iv) {
       counting.packetKeys++;
       return aead.newKey(id, key, iv);

@@ -117,6 +117,36 @@ export interface OpenBatch {
   count: number;
 }
 
+/** One row of the `specs` of `hkdfExpandAll`: the length of an output, the length of its info, the info. */
+export function expandSpec(info: Uint8Array, lengthBytes: number): Uint8Array {
+  const spec = new Uint8Array(2 + info.length);
+  spec[0] = lengthBytes;
+  spec[1] = info.length;
+  spec.set(info, 2);
+  return spec;
+}
+
+/** Bytes that `hkdfExpandAll` returns for `specs`. */
+export function expandedBytes(specs: Uint8Array): number {
+  let total = 0;
+  for (let at = 0; at + 1 < specs.length; at += 2 + specs[at + 1]) total += specs[at];
+  return total;
+}
+
+/** `hkdfExpandAll` for implementations that have no better way. */
+export function expandOneByOne(port: AeadPort, hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array {
+  const out = new Uint8Array(expandedBytes(specs));
+  let to = 0;
+  for (let at = 0; at + 1 < specs.length; at += 2 + specs[at + 1]) {
+    const info = specs.subarray(at + 2, at + 2 + specs[at + 1]);
+    const one = port.hkdfExpand(hash, prk, info, specs[at]);
+    out.set(one, to);
+    to += one.length;
+    one.fill(0);
+  }
+  return out;
+}
+
 export interface AeadPort {
   /** For people: `openssl-evp`, `node:crypto`. */
   readonly name: string;
@@ -127,6 +157,8 @@ export interface AeadPort {
   hkdfExtract(hash: HashId, salt: Uint8Array, ikm: Uint8Array): Uint8Array;
   /** RFC 5869 §2.3; `lengthBytes` <= 255 times the hash length. */
   hkdfExpand(hash: HashId, prk: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array;
+  /** The same for several outputs of one block of the hash at most, see {@link expandSpec}: all of them, joined. */
+  hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array;
 
   /** Installs a packet key with its IV and returns the slot; slots are small integers, reused after `freeKey`. */
   newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number;

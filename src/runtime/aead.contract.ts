@@ -5,8 +5,10 @@
  */
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { describe, test } from "node:test";
 import {
+  expandSpec,
   AEAD_AES_128_CCM,
   AEAD_AES_128_GCM,
   AEAD_AES_256_GCM,
@@ -189,6 +191,27 @@ function hkdfTests(make: () => AeadPort): void {
     assert.throws(() => port.hkdfExpand(HASH_SHA256, prk, hex("01"), 255 * 32 + 1), RangeError);
     assert.throws(() => port.hkdfExpand(HASH_SHA256, prk, hex("01"), -1), RangeError);
     assert.equal(port.hkdfExtract(HASH_SHA384, new Uint8Array(0), new Uint8Array(0)).length, 48);
+  });
+
+  test("RFC 5869 §2.3 several outputs at once are those of one by one, and HMAC is that of node:crypto", () => {
+    const port = make();
+    const pattern = (bytes: number): Uint8Array => new Uint8Array(bytes).map((_, i) => i);
+    for (const hash of [HASH_SHA256, HASH_SHA384] as const) {
+      for (const prkBytes of [0, 32, 48, 64, 128, 129, 200]) {
+        const prk = pattern(prkBytes);
+        const infos = [pattern(17), new Uint8Array(0), pattern(255)];
+        const sizes = [16, 12, hash === HASH_SHA256 ? 32 : 48];
+        const specs = Buffer.concat(infos.map((info, i) => expandSpec(info, sizes[i] as number)));
+        const each = infos.map((info, i) => port.hkdfExpand(hash, prk, info, sizes[i] as number));
+        assert.deepEqual(Buffer.from(port.hkdfExpandAll(hash, prk, new Uint8Array(specs))), Buffer.concat(each));
+        const theirs = createHmac(hash === HASH_SHA256 ? "sha256" : "sha384", prk)
+          .update(infos[0]!)
+          .update("\x01")
+          .digest();
+        assert.deepEqual(Buffer.from(each[0]!), theirs.subarray(0, 16));
+      }
+    }
+    assert.equal(port.hkdfExpandAll(HASH_SHA256, pattern(32), new Uint8Array(0)).length, 0);
   });
 }
 

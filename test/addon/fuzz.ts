@@ -102,6 +102,7 @@ class Fuzz {
     aeadUnmask: [20, () => this.batchArgs(10, () => this.openRow())],
     aeadOpen: [20, () => this.batchArgs(10, () => this.openRow())],
     aeadOnce: [10, () => this.onceArgs()],
+    aeadExpand: [10, () => [this.dice.once(2), this.bytes(), this.bytes(), this.bytes()]],
     aeadHmac: [10, () => [this.dice.once(2), this.bytes(), this.bytes(), new Uint8Array(this.dice.pick([32, 48, 33]))]],
     fileRead: [10, () => [FILE, ...this.part(), this.position()]],
     fileFetch: [10, () => [FILE, 1 + this.dice.below(70_000), this.position(), this.callback()]],

@@ -96,6 +96,10 @@ export class HostileAead implements AeadPort {
     return this.inner.hkdfExpand(hash, prk, info, lengthBytes);
   }
 
+  hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array {
+    return this.inner.hkdfExpandAll(hash, prk, specs);
+  }
+
   newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number {
     return this.inner.newKey(aead, key, iv);
   }

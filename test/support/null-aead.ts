@@ -32,6 +32,7 @@ import {
   SEAL_PN_OFF,
   TAG_BYTES,
   copyGathered,
+  expandOneByOne,
 } from "#src/port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "#src/port/aead.js";
 import { Mix } from "./null-mix.js";
@@ -69,6 +70,10 @@ export class NullAead implements AeadPort {
 
   hkdfExpand(_hash: HashId, prk: Uint8Array, info: Uint8Array, lengthBytes: number): Uint8Array {
     return this.derive(prk, info, lengthBytes);
+  }
+
+  hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array {
+    return expandOneByOne(this, hash, prk, specs);
   }
 
   newKey(_aead: AeadId, key: Uint8Array, iv: Uint8Array): number {

@@ -3,7 +3,7 @@
  * safety and bounds are checked there, row by row; this wrapper only shapes arguments and errors.
  */
 
-import { AEAD_AES_128_GCM, HASH_SHA256, HASH_SHA384, TAG_BYTES } from "../../port/aead.js";
+import { AEAD_AES_128_GCM, expandedBytes, HASH_SHA256, HASH_SHA384, TAG_BYTES } from "../../port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
 import { checkIv, checkKey } from "../aead-arguments.js";
 import { loadAddon } from "./addon.js";
@@ -33,6 +33,7 @@ interface AeadAddon {
     aad: Uint8Array,
     data: Uint8Array,
   ): boolean;
+  aeadExpand(sha384: boolean, key: Uint8Array, specs: Uint8Array, out: Uint8Array): boolean;
   aeadHmac(sha384: boolean, key: Uint8Array, data: Uint8Array, out: Uint8Array): boolean;
 }
 
@@ -72,6 +73,12 @@ class NativeAead implements AeadPort {
       out.set(lengthBytes - at < hashBytes ? block.subarray(0, lengthBytes - at) : block, at);
       input.set(block);
     }
+    return out;
+  }
+
+  hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array {
+    const out = new Uint8Array(expandedBytes(specs));
+    if (!this.addon.aeadExpand(hash === HASH_SHA384, prk, specs, out)) throw new Error("OpenSSL refused the expansion");
     return out;
   }
 

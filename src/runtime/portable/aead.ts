@@ -38,6 +38,7 @@ import {
   SEAL_PN_OFF,
   TAG_BYTES,
   copyGathered,
+  expandOneByOne,
 } from "../../port/aead.js";
 import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
 import { checkIv, checkKey, IV_BYTES } from "../aead-arguments.js";
@@ -96,6 +97,10 @@ class PortableAead implements AeadPort {
       out.set(block.subarray(0, lengthBytes - at), at);
     }
     return out;
+  }
+
+  hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array {
+    return expandOneByOne(this, hash, prk, specs);
   }
 
   newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number {
