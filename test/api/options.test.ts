@@ -104,6 +104,9 @@ describe("options", () => {
     [{ maxConnectionsTotal: 65_536 }, VALUE],
     [{ tokenSecret: new Uint8Array(15) }, VALUE],
     [{ tokenSecret: "x" }, TYPE],
+    [{ ext: { secret: new Uint8Array(31) } }, VALUE],
+    [{ ext: { secret: new Uint8Array(32) }, tokenSecret: new Uint8Array(16) }, VALUE],
+    [{ ext: { secrets: 1 } }, VALUE],
     [{ ipv6Only: 1 }, TYPE],
   ] as const) {
     test(`an endpoint refuses ${JSON.stringify(options)}`, () => {

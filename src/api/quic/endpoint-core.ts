@@ -3,6 +3,7 @@
  * at the first connect or listen. It keeps the process alive while it listens or has sessions, else not.
  */
 
+import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
 import type { TransportHandler } from "../../port/transport.js";
@@ -142,6 +143,8 @@ export class EndpointCore implements HostOwner {
       identities: setup.identities,
       clientCertificate: setup.clientCertificate,
       keylog: setup.keylog || wantsKeylogFile(),
+      earlyData: setup.earlyData,
+      ...(this.setup.secret !== undefined && { ticketSecret: ticketSecret(this.setup.secret) }),
       ...(setup.ca !== undefined && { ca: setup.ca }),
       ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
       ...(setup.groups !== undefined && { groups: setup.groups }),
@@ -149,7 +152,8 @@ export class EndpointCore implements HostOwner {
     this.server = { setup, onSession, close: () => tls.close() };
     try {
       const host = await this.bind("127.0.0.1");
-      host.endpoint.listen({ tls, config: setup.config, retry: this.setup.validateAddress ? "always" : "auto" });
+      const retry = this.setup.validateAddress ? "always" : "auto";
+      host.endpoint.listen({ tls, config: setup.config, retry, earlyData: setup.earlyData });
     } catch (error) {
       this.server = null;
       tls.close();
@@ -230,11 +234,15 @@ export class EndpointCore implements HostOwner {
     const row = new Int32Array(ADDR_COLS);
     if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
     const { identity, pins } = setup;
+    // a resumed session shows no certificate, and pins want to see one
+    const ticket = pins === null ? setup.ticket : undefined;
+    const earlyAlpn = ticket !== undefined && setup.earlyData && setup.alpn.length === 1 ? setup.alpn[0] : undefined;
     const tls = sharedTls().newClientContext({
       alpn: setup.alpn,
       serverName,
       verify: setup.manual || pins !== null ? "report" : "strict",
       keylog: setup.keylog || wantsKeylogFile(),
+      earlyData: earlyAlpn !== undefined,
       ...(setup.ca !== undefined && { ca: setup.ca }),
       ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
       ...(setup.groups !== undefined && { groups: setup.groups }),
@@ -245,8 +253,8 @@ export class EndpointCore implements HostOwner {
         tls,
         remote: row,
         config: setup.config,
-        // a resumed session shows no certificate, and pins want to see one
-        ...(setup.ticket !== undefined && pins === null && { ticket: setup.ticket }),
+        ...(ticket !== undefined && { ticket }),
+        ...(earlyAlpn !== undefined && { earlyAlpn }),
         ...(setup.token !== undefined && { token: setup.token }),
       },
       host.now(),
@@ -372,6 +380,11 @@ function identityFor(identities: ServerSetup["identities"], name: string): strin
   const host = name.toLowerCase();
   const wild = `*${host.slice(host.indexOf("."))}`;
   return (identities[host] ?? identities[wild] ?? identities["*"])?.cert;
+}
+
+/** Tickets have keys of their own, from the same secret as tokens and resets. */
+function ticketSecret(secret: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update("netquic ticket secret").update(secret).digest());
 }
 
 function monotonicMicros(): number {

@@ -26,6 +26,14 @@ export interface EndpointOptions {
   /** 16 bytes each: keys of stateless resets and of tokens derive from both, so that they outlive a restart. */
   resetTokenSecret?: ArrayBuffer | ArrayBufferView;
   tokenSecret?: ArrayBuffer | ArrayBufferView;
+  ext?: {
+    /**
+     * 32 bytes or more, in place of both: from it come the keys of resets, of tokens and of session tickets, the latter
+     * two new each 12 hours with the former still valid. Servers that share it know each other's, also after a restart;
+     * 0-RTT is taken by the process that gave the ticket only.
+     */
+    secret?: ArrayBuffer | ArrayBufferView;
+  };
 }
 
 export interface EndpointSetup {
@@ -45,6 +53,7 @@ export interface EndpointSetup {
 /** Largest value of both limits: what node:quic takes. */
 export const MAX_CONNECTIONS = 65_535;
 const SECRET_BYTES = 16;
+const MIN_SECRET_BYTES = 32;
 const MAX_BUFFER_BYTES = 2 ** 30;
 
 /** @throws TypeError or RangeError that names the option. */
@@ -69,6 +78,12 @@ export function readEndpointOptions(given: unknown, path: string): EndpointSetup
 
 /** node:quic has two secrets where the engine derives all of its keys from one (docs/deviations.md). */
 function secretOf(reader: OptionReader): Uint8Array | undefined {
+  const ext = reader.nested("ext");
+  const secret = ext.bytes("secret");
+  ext.finish();
+  if (secret !== undefined && secret.length < MIN_SECRET_BYTES) {
+    throw invalidValue(ext.name("secret"), `must have ${MIN_SECRET_BYTES} bytes or more`, secret.length);
+  }
   const parts = ["resetTokenSecret", "tokenSecret"].map((key) => {
     const bytes = reader.bytes(key);
     if (bytes !== undefined && bytes.length !== SECRET_BYTES) {
@@ -76,7 +91,10 @@ function secretOf(reader: OptionReader): Uint8Array | undefined {
     }
     return bytes;
   });
-  if (parts.every((part) => part === undefined)) return undefined;
+  if (parts.every((part) => part === undefined)) return secret?.slice();
+  if (secret !== undefined) {
+    throw invalidValue(ext.name("secret"), "takes the place of resetTokenSecret and tokenSecret", "all of them");
+  }
   const hash = createHash("sha256").update("netquic endpoint secret");
   for (const part of parts) hash.update(part ?? new Uint8Array(SECRET_BYTES));
   return new Uint8Array(hash.digest());

@@ -58,7 +58,11 @@ export interface SessionOptions extends SessionCallbacks {
   /** Bytes that receive windows grow to; default 6 MiB a stream, 15 MiB in all. */
   maxStreamWindow?: bigint | number;
   maxWindow?: bigint | number;
-  /** 0-RTT: accepted for node:quic's sake, without effect. */
+  /**
+   * 0-RTT (RFC 9001 §4.6); default true. Server: tickets allow it, each once; what comes so may be a replay, see
+   * `stream.early`. Client: with a `sessionTicket` for it, streams opened before `opened` are sent with the first packets;
+   * what the server refuses is sent again. Give one `alpn` only.
+   */
   enableEarlyData?: boolean;
   /** The endpoint to use, or options for a new one. */
   endpoint?: QuicEndpoint | EndpointOptions;
@@ -69,7 +73,7 @@ export interface ConnectOptions extends SessionOptions {
   servername?: string;
   /** `strict` and `auto` (default) reject what does not verify; with `manual` look at `opened` and decide. */
   verifyPeer?: "strict" | "auto" | "manual";
-  /** Resume a session: bytes of `onsessionticket`. */
+  /** Resume a session, in 0-RTT where the server allows it: bytes of `onsessionticket`. Use each ticket once. */
   sessionTicket?: ArrayBuffer | ArrayBufferView;
   /** Bytes of `onnewtoken`. */
   token?: ArrayBuffer | ArrayBufferView;

@@ -176,6 +176,9 @@ export class SessionCore implements TransportHandler {
       return;
     }
     const opened = this.openedInfo(info);
+    if (opened.earlyDataAttempted && !opened.earlyDataAccepted && !this.transport.isServer) {
+      this.call("onearlyrejected", []);
+    }
     this.call("onhandshake", [opened]);
     this.opened.resolve(opened);
   }
@@ -355,7 +358,7 @@ export class SessionCore implements TransportHandler {
       cipherVersion: "TLSv1.3",
       validationErrorReason: verified ? "" : info.verifyError,
       validationErrorCode: verified ? 0 : verifyErrorCode(info.verifyError),
-      earlyDataAttempted: false,
+      earlyDataAttempted: info.earlyDataAttempted,
       earlyDataAccepted: info.earlyDataAccepted,
     };
   }

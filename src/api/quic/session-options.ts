@@ -27,6 +27,7 @@ interface CommonSetup {
   ciphers: string | undefined;
   groups: string | undefined;
   keylog: boolean;
+  earlyData: boolean;
   config: Partial<ConnectionConfig>;
   callbacks: SessionCallbacks;
   /** A QuicEndpoint or EndpointOptions, not looked at yet. */
@@ -102,13 +103,13 @@ function readCommon(reader: OptionReader, ext: OptionReader): CommonSetup {
   const ca = reader.raw("ca");
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);
-  reader.boolean("enableEarlyData"); // node's default is true; without 0-RTT there is nothing to switch
   return {
     alpn: readAlpn(reader),
     ca: ca === undefined ? undefined : certificates(ca, "options.ca"),
     ciphers: reader.string("ciphers"),
     groups: reader.string("groups"),
     keylog: reader.boolean("keylog") ?? false,
+    earlyData: reader.boolean("enableEarlyData") ?? true, // node's default
     config: readConfig(reader, ext),
     callbacks: callbacks as SessionCallbacks,
     endpoint: reader.raw("endpoint"),

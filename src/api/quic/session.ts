@@ -108,6 +108,13 @@ export class QuicSession {
     this.#core.callbacks.onhandshake = checked("onhandshake", callback);
   }
 
+  get onearlyrejected(): SessionCallbacks["onearlyrejected"] {
+    return this.#core.callbacks.onearlyrejected;
+  }
+  set onearlyrejected(callback: SessionCallbacks["onearlyrejected"]) {
+    this.#core.callbacks.onearlyrejected = checked("onearlyrejected", callback);
+  }
+
   get onsessionticket(): SessionCallbacks["onsessionticket"] {
     return this.#core.callbacks.onsessionticket;
   }

@@ -25,6 +25,8 @@ export class StreamCore {
   outbound: "" | "writer" | "body" | "duplex" = "";
   urgency = DEFAULT_URGENCY;
   incremental = false;
+  /** When it was opened; what comes in 0-RTT later is asked for as long as the engine knows the stream. */
+  private readonly openedEarly: boolean;
   readonly createdAtMicros: number;
   ackedAtMicros = 0;
   receivedAtMicros = 0;
@@ -40,9 +42,15 @@ export class StreamCore {
     const isOurs = (id & 1) === (session.transport.isServer ? 1 : 0);
     this.send = isUni && !isOurs ? null : new SendHalf(session.transport, id);
     this.recv = isUni && isOurs ? null : new RecvHalf(session.transport, id);
+    this.openedEarly = session.transport.isEarly(id);
     this.createdAtMicros = session.nowMicros();
     if (this.send !== null) this.send.onBlocked = () => this.call("onblocked", []);
     this.face = faces.stream(this);
+  }
+
+  /** Some of it came in 0-RTT. */
+  get isEarly(): boolean {
+    return this.openedEarly || this.session.transport.isEarly(this.id);
   }
 
   get isUni(): boolean {

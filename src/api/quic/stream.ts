@@ -72,9 +72,9 @@ export class QuicStream {
     return this.#core.destroyed;
   }
 
-  /** 0-RTT does not exist here. */
+  /** Some of it came in 0-RTT (RFC 9001 §9.2): whoever recorded it may have sent it, until the session is open. */
   get early(): boolean {
-    return false;
+    return this.#core.isEarly;
   }
 
   get session(): QuicSession | null {

@@ -18,6 +18,7 @@ export interface OpenedInfo {
   validationErrorReason: string;
   /** OpenSSL's number of it (X509_V_ERR_*), 0 for none. */
   validationErrorCode: number;
+  /** The client offered 0-RTT, and the server took it. */
   earlyDataAttempted: boolean;
   earlyDataAccepted: boolean;
 }
@@ -29,6 +30,8 @@ export interface SessionCallbacks {
   /** The session is destroyed with this error. */
   onerror?: ((this: QuicSession, error: unknown) => unknown) | undefined;
   onhandshake?: ((this: QuicSession, info: OpenedInfo) => unknown) | undefined;
+  /** The server refused 0-RTT: what was sent so is on its way again, streams and all. Before `onhandshake`; client only. */
+  onearlyrejected?: ((this: QuicSession) => unknown) | undefined;
   /** For the option `sessionTicket` of a later connect. */
   onsessionticket?: ((this: QuicSession, ticket: Uint8Array) => unknown) | undefined;
   /** For the option `token` of a later connect to the same server. */
@@ -41,6 +44,7 @@ export const CALLBACK_NAMES = [
   "onstream",
   "onerror",
   "onhandshake",
+  "onearlyrejected",
   "onsessionticket",
   "onnewtoken",
   "onkeylog",
