@@ -1,5 +1,6 @@
 /** Every file of scripts, for its side effect on the table. */
 
+import "./early.js";
 import "./rfc9000-acks.js";
 import "./rfc9000-close.js";
 import "./rfc9000-handshake.js";

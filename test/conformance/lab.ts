@@ -30,12 +30,17 @@ export interface Setup {
   ca?: string[];
   serverName?: string;
   alpn?: string;
+  /** Tickets allow 0-RTT, and a server accepts it. */
+  early?: boolean;
 }
 
 /** What a client is told for one connection. */
 export interface DialOptions {
   token?: Uint8Array;
+  /** Also for 0-RTT where the set-up says so. */
   ticket?: Uint8Array;
+  /** The application's first act, before anything is sent. */
+  onStart?: (app: App) => void;
 }
 
 /** The application's side of one connection. */

@@ -36,12 +36,12 @@ let provider: TlsProvider | undefined;
 const contexts = new Map<string, TlsContext>();
 
 function contextOf(role: Role, setup: Setup): TlsContext {
-  const { chainBytes, clientCertificate, ca, alpn, serverName } = setup;
-  const key = JSON.stringify([role, chainBytes, clientCertificate, ca, alpn, serverName]);
+  const { chainBytes, clientCertificate, ca, alpn, serverName, early } = setup;
+  const key = JSON.stringify([role, chainBytes, clientCertificate, ca, alpn, serverName, early]);
   let context = contexts.get(key);
   if (context !== undefined) return context;
   provider ??= chooseTls(process.env);
-  const common = { alpn: [alpn ?? ALPN], ca: ca ?? [rawCa().pem] };
+  const common = { alpn: [alpn ?? ALPN], ca: ca ?? [rawCa().pem], earlyData: early === true };
   context =
     role === "server"
       ? provider.newServerContext({
@@ -160,14 +160,23 @@ export class MemoryLab implements Lab {
       nowMicros: this.micros,
       wallSeconds: () => Math.floor(Date.now() / 1000 + (this.micros - START_MICROS) / 1e6),
     });
-    if (role === "server") {
-      this.endpoint.listen({
-        tls: contextOf("server", setup),
-        config: setup.config ?? {},
-        retry: setup.retry === true ? "always" : "auto",
-        maxConnections: setup.maxConnections ?? 1e6,
-      });
-    }
+    if (role === "server") this.listen(setup);
+  }
+
+  private listen(setup: Setup): void {
+    this.endpoint.listen({
+      tls: contextOf("server", setup),
+      config: setup.config ?? {},
+      retry: setup.retry === true ? "always" : "auto",
+      maxConnections: setup.maxConnections ?? 1e6,
+      earlyData: setup.early === true,
+    });
+  }
+
+  /** The server goes on with another configuration. */
+  relisten(setup: Setup): void {
+    this.endpoint.stopListening();
+    this.listen(setup);
   }
 
   nowMicros(): number {
@@ -186,8 +195,18 @@ export class MemoryLab implements Lab {
     await this.addAddress(peer);
     if (this.role === "server") return;
     const options = { tls: contextOf("client", this.setup), remote: entry.addresses[0] as Int32Array };
-    const config = this.setup.config ?? {};
-    this.note(this.endpoint.connect({ ...options, config, ...dial }, this.micros));
+    const { token, ticket, onStart } = dial;
+    const conn = this.endpoint.connect(
+      {
+        ...options,
+        config: this.setup.config ?? {},
+        ...(token === undefined ? {} : { token }),
+        ...(ticket === undefined ? {} : { ticket }),
+        ...(this.setup.early === true ? { earlyAlpn: this.setup.alpn ?? ALPN } : {}),
+      },
+      this.micros,
+    );
+    onStart?.(this.note(conn));
   }
 
   async addAddress(peer: RawPeer): Promise<number> {

@@ -42,10 +42,12 @@ if (values.json)
   console.log(JSON.stringify({ ...result, missing: result.missing.length, missingChecks: result.missing }));
 else {
   if (values.missing) for (const id of result.missing) console.log(`missing ${id}`);
+  if (values.missing) for (const line of result.memoryOnly) console.log(`in memory only ${line}`);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(
     `${result.rows} rows, ${result.checks} checks over ${transports.join(" and ")}: ${result.passed} passed, ` +
-      `${result.failed.length} failed, ${result.missing.length} missing (at most ${allowed}), ${seconds} s`,
+      `${result.failed.length} failed, ${result.missing.length} missing (at most ${allowed}), ` +
+      `${result.memoryOnly.length} in memory only, ${seconds} s`,
   );
 }
 process.exit(result.failed.length > 0 || result.missing.length > allowed ? 1 : 0);

@@ -27,6 +27,8 @@ export interface RunResult {
   checks: number;
   passed: number;
   missing: string[];
+  /** Checks that run in memory alone, and why. */
+  memoryOnly: string[];
   failed: Failure[];
 }
 
@@ -42,15 +44,18 @@ export function selectRows(ids: readonly string[]): Row[] {
 
 export async function runChecks(options: RunOptions): Promise<RunResult> {
   const rows = selectRows(options.rows);
-  const result: RunResult = { rows: rows.length, checks: 0, passed: 0, missing: [], failed: [] };
+  const result: RunResult = { rows: rows.length, checks: 0, passed: 0, missing: [], memoryOnly: [], failed: [] };
   for (const row of rows) {
     for (const role of rolesOf(row)) {
       result.checks++;
-      if (scriptOf(row.id, role) === undefined) {
+      const entry = scriptOf(row.id, role);
+      if (entry === undefined) {
         result.missing.push(`${row.id} ${role}`);
         continue;
       }
+      if (entry.memoryOnly !== "") result.memoryOnly.push(`${row.id} ${role}: ${entry.memoryOnly}`);
       for (const transport of options.transports) {
+        if (transport === "udp" && entry.memoryOnly !== "") continue;
         const started = performance.now();
         const message = await runCheck(row, role, transport);
         options.onCheck?.(row.id, role, transport, performance.now() - started);

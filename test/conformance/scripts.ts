@@ -10,11 +10,14 @@ export interface ScriptOptions {
   /** The script does for one role only; the other one counts as missing until it has its own. */
   role?: Role;
   setup?: Setup;
+  /** Why the script cannot run over UDP; it is counted apart. */
+  memoryOnly?: string;
 }
 
 interface Entry {
   script: Script;
   setup: Setup;
+  memoryOnly: string;
 }
 
 const table = new Map<string, Entry>();
@@ -27,7 +30,7 @@ export function row(id: string, script: Script, options: ScriptOptions = {}): vo
   for (const role of roles) {
     const key = keyOf(id, role);
     if (table.has(key)) throw new Error(`${key} has two scripts`);
-    table.set(key, { script, setup: options.setup ?? {} });
+    table.set(key, { script, setup: options.setup ?? {}, memoryOnly: options.memoryOnly ?? "" });
   }
 }
 

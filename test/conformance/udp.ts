@@ -134,6 +134,7 @@ export class UdpLab implements Lab {
       alpn: setup.alpn ?? ALPN,
       ca: (setup.ca ?? [rawCa().pem]).join("\n"),
       endpoint: this.endpoint,
+      enableEarlyData: setup.early === true,
       ...apiOptions(setup),
     };
     return options;
@@ -160,7 +161,8 @@ export class UdpLab implements Lab {
     if (dial.token !== undefined) options.token = dial.token;
     if (dial.ticket !== undefined) options.sessionTicket = dial.ticket;
     const { port } = (entry.sockets[0] as Socket).address();
-    this.note(await connect(`${HOST}:${port}`, options));
+    const app = this.note(await connect(`${HOST}:${port}`, options));
+    dial.onStart?.(app);
   }
 
   async addAddress(peer: RawPeer): Promise<number> {

@@ -58,6 +58,8 @@ export interface RawTlsServerOptions {
   /** Tickets are looked up here, and new ones go in. */
   tickets?: TicketStore;
   acceptEarly?: boolean;
+  /** Read 0-RTT packets although they are refused. */
+  peekEarly?: boolean;
   requestCertificate?: boolean;
   /** A version to choose in place of TLS 1.3; null leaves supported_versions out. */
   version?: number | null;
@@ -118,7 +120,8 @@ export class RawTlsServer {
     this.schedule = new Schedule(psk);
     this.schedule.add(whole);
     this.earlyAccepted = this.resumed && this.earlyOffered && this.options.acceptEarly === true;
-    if (this.resumed && this.earlyOffered) this.sink.secret(EARLY, "read", this.schedule.earlySecret());
+    if (this.earlyAccepted || (this.resumed && this.options.peekEarly === true))
+      this.sink.secret(EARLY, "read", this.schedule.earlySecret());
     this.answer(extensions);
   }
 
