@@ -5,7 +5,7 @@ import { STREAM_BIDI } from "#src/port/transport.js";
 import { ack, bytes, crypto, ints, PING, stream, vi } from "../support/raw-frames.js";
 import { P_MAX_DATA, P_STREAMS_BIDI, intParam, withParam } from "../raw/params.js";
 import { APP, EARLY, type RawPeer, type RawPeerOptions } from "../raw/peer.js";
-import type { RawTicket } from "../raw/tls-messages.js";
+import { ENCRYPTED_EXTENSIONS, type RawTicket } from "../raw/tls-messages.js";
 import { type Check, filled } from "./check.js";
 import type { App } from "./lab.js";
 import { row } from "./scripts.js";
@@ -33,6 +33,17 @@ async function resuming(check: Check, ticket: RawTicket, options: RawPeerOptions
   return peer;
 }
 
+/** A raw client whose 0-RTT the engine accepts. (A busy machine makes tickets look older than TLS likes.) */
+async function accepted(check: Check): Promise<{ peer: RawPeer; ticket: RawTicket; params: Map<number, Buffer> }> {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const { ticket, params } = await ticketOf(check);
+    const peer = await resuming(check, ticket);
+    await check.until(() => peer.tlsClient?.seen.includes(ENCRYPTED_EXTENSIONS) === true, "EncryptedExtensions");
+    if (peer.tlsClient?.earlyAccepted === true) return { peer, ticket, params };
+  }
+  throw new Error("0-RTT is never accepted");
+}
+
 async function finish(check: Check, peer: RawPeer): Promise<void> {
   peer.autoTls = true;
   peer.flushTls();
@@ -50,8 +61,7 @@ function closesEarly(
   row(
     id,
     async (check) => {
-      const { ticket, params } = await ticketOf(check);
-      const peer = await resuming(check, ticket);
+      const { peer, params } = await accepted(check);
       peer.sendRaw(peer.packet(EARLY, [frames(params)], packet));
       await check.closes(peer, frameType);
     },
@@ -64,8 +74,7 @@ row(
   "9000-12.5-02",
   async (check) => {
     for (const frame of [bytes(0x07, vi(4), filled(4)), Uint8Array.of(0x1e)]) {
-      const { ticket } = await ticketOf(check);
-      const peer = await resuming(check, ticket);
+      const { peer } = await accepted(check);
       peer.send(EARLY, frame);
       await check.closes(peer, frame[0]);
     }
@@ -96,14 +105,15 @@ row(
 row(
   "9001-4.6.2-01",
   async (check) => {
-    const { ticket } = await ticketOf(check);
-    for (const isAccepted of [true, false]) {
-      const peer = await resuming(check, ticket);
+    const { peer: first, ticket } = await accepted(check);
+    const second = await resuming(check, ticket);
+    for (const peer of [first, second]) {
       peer.send(EARLY, stream(0, 0, HELLO, true));
       await finish(check, peer);
-      assert.equal(peer.tlsClient?.earlyAccepted, isAccepted, "a ticket is good for 0-RTT once");
-      assert.deepEqual(check.app(peer).received.get(0), isAccepted ? Buffer.from(HELLO) : undefined);
     }
+    assert.equal(second.tlsClient?.earlyAccepted, false, "a ticket is good for 0-RTT once");
+    assert.deepEqual(check.app(first).received.get(0), Buffer.from(HELLO));
+    assert.equal(check.app(second).received.get(0), undefined);
   },
   OPTIONS,
 );
@@ -111,8 +121,7 @@ row(
 row(
   "9001-4.9.3-01",
   async (check) => {
-    const { ticket } = await ticketOf(check);
-    const peer = await resuming(check, ticket);
+    const { peer } = await accepted(check);
     peer.send(EARLY, PING);
     const late = peer.packet(EARLY, [stream(0, 0, HELLO, true)]);
     await finish(check, peer);

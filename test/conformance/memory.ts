@@ -206,7 +206,8 @@ export class MemoryLab implements Lab {
       },
       this.micros,
     );
-    onStart?.(this.note(conn));
+    const app = this.note(conn);
+    onStart?.(app);
   }
 
   async addAddress(peer: RawPeer): Promise<number> {

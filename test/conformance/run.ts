@@ -34,7 +34,7 @@ const result = await runChecks({
     if (!values.json) console.log(`FAILED ${id} ${role} ${transport}: ${message}`);
   },
   onCheck: (id, role, transport, millis) => {
-    if (values.slow && millis > 500) console.log(`slow: ${id} ${role} ${transport} ${Math.round(millis)} ms`);
+    if (values.slow && millis > 300) console.log(`slow: ${id} ${role} ${transport} ${Math.round(millis)} ms`);
   },
 });
 const allowed = values.row.length > 0 ? result.missing.length : allowedMissing();
