@@ -53,6 +53,56 @@ EvpCtx* keyed(const PacketKey* key, bool sealing) {
   return nullptr;
 }
 
+constexpr EvpParam END = {nullptr, 0, nullptr, 0, 0};
+constexpr size_t WHOLE = size_t(-1);
+
+EvpParam tag_param(uint8_t* tag) { return {"tag", EVP_PARAM_OCTETS, tag, TAG_BYTES, 0}; }
+
+// The whole nonce of the next packet, as EVP_CTRL_GCM_SET_IV_FIXED with -1 sets it.
+EvpParam nonce_param(const uint8_t* nonce) {
+  return {"tlsivfixed", EVP_PARAM_OCTETS, const_cast<uint8_t*>(nonce), WHOLE, 0};
+}
+
+// Makes one piece of several: copies what is not in place yet.
+Piece joined(const Piece* pieces, size_t count) {
+  size_t size = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (pieces[i].from != pieces[i].to) memmove(pieces[i].to, pieces[i].from, pieces[i].size);
+    size += pieces[i].size;
+  }
+  return {pieces[0].to, pieces[0].to, size};
+}
+
+// Whether GCM takes a nonce as a parameter and means by it what initialising with the nonce means. That costs 40 ns of
+// a packet less, where initialising looks up lengths by name (OpenSSL 3.0). Found out by sealing and opening both ways.
+bool try_quick_nonce() {
+  constexpr size_t SIZE = 45;
+  PacketKey key = {};
+  key.aead = AEAD_AES_128_GCM;
+  uint8_t nonce[IV_BYTES] = {1, 2, 3};
+  uint8_t slow[SIZE + TAG_BYTES] = {}, quick[SIZE + TAG_BYTES] = {};
+  bool ok = true;
+  for (uint8_t i = 0; i < 3 && ok; i++) {  // a nonce must also take the place of the one before
+    nonce[IV_BYTES - 1] = i;
+    key.quick_nonce = false;
+    ok = aead_seal(&key, nonce, nonce, 5, slow, SIZE);
+    key.quick_nonce = true;
+    ok = ok && aead_seal(&key, nonce, nonce, 5, quick, SIZE) && memcmp(slow, quick, sizeof slow) == 0;
+    ok = ok && aead_open(&key, nonce, nonce, 5, quick, SIZE) && !aead_open(&key, nonce, nonce, 4, slow, SIZE);
+    memset(slow, i, SIZE);
+    memset(quick, i, SIZE);
+  }
+  if (key.sealer != nullptr) evp()->ctx_free(key.sealer);
+  if (key.opener != nullptr) evp()->ctx_free(key.opener);
+  evp()->clear_error();
+  return ok;
+}
+
+bool has_quick_nonce(int aead) {
+  static const bool works = try_quick_nonce();
+  return works && (aead == AEAD_AES_128_GCM || aead == AEAD_AES_256_GCM);
+}
+
 }  // namespace
 
 size_t key_bytes(int aead) {
@@ -64,18 +114,38 @@ const EvpCipher* aead_cipher(int aead) {
   return evp() != nullptr && key_bytes(aead) != 0 ? ciphers().aead[aead] : nullptr;
 }
 
-bool aead_seal(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
-               size_t size) {
+bool aead_seal_pieces(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size,
+                      const Piece* pieces, size_t count) {
   const Evp& e = *evp();
   if (key->sealer == nullptr) key->sealer = keyed(key, true);
   EvpCtx* ctx = key->sealer;
+  if (ctx == nullptr) return false;
+  Piece whole;
   int len;
-  if (ctx == nullptr || e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1) return false;
-  if (key->aead == AEAD_AES_128_CCM && e.encrypt_update(ctx, nullptr, &len, nullptr, int(size)) != 1) return false;
-  return (aad_size == 0 || e.encrypt_update(ctx, nullptr, &len, aad, int(aad_size)) == 1) &&
-         e.encrypt_update(ctx, data, &len, data, int(size)) == 1 &&
-         e.encrypt_final(ctx, data + size, &len) == 1 &&
-         e.ctrl(ctx, EVP_CTRL_GET_TAG, int(TAG_BYTES), data + size) == 1;
+  if (key->quick_nonce) {
+    const EvpParam params[] = {nonce_param(nonce), END};
+    if (e.set_params(ctx, params) != 1) return false;
+  } else if (e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1) {
+    return false;
+  }
+  if (key->aead == AEAD_AES_128_CCM) {  // wants its length first, and all of it at once
+    whole = joined(pieces, count);
+    pieces = &whole;
+    count = 1;
+    if (e.encrypt_update(ctx, nullptr, &len, nullptr, int(whole.size)) != 1) return false;
+  }
+  if (aad_size != 0 && e.encrypt_update(ctx, nullptr, &len, aad, int(aad_size)) != 1) return false;
+  for (size_t i = 0; i < count; i++)
+    if (e.encrypt_update(ctx, pieces[i].to, &len, pieces[i].from, int(pieces[i].size)) != 1) return false;
+  uint8_t* tag = pieces[count - 1].to + pieces[count - 1].size;
+  EvpParam params[] = {tag_param(tag), END};
+  return e.encrypt_final(ctx, tag, &len) == 1 && e.get_params(ctx, params) == 1;
+}
+
+bool aead_seal(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
+               size_t size) {
+  const Piece piece = {data, data, size};
+  return aead_seal_pieces(key, nonce, aad, aad_size, &piece, 1);
 }
 
 bool aead_open(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
@@ -85,8 +155,14 @@ bool aead_open(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad
   EvpCtx* ctx = key->opener;
   int len;
   uint8_t nothing[TAG_BYTES];
-  if (ctx == nullptr || e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1) return false;
-  if (e.ctrl(ctx, EVP_CTRL_SET_TAG, int(TAG_BYTES), data + size) != 1) return false;
+  if (ctx == nullptr) return false;
+  if (key->quick_nonce) {
+    const EvpParam params[] = {tag_param(data + size), nonce_param(nonce), END};
+    if (e.set_params(ctx, params) != 1) return false;
+  } else if (e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1 ||
+             e.ctrl(ctx, EVP_CTRL_SET_TAG, int(TAG_BYTES), data + size) != 1) {
+    return false;
+  }
   if (key->aead == AEAD_AES_128_CCM) {
     // CCM needs the length first, and the update that decrypts is the one that verifies.
     return e.decrypt_update(ctx, nullptr, &len, nullptr, int(size)) == 1 &&
@@ -114,6 +190,7 @@ PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv) {
   PacketKey* made = new (std::nothrow) PacketKey();
   if (made == nullptr) return nullptr;
   made->aead = aead;
+  made->quick_nonce = has_quick_nonce(aead);
   memcpy(made->key, key, key_bytes(aead));
   memcpy(made->iv, iv, IV_BYTES);
   return made;

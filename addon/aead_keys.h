@@ -27,6 +27,7 @@ struct PacketKey {
   uint8_t key[KEY_BYTES_MAX];
   uint8_t iv[IV_BYTES];
   uint64_t next;  // the smallest packet number that may still be sealed
+  bool quick_nonce;
   // Made at first use: a key serves one direction, and idle connections are many.
   EvpCtx* sealer;
   EvpCtx* opener;
@@ -37,6 +38,16 @@ struct HeaderKey {
   EvpCtx* ctx;
 };
 
+// Plaintext at `from` that is encrypted to `to`, which may be the same place.
+struct Piece {
+  const uint8_t* from;
+  uint8_t* to;
+  size_t size;
+};
+
+// Encrypts `count` pieces, 1 or more, each of which follows the one before at `to`, and writes the tag behind the last.
+bool aead_seal_pieces(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size,
+                      const Piece* pieces, size_t count);
 // Encrypts `size` bytes at `data` in place and writes the tag behind them.
 bool aead_seal(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
                size_t size);

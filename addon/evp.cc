@@ -13,7 +13,8 @@ static bool find(F& target, const char* name) {
 
 static bool load(Evp& e) {
   return find(e.ctx_new, "EVP_CIPHER_CTX_new") && find(e.ctx_free, "EVP_CIPHER_CTX_free") &&
-         find(e.ctrl, "EVP_CIPHER_CTX_ctrl") && find(e.set_padding, "EVP_CIPHER_CTX_set_padding") &&
+         find(e.ctrl, "EVP_CIPHER_CTX_ctrl") && find(e.get_params, "EVP_CIPHER_CTX_get_params") &&
+         find(e.set_params, "EVP_CIPHER_CTX_set_params") && find(e.set_padding, "EVP_CIPHER_CTX_set_padding") &&
          find(e.fetch, "EVP_CIPHER_fetch") && find(e.encrypt_init, "EVP_EncryptInit_ex") &&
          find(e.encrypt_update, "EVP_EncryptUpdate") && find(e.encrypt_final, "EVP_EncryptFinal_ex") &&
          find(e.decrypt_init, "EVP_DecryptInit_ex") && find(e.decrypt_update, "EVP_DecryptUpdate") &&

@@ -10,14 +10,25 @@ struct EvpCipher;  // EVP_CIPHER
 struct EvpMd;      // EVP_MD
 struct EvpMdCtx;   // EVP_MD_CTX
 
+// OSSL_PARAM: a value by name; an array of them ends with a null key.
+struct EvpParam {
+  const char* key;
+  unsigned int type;
+  void* data;
+  size_t size;
+  size_t return_size;
+};
+constexpr unsigned int EVP_PARAM_OCTETS = 5;
+
 constexpr int EVP_CTRL_SET_IVLEN = 0x9;
-constexpr int EVP_CTRL_GET_TAG = 0x10;
 constexpr int EVP_CTRL_SET_TAG = 0x11;
 
 struct Evp {
   EvpCtx* (*ctx_new)();
   void (*ctx_free)(EvpCtx*);  // wipes the key schedule
   int (*ctrl)(EvpCtx*, int type, int arg, void* ptr);
+  int (*get_params)(EvpCtx*, EvpParam*);
+  int (*set_params)(EvpCtx*, const EvpParam*);
   int (*set_padding)(EvpCtx*, int pad);
   EvpCipher* (*fetch)(void* libctx, const char* name, const char* properties);
   int (*encrypt_init)(EvpCtx*, const EvpCipher*, void* engine, const unsigned char* key, const unsigned char* iv);
