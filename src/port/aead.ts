@@ -65,8 +65,8 @@ export const GATHER_COLS = 4;
 export const GATHER_MAX_SOURCES = 256;
 
 /**
- * Copies that `seal` makes before it seals, so that stream data moves once, from its send ring into the packet, in the
- * pass that encrypts it. Rows stand in ascending order of GATHER_TO and each lies inside the plaintext of one packet.
+ * Plaintext that `seal` takes from where it lies, so that stream data moves once, from its send ring into the packet, by
+ * being encrypted. Rows stand in ascending order of GATHER_TO and each lies inside the plaintext of one packet.
  */
 export interface GatherTable {
   readonly rows: Int32Array;

@@ -3,7 +3,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  AEAD_AES_128_CCM,
   AEAD_AES_128_GCM,
+  AEAD_AES_256_GCM,
+  AEAD_CHACHA20_POLY1305,
+  type AeadId,
+  aeadKeyBytes,
   type AeadPort,
   GATHER_COLS,
   GATHER_MAX_SOURCES,
@@ -25,14 +30,20 @@ interface Piece {
   to: number;
 }
 
-function keys(port: AeadPort): { key: number; hp: number } {
-  const key = port.newKey(AEAD_AES_128_GCM, new Uint8Array(16).fill(1), new Uint8Array(12).fill(2));
-  return { key, hp: port.newHeaderKey(AEAD_AES_128_GCM, new Uint8Array(16).fill(3)) };
+function keys(port: AeadPort, aead: AeadId): { key: number; hp: number } {
+  const bytes = aeadKeyBytes(aead);
+  const key = port.newKey(aead, new Uint8Array(bytes).fill(1), new Uint8Array(12).fill(2));
+  return { key, hp: port.newHeaderKey(aead, new Uint8Array(bytes).fill(3)) };
 }
 
 /** Packets 0 to PACKETS - 1 back to back, headers written, plaintext still zero. */
-function batchOf(port: AeadPort, pieces: Piece[], sources: Uint8Array[]): SealBatch & { buf: Uint8Array } {
-  const { key, hp } = keys(port);
+function batchOf(
+  port: AeadPort,
+  pieces: Piece[],
+  sources: Uint8Array[],
+  aead: AeadId = AEAD_AES_128_GCM,
+): SealBatch & { buf: Uint8Array } {
+  const { key, hp } = keys(port, aead);
   const buf = new Uint8Array(PACKETS * PACKET_BYTES);
   const rows = new Int32Array(PACKETS * SEAL_COLS);
   for (let i = 0; i < PACKETS; i++) {
@@ -76,6 +87,38 @@ export function aeadGatherContract(name: string, make: () => AeadPort): void {
       assert.equal(plainPort.seal(inPlace), PACKETS);
       assert.deepEqual(gathered.buf, inPlace.buf);
     });
+
+    for (const aead of [AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, AEAD_AES_128_CCM] as const) {
+      if (!make().supports(aead)) continue;
+      test(`pieces of any number and length, AEAD ${aead}`, () => {
+        const source = Uint8Array.from({ length: 4 * PLAIN_BYTES }, (_, i) => i * 5 + 1);
+        for (const lengths of [
+          [300],
+          [1, 299],
+          [63, 64, 65],
+          [64, 0, 128],
+          Array<number>(25).fill(12),
+          [100, 64, 70],
+        ]) {
+          const pieces: Piece[] = [];
+          let to = HEADER_BYTES;
+          for (const [i, length] of lengths.entries()) {
+            pieces.push({ source: 0, off: 7 * i, length, to });
+            to += length;
+            if (i % 2 === 1) to++; // a byte that is in place
+            if (to > HEADER_BYTES + PLAIN_BYTES - length) break;
+          }
+          const port = make();
+          const plainPort = make();
+          const gathered = batchOf(port, pieces, [source], aead);
+          const inPlace = batchOf(plainPort, [], [], aead);
+          for (const { off, length, to: at } of pieces) inPlace.buf.set(source.subarray(off, off + length), at);
+          assert.equal(port.seal(gathered), PACKETS);
+          assert.equal(plainPort.seal(inPlace), PACKETS);
+          assert.deepEqual(gathered.buf, inPlace.buf);
+        }
+      });
+    }
 
     test("sources are left as they were", () => {
       const { pieces, sources } = splitPieces();
