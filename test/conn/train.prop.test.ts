@@ -17,6 +17,7 @@ import { STREAM_BIDI } from "#src/port/transport.js";
 import { AEAD_LIMIT_REACHED } from "#src/proto/transport-error.js";
 import { newRxBatch, newTxBatch } from "#src/sim/batches.js";
 import { LEVEL_APP } from "#src/port/tls.js";
+import { SENT_ACKED, SENT_SKIPPED, SENT_STATE_MASK, type SentPackets } from "#src/outqueue/sent.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { closeOf, Pair } from "../support/pair.js";
 
@@ -121,21 +122,37 @@ class World {
 function stateOf(endpoint: Endpoint, conn: Connection): string {
   const { recovery, keys, path, idle } = conn;
   const { pacer, windowUse } = recovery as unknown as Record<string, unknown>;
-  // scratch of the packet that was opened last
-  const scratch = new Set(["openPn", "openMicros", "openRecord"]);
-  const state = [
+  return JSON.stringify([
     conn.stats(),
     endpoint.nextDeadline(),
     conn.nextDeadline(),
     pacer,
     windowUse,
     recovery.ecn,
-    recovery.sent[SPACE_APP],
+    sentOf(recovery.sent[SPACE_APP]),
     keys.sealBudget(LEVEL_APP),
     path,
     idle,
-  ];
-  return JSON.stringify(state, (key, value) => (scratch.has(key) ? undefined : value));
+  ]);
+}
+
+/** The packets that were sent and are not forgotten; slots that hold none may hold anything. */
+function sentOf(sent: SentPackets): unknown[] {
+  const { kind, id, offset, length, recordCount, recordMask } = sent as unknown as Record<string, number[]>;
+  const packets: unknown[] = [];
+  for (let pn = sent.base; pn < sent.next; pn++) {
+    const slot = pn & sent.mask;
+    const state = sent.flags[slot] & SENT_STATE_MASK;
+    if (state === SENT_SKIPPED) continue;
+    packets.push([pn, sent.flags[slot], sent.sizeBytes[slot], sent.sentMicros[slot]]);
+    for (let i = 0; i < (recordCount![slot] as number) && state !== SENT_ACKED; i++) {
+      const at = (sent.link[slot] + i) & Number(recordMask);
+      packets.push([kind![at], id![at], offset![at], length![at]]);
+    }
+  }
+  const { base, next, firstOutstanding, largestAcked, bytesInFlight, elicitingCount, lastElicitingMicros, mask } = sent;
+  const sums = { base, next, firstOutstanding, largestAcked, bytesInFlight, elicitingCount, lastElicitingMicros, mask };
+  return [packets, sums, recordMask];
 }
 
 type Step =
