@@ -32,7 +32,7 @@ napi_value timing_read(napi_env env, napi_callback_info info) {
   void* data;
   if (arg == nullptr || napi_get_typedarray_info(env, arg, &type, &size, &data, nullptr, nullptr) != napi_ok ||
       type != napi_float64_array || size < 2 + 2 * TIMED_COUNT)
-    return fail(env, "ERR_INVALID_ARG_TYPE", "timingRead(box): a Float64Array of 12 cells");
+    return fail(env, "ERR_INVALID_ARG_TYPE", "timingRead(box): a Float64Array of 14 cells");
   double* box = static_cast<double*>(data);
   box[0] = thread_cpu_nanos();
   for (int i = 0; i < CLOCK_SAMPLES; i++) thread_cpu_nanos();

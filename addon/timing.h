@@ -8,7 +8,7 @@
 namespace netquic {
 
 // In the order of the cells that timingRead fills.
-enum TimedCall { TIMED_UDP_RECV, TIMED_UDP_SEND, TIMED_SEAL, TIMED_UNMASK, TIMED_OPEN, TIMED_COUNT };
+enum TimedCall { TIMED_UDP_RECV, TIMED_UDP_SEND, TIMED_SEAL, TIMED_UNMASK, TIMED_OPEN, TIMED_SCATTER, TIMED_COUNT };
 
 struct Timing {
   bool on = false;

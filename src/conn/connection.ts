@@ -42,7 +42,7 @@ import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
 import { IdleState, restartIdle } from "./idle.js";
 import type { ConnectionInit } from "./init.js";
-import { endReceive, onLateTls, receiveDatagram } from "./receive.js";
+import { endReceive, onLateTls, receiveDatagrams } from "./receive.js";
 import { STATE_CLOSED, STATE_OPEN, type ConnectionState } from "./state.js";
 import { ConnectionCounters, connectionStats } from "./stats.js";
 import { nextDeadline, onTimeout } from "./timeout.js";
@@ -158,9 +158,9 @@ export class Connection implements Transport, HeapItem {
 
   // --- doors for the endpoint ----------------------------------------------------------------------------------------
 
-  /** Datagram `row` of the batch; call `endReceive` after the last one of a run. */
-  receive(rx: RxBatch, row: number, nowMicros: number): void {
-    receiveDatagram(this, rx, row, nowMicros);
+  /** Datagrams [from, to) of the batch, all from one source; call `endReceive` after the last ones. */
+  receive(rx: RxBatch, from: number, to: number, nowMicros: number): void {
+    receiveDatagrams(this, rx, from, to, nowMicros);
   }
 
   endReceive(nowMicros: number): void {

@@ -22,7 +22,8 @@ export class IdleState {
   sentSinceReceived = false;
 }
 
-export function onPacketProcessed(conn: Connection, nowMicros: number): void {
+/** Packets of one batch were processed; the connection is open. */
+export function onPacketsProcessed(conn: Connection, nowMicros: number): void {
   conn.idle.sentSinceReceived = false;
   restartIdle(conn, nowMicros);
 }

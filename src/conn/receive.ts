@@ -32,14 +32,14 @@ import {
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import { PN_NEW } from "../pnspace/received.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
-import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import { datagramBytes, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
-import { onPacketProcessed } from "./idle.js";
+import { onPacketsProcessed } from "./idle.js";
 import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
@@ -48,24 +48,48 @@ import { onVersionNegotiation } from "./version-negotiation.js";
 const HELD_LEVELS = [LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_APP] as const;
 const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE];
 
-/** Takes datagram `row` of the batch. Call {@link endReceive} after the last one of a run. */
-export function receiveDatagram(conn: Connection, rx: RxBatch, row: number, nowMicros: number): void {
-  const base = row * RX_COLS;
-  const off = rx.rows[base + RX_OFF];
-  const end = off + rx.rows[base + RX_LEN];
-  if (!conn.path.matches(rx.sources, rx.rows[base + RX_SOURCE])) {
-    conn.drop(DROP_OTHER_ADDRESS);
+/** Takes datagrams [from, to) of the batch, all from one source. Call {@link endReceive} after the last ones. */
+export function receiveDatagrams(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): void {
+  if (!conn.path.matches(rx.sources, rx.rows[from * RX_COLS + RX_SOURCE])) {
+    for (let row = from; row < to; row++) conn.drop(DROP_OTHER_ADDRESS);
     return;
   }
-  conn.path.onDatagramReceived(end - off);
-  conn.counters.bytesReceived += end - off;
+  const bytes = datagramBytes(rx, from, to);
+  conn.path.onDatagramReceived(bytes);
+  conn.counters.bytesReceived += bytes;
   conn.recovery.setAmplificationBlocked(false);
-  if (conn.state !== STATE_OPEN) {
-    // keys are gone: a CONNECTION_CLOSE cannot be read any more, the timer ends the period all the same
-    conn.closing.onDatagram();
-    return;
+  for (let row = from; row < to; ) {
+    if (isClosed(conn)) {
+      // keys are gone: a CONNECTION_CLOSE cannot be read any more, the timer ends the period all the same
+      conn.closing.onDatagram();
+      row++;
+      continue;
+    }
+    const next = collectShort(conn, rx, row, to, nowMicros);
+    if (next === row) {
+      const base = row++ * RX_COLS;
+      const off = rx.rows[base + RX_OFF];
+      walk(conn, rx.buf, off, off + rx.rows[base + RX_LEN], rx.rows[base + RX_ECN], nowMicros);
+    } else row = next;
   }
-  walk(conn, rx.buf, off, end, rx.rows[base + RX_ECN], nowMicros);
+}
+
+/** Asked again for each datagram, because what those before it carried may close the connection. */
+function isClosed(conn: Connection): boolean {
+  return conn.state !== STATE_OPEN;
+}
+
+/**
+ * Puts datagrams that are nothing but a 1-RTT packet straight into the batch to be opened, and opens it when it is full.
+ * Returns the first that {@link walk} has to look at, `from` for none taken; `to` = all are taken.
+ */
+function collectShort(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): number {
+  if (!canRead(conn, LEVEL_APP)) return from;
+  const { bench } = conn.host;
+  if (bench.opener.count === 0) bench.begin(rx.buf);
+  const next = bench.opener.addShort(rx, from, to, 1 + LOCAL_CID_BYTES);
+  if (bench.opener.isFull) flushShort(conn, nowMicros);
+  return next;
 }
 
 /** Opens what was collected and tries packets whose keys have come meanwhile. */
@@ -220,10 +244,16 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
   const { opener } = bench;
   const error = opener.run(conn.keys, level, conn.space(levelSpace(level)).received.largest);
   const count = opener.count;
-  for (let i = 0; i < count && conn.state === STATE_OPEN; i++) {
+  const receivedBefore = conn.counters.packetsReceived;
+  for (let i = 0; i < count && conn.state === STATE_OPEN; ) {
+    const taken = level === LEVEL_APP ? bench.streamRun.receive(conn, i, nowMicros) : 0;
+    i += taken;
+    if (taken > 0) continue;
     if (opener.isOpen(i)) onOpened(conn, level, i, nowMicros);
     else onForged(conn, level, i, nowMicros);
+    i++;
   }
+  if (conn.counters.packetsReceived > receivedBefore && !isClosed(conn)) onPacketsProcessed(conn, nowMicros);
   if (level === LEVEL_APP) conn.keys.phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
   if (error === KEY_UPDATE_ERROR) closeTransport(conn, error, 0, "a key update that is not allowed now");
   else if (error !== 0) closeTransport(conn, error, 0, "too many packets that could not be opened");
@@ -260,7 +290,6 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   }
   onFirstOfLevel(conn, level, header, nowMicros);
   conn.counters.packetsReceived++;
-  onPacketProcessed(conn, nowMicros);
   const start = opener.packetStart(row);
   const dcidStart = isShort ? start + 1 : start + 6;
   const dcidEnd = isShort ? dcidStart + LOCAL_CID_BYTES : dcidStart + rxBuf[start + 5];

@@ -7,6 +7,7 @@ import { PacketHeader } from "../packet/header.js";
 import type { AeadPort } from "../port/aead.js";
 import { TX_BATCH_DATAGRAMS } from "../proto/limits.js";
 import { ConnectionFrames } from "./frames.js";
+import { StreamRun } from "./stream-run.js";
 
 /** Packets opened in one native call: two GRO reads. */
 const OPEN_BATCH_PACKETS = 128;
@@ -19,6 +20,7 @@ export class Workbench {
   readonly decoder = new FrameDecoder();
   readonly frames = new ConnectionFrames();
   readonly opener: Opener;
+  readonly streamRun: StreamRun;
   /** Up to three packets are coalesced into a datagram. */
   readonly builder = new PacketBuilder(3 * TX_BATCH_DATAGRAMS);
 
@@ -27,6 +29,7 @@ export class Workbench {
 
   constructor(aead: AeadPort) {
     this.opener = new Opener(aead, OPEN_BATCH_PACKETS);
+    this.streamRun = new StreamRun(aead, this.opener, OPEN_BATCH_PACKETS);
   }
 
   /** Starts an empty batch of packets in `buf`. */

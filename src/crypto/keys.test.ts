@@ -119,6 +119,21 @@ describe("opening and sealing batches", () => {
     assert.equal(opener.run(side.keys, LEVEL_APP, -1), 0);
   });
 
+  test("datagrams that are one short-header packet go in until one is not, is too short, or the table is full", () => {
+    const lengths = [60, 29, 28, 60, 60, 60, 60];
+    const buf = new Uint8Array(7 * 60).fill(0x40);
+    buf[3 * 60] = 0xc0; // long header
+    buf[5 * 60] = 0x00; // fixed bit
+    const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 60, length, 0, i % 3]));
+    const rx = { buf, rows, sources: new Int32Array(10), count: 7, sourceCount: 1 };
+    const opener = new Opener(new Side(false).aead, 3);
+    opener.begin(buf);
+    const added = [0, 2, 3, 4, 5, 6, 6].map((from) => opener.addShort(rx, from, 7, 9));
+    assert.deepEqual(added, [2, 2, 3, 5, 5, 6, 6], "29 bytes are the least: 9, the sample and 4");
+    assert.equal(opener.isFull, true);
+    assert.deepEqual([opener.packetStart(2), opener.packetEnd(2), opener.tag(2)], [240, 300, 1]);
+  });
+
   test("9001-5.4.2-01 a packet without room for the sample is neither opened nor counted as a forgery", () => {
     const client = new Side(false);
     const server = new Side(true);

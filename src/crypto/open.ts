@@ -24,11 +24,15 @@ import {
   OPEN_PN_LO,
   OPEN_PN_OFF,
   OPEN_STATUS,
+  SAMPLE_BYTES,
   TAG_BYTES,
 } from "../port/aead.js";
 import type { AeadPort } from "../port/aead.js";
 import { LEVEL_APP } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
+import { RX_COLS, RX_ECN, RX_LEN, RX_OFF } from "../port/udp.js";
+import type { RxBatch } from "../port/udp.js";
+import { FIXED_BIT, HEADER_FORM_BIT, SAMPLE_OFFSET_BYTES } from "../packet/header.js";
 import { decodePn } from "../packet/number.js";
 import type { KeySet } from "./keys.js";
 import { NO_SLOT } from "./key-update.js";
@@ -83,6 +87,39 @@ export class Opener {
     table.rows[r + OPEN_PN_OFF] = pnOff;
     table.rows[r + OPEN_END] = end;
     return true;
+  }
+
+  /**
+   * Adds datagrams [from, to) of `rx` that are one packet with a short header each, whose packet number field starts
+   * `pnOffset` bytes in; their tag is the ECN mark. Returns the first row that was not added: one that is something
+   * else or too short to be opened, or that found the table full.
+   */
+  addShort(rx: RxBatch, from: number, to: number, pnOffset: number): number {
+    const { table, tags, maxRows } = this;
+    const { rows } = table;
+    const minBytes = pnOffset + SAMPLE_OFFSET_BYTES + SAMPLE_BYTES;
+    let row = from;
+    for (; row < to && table.count < maxRows; row++) {
+      const at = row * RX_COLS;
+      const off = rx.rows[at + RX_OFF];
+      const lengthBytes = rx.rows[at + RX_LEN];
+      if (lengthBytes < minBytes || (table.buf[off] & (HEADER_FORM_BIT | FIXED_BIT)) !== FIXED_BIT) break;
+      const r = table.count * OPEN_COLS;
+      tags[table.count++] = rx.rows[at + RX_ECN];
+      rows[r + OPEN_OFF] = off;
+      rows[r + OPEN_PN_OFF] = off + pnOffset;
+      rows[r + OPEN_END] = off + lengthBytes;
+    }
+    return row;
+  }
+
+  /** The table of port/aead with OPEN_COLS columns; rows [0, count) after `run`. */
+  get rows(): Int32Array {
+    return this.table.rows;
+  }
+
+  get isFull(): boolean {
+    return this.table.count === this.maxRows;
   }
 
   /** Rows added since `begin`. */
@@ -176,7 +213,7 @@ export class Opener {
     const pn = decodePn(rows[r + OPEN_PN_LO], rows[r + OPEN_PN_LEN], largestPn);
     this.pns[row] = pn;
     rows[r + OPEN_PN_LO] = pn | 0;
-    rows[r + OPEN_PN_HI] = Math.floor(pn / WORD);
+    rows[r + OPEN_PN_HI] = pn < WORD ? 0 : Math.floor(pn / WORD);
   }
 
   private openApp(keys: KeySet, largestPn: number): number {
@@ -194,16 +231,20 @@ export class Opener {
     }
     if (asksForNext) return this.openInOrder(keys);
     this.aead.open(table);
+    let allOpen = true;
     for (let row = 0; row < table.count; row++) {
       const r = row * OPEN_COLS;
       if (rows[r + OPEN_STATUS] === OPEN_OK) {
         const error = phases.onOpened(rows[r + OPEN_KEY], pns[row]);
         if (error !== 0) return this.refuseFrom(row, error);
-      } else if (rows[r + OPEN_STATUS] === OPEN_FORGED && phases.oldSlot !== NO_SLOT) {
+        continue;
+      }
+      allOpen = false;
+      if (rows[r + OPEN_STATUS] === OPEN_FORGED && phases.oldSlot !== NO_SLOT) {
         this.openOne(row, phases.oldSlot); // for nothing but the time it takes, see openInOrder
       }
     }
-    return this.countFailed(keys, LEVEL_APP);
+    return allOpen ? 0 : this.countFailed(keys, LEVEL_APP);
   }
 
   /**

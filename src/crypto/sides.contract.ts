@@ -58,6 +58,7 @@ export function countingAead(): CountingAead {
       counting.opens += batch.count;
       aead.open(batch);
     },
+    scatter: (batch) => aead.scatter(batch),
     sealOnce: (id, key, nonce, aad, plain) => aead.sealOnce(id, key, nonce, aad, plain),
     openOnce: (id, key, nonce, aad, sealed) => aead.openOnce(id, key, nonce, aad, sealed),
   };

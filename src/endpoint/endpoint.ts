@@ -21,7 +21,16 @@ import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext, TlsSessionOptions } from "../port/tls.js";
-import { ICMP_TOO_BIG, type IcmpKind, RX_COLS, RX_LEN, RX_OFF, type RxBatch, type TxBatch } from "../port/udp.js";
+import {
+  datagramBytes,
+  ICMP_TOO_BIG,
+  type IcmpKind,
+  RX_COLS,
+  RX_LEN,
+  RX_OFF,
+  type RxBatch,
+  type TxBatch,
+} from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
   LOCAL_CID_BYTES,
@@ -34,7 +43,7 @@ import { Acceptor, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
 import { applyIcmpTooBig, applyTooBig } from "./path-hints.js";
-import { CidTable } from "./route.js";
+import { CidTable, endOfRun } from "./route.js";
 
 export interface EndpointOptions {
   aead: AeadPort;
@@ -200,19 +209,22 @@ export class Endpoint implements ConnectionHost {
   receive(rx: RxBatch, nowMicros: number): void {
     this.insideDoor = true;
     let current: Connection | null = null;
-    for (let row = 0; row < rx.count; row++) {
+    this.counters.datagramsReceived += rx.count;
+    this.counters.bytesReceived += datagramBytes(rx, 0, rx.count);
+    for (let row = 0; row < rx.count; ) {
       const off = rx.rows[row * RX_COLS + RX_OFF];
       const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
-      this.counters.datagramsReceived++;
-      this.counters.bytesReceived += lengthBytes;
       if (lengthBytes === 0) {
         this.countDrop(DROP_ZERO_LENGTH);
+        row++;
         continue;
       }
       const conn = this.ownerOf(rx.buf, off, lengthBytes);
       if (conn !== current && current !== null) this.endRun(current, nowMicros);
       current = conn ?? this.acceptor.onUnknown(rx, row, nowMicros);
-      if (current !== null) current.receive(rx, row, nowMicros);
+      const end = conn === null ? row + 1 : endOfRun(rx, row);
+      if (current !== null) current.receive(rx, row, end, nowMicros);
+      row = end;
     }
     if (current !== null) this.endRun(current, nowMicros);
     this.insideDoor = false;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { CidTable } from "./route.js";
+import { CidTable, endOfRun } from "./route.js";
 
 const cid = fc.uint8Array({ minLength: 0, maxLength: 20 });
 
@@ -31,6 +31,25 @@ test("a table of ids behaves like a Map by hex, through growth and deletions", (
       }
     }),
   );
+});
+
+test("a run is the neighbours of one source and one id with short headers", () => {
+  const buf = new Uint8Array(8 * 20);
+  // rows 1 to 3 go where row 0 goes
+  const sources = [4, 4, 4, 4, 5, 5, 5, 5];
+  const lengths = [20, 9, 20, 20, 20, 20, 8, 20];
+  for (let i = 0; i < 8; i++) buf.set([0x40 | i, 1, 2, 3, 4, 5, 6, 7, 8, i], i * 20);
+  const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 20, length, sources[i] as number, 0]));
+  const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6 };
+  const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, row));
+  assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 8, 8]);
+  for (let i = 1; i <= 8; i++) {
+    buf[40 + i] ^= 0x80;
+    assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4], `byte ${i} of the id differs`);
+    buf[40 + i] ^= 0x80;
+  }
+  buf[2 * 20] |= 0x80; // a long header
+  assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4]);
 });
 
 test("RFC 9000 §5.2 an id that nobody owns is not found", () => {

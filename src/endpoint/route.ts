@@ -4,10 +4,34 @@
  * the id of its first packets (hash floods: ROBUSTNESS T40).
  */
 
-import { MAX_CID_BYTES } from "../proto/limits.js";
+import { HEADER_FORM_BIT } from "../packet/header.js";
+import { RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import { LOCAL_CID_BYTES, MAX_CID_BYTES } from "../proto/limits.js";
 
 const EMPTY = 0;
 const FIRST_SLOTS = 64;
+
+/**
+ * One past the last datagram that goes where datagram `row` goes, without looking its id up: same source, same
+ * destination id, all with short headers. The owner of the first is the owner of all of them.
+ */
+export function endOfRun(rx: RxBatch, row: number): number {
+  const { buf, rows, count } = rx;
+  const first = row * RX_COLS;
+  const id = rows[first + RX_OFF] + 1;
+  const source = rows[first + RX_SOURCE];
+  if ((buf[id - 1] & HEADER_FORM_BIT) !== 0) return row + 1;
+  let next = row + 1;
+  for (let at = first + RX_COLS; next < count; next++, at += RX_COLS) {
+    const off = rows[at + RX_OFF];
+    if (rows[at + RX_SOURCE] !== source || rows[at + RX_LEN] <= LOCAL_CID_BYTES) break;
+    // all bytes of the id at once, and the header form with them
+    let different = buf[off] & HEADER_FORM_BIT;
+    for (let i = 0; i < LOCAL_CID_BYTES; i++) different |= buf[id + i] ^ buf[off + 1 + i];
+    if (different !== 0) break;
+  }
+  return next;
+}
 
 export class CidTable<T> {
   private slots = FIRST_SLOTS;

@@ -3,8 +3,11 @@
  * head by whoever holds it. `base/varint` prefixedRoom says how much data fits behind a length field.
  */
 
-import { varintLength, writeVarint } from "../base/varint.js";
+import { varintAt, varintLength, varintLengthAt, writeVarint } from "../base/varint.js";
 import { FRAME_CRYPTO, FRAME_STREAM, STREAM_FIN_BIT, STREAM_LEN_BIT, STREAM_OFF_BIT } from "./table.js";
+
+/** Type and three varints. */
+const MAX_STREAM_HEAD_BYTES = 25;
 
 /** Bytes of type, stream id and offset, without the length field. */
 export function streamHeaderLength(id: number, offset: number): number {
@@ -32,6 +35,26 @@ export function writeStreamHeader(
   let at = writeVarint(buf, pos + 1, id);
   if (offset !== 0) at = writeVarint(buf, at, offset);
   return lengthBytes >= 0 ? writeVarint(buf, at, lengthBytes) : at;
+}
+
+/**
+ * Where the data starts in a payload [pos, end) that is nothing but one STREAM frame of stream `id` at `offset`, without
+ * FIN and up to the last byte; -1 for any other payload, and for ones so short that they gain nothing. What this takes,
+ * `decode` takes for the same.
+ */
+export function plainStreamData(buf: Uint8Array, pos: number, end: number, id: number, offset: number): number {
+  if (end - pos <= MAX_STREAM_HEAD_BYTES) return -1; // so that no read below leaves the payload
+  const type = buf[pos];
+  if ((type & ~STREAM_LEN_BIT) !== (FRAME_STREAM | STREAM_OFF_BIT)) return -1;
+  let at = pos + 1;
+  if (varintAt(buf, at) !== id) return -1;
+  at += varintLengthAt(buf[at]);
+  if (varintAt(buf, at) !== offset) return -1;
+  at += varintLengthAt(buf[at]);
+  if ((type & STREAM_LEN_BIT) === 0) return at;
+  const lengthBytes = varintAt(buf, at);
+  at += varintLengthAt(buf[at]);
+  return at + lengthBytes === end ? at : -1;
 }
 
 /** Bytes of type and offset of a CRYPTO frame, without the length field. */

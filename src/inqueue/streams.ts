@@ -18,6 +18,7 @@ import {
 } from "../proto/transport-error.js";
 import { indexOf, isServerInitiated, isUni, kindOf } from "../stream/id.js";
 import { type RecvStream } from "../stream/recv.js";
+import type { BytePieces } from "../stream/ring.js";
 import { SEND_DATA_SENT } from "../stream/send.js";
 import {
   CONTROL_MAX_STREAM_DATA,
@@ -63,6 +64,35 @@ export class StreamInput {
       table.checkDone(stream);
     }
     return NO_ERROR;
+  }
+
+  /**
+   * The stream of the frame before, when frames that continue it in order change nothing but bytes and credit: data can
+   * still come, is wanted, and none was received above a gap. Else null.
+   */
+  runStream(): Stream | null {
+    const stream = this.table.lastUsed;
+    if (stream === null) return null;
+    const { recv } = stream;
+    if (recv === null || !recv.isOpen || recv.stopped || recv.credit.received !== recv.buffer.end) return null;
+    return stream;
+  }
+
+  /** Offset up to which a run of this stream stays within both limits (RFC 9000 §4.1). */
+  runLimit(recv: RecvStream): number {
+    const { recvCredit } = this.table;
+    return Math.min(recv.credit.advertised, recv.buffer.end + recvCredit.advertised - recvCredit.received);
+  }
+
+  /** `bytes` bytes that continue the stream of `runStream`, up to its limit: as so many calls of `onStream`. */
+  onRun(stream: Stream, pieces: BytePieces, bytes: number): void {
+    const { table } = this;
+    const { credit, buffer } = stream.recv!;
+    credit.received += bytes;
+    table.recvCredit.received += bytes;
+    table.bytesReceived += bytes;
+    buffer.append(pieces, bytes);
+    this.events.note(stream, EVENT_READABLE);
   }
 
   onResetStream(id: number, code: bigint, finalSize: number): number {

@@ -35,6 +35,15 @@ export class AckPolicy {
     if (dueMicros < this.deadlineMicros) this.deadlineMicros = dueMicros;
   }
 
+  /** `packets` ack-eliciting packets arrived together, none of them urgent: as so many calls of `onPacket`. */
+  onPackets(packets: number, nowMicros: number): void {
+    this.hasNew = true;
+    this.elicitingPackets += packets;
+    const atOnce = this.immediate || this.elicitingPackets >= this.thresholdPackets;
+    const dueMicros = atOnce ? nowMicros : nowMicros + this.maxAckDelayMicros;
+    if (dueMicros < this.deadlineMicros) this.deadlineMicros = dueMicros;
+  }
+
   isDue(nowMicros: number): boolean {
     return nowMicros >= this.deadlineMicros;
   }

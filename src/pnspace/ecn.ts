@@ -10,11 +10,11 @@ export class EcnCounts {
   ect1 = 0;
   ce = 0;
 
-  /** `ecn` is an ECN_* code point of port/udp; unmarked and unknown count nothing. */
-  onPacket(ecn: number): void {
-    if (ecn === ECN_ECT0) this.ect0++;
-    else if (ecn === ECN_ECT1) this.ect1++;
-    else if (ecn === ECN_CE) this.ce++;
+  /** `ecn` is an ECN_* code point of port/udp, of each of `packets`; unmarked and unknown count nothing. */
+  onPackets(ecn: number, packets: number): void {
+    if (ecn === ECN_ECT0) this.ect0 += packets;
+    else if (ecn === ECN_ECT1) this.ect1 += packets;
+    else if (ecn === ECN_CE) this.ce += packets;
   }
 
   /** Whether ACK frames need an ECN section. */

@@ -103,12 +103,40 @@ describe("when an ACK is due", () => {
   });
 });
 
+describe("a run of packets in order", () => {
+  test("is possible only where the packet before was the largest and ack-eliciting", () => {
+    const app = space();
+    assert.equal(app.isInOrder, false, "before the first packet");
+    receive(app, 4, 0);
+    assert.equal(app.isInOrder, true);
+    receive(app, 6, 0, false);
+    assert.equal(app.isInOrder, false, "5 is missing, and the next packet is urgent by it (RFC 9000 §13.2.1)");
+    receive(app, 7, 0);
+    assert.equal(app.isInOrder, true);
+    receive(app, 5, 0);
+    assert.equal(app.isInOrder, true, "what is late changes nothing about the largest");
+  });
+
+  test("leaves the space as its packets do one by one", () => {
+    for (const packets of [1, 2, 5]) {
+      const [run, single] = [space(), space()];
+      for (const app of [run, single]) {
+        receive(app, 3, 100);
+        app.ackPolicy.onAckSent();
+      }
+      run.onRun(packets, ECN_ECT0, 900);
+      for (let pn = 4; pn < 4 + packets; pn++) receive(single, pn, 900, true, ECN_ECT0);
+      assert.deepEqual(run, single, `${packets} packets`);
+    }
+  });
+});
+
 describe("ECN counts", () => {
   test("RFC 9000 §13.4.1 each mark is counted by its code point; none and unknown are not", () => {
     const { ecn } = space();
-    for (const mark of [ECN_NOT_ECT, ECN_UNKNOWN]) ecn.onPacket(mark);
+    for (const mark of [ECN_NOT_ECT, ECN_UNKNOWN]) ecn.onPackets(mark, 1);
     assert.equal(ecn.any, false);
-    for (const mark of [ECN_ECT0, ECN_ECT0, ECN_ECT1, ECN_CE]) ecn.onPacket(mark);
+    for (const mark of [ECN_ECT0, ECN_ECT0, ECN_ECT1, ECN_CE]) ecn.onPackets(mark, 1);
     assert.deepEqual([ecn.ect0, ecn.ect1, ecn.ce, ecn.any], [2, 1, 1, true]);
   });
 });

@@ -79,13 +79,29 @@ export class PnSpace {
    * (RFC 9000 §13.2.1). `ecn` is a code point of port/udp.
    */
   onPacket(pn: number, ackEliciting: boolean, ecn: number, nowMicros: number): void {
-    this.ecn.onPacket(ecn);
+    this.ecn.onPackets(ecn, 1);
     let urgent = false;
     if (ackEliciting) {
       urgent = ecn === ECN_CE || pn < this.largestEliciting || !this.received.isContiguous(this.largestEliciting, pn);
       if (pn > this.largestEliciting) this.largestEliciting = pn;
     }
     this.ackPolicy.onPacket(ackEliciting, urgent, nowMicros);
+  }
+
+  /** Whether a packet that follows the largest number is in order for acknowledging: no gap among ack-eliciting ones. */
+  get isInOrder(): boolean {
+    return this.largestEliciting >= 0 && this.largestEliciting === this.received.largest;
+  }
+
+  /**
+   * The next `packets` numbers arrived, all ack-eliciting and marked alike but not CE, where `isInOrder` was true: the
+   * same as recording and processing each of them.
+   */
+  onRun(packets: number, ecn: number, nowMicros: number): void {
+    this.received.extend(packets, nowMicros);
+    this.largestEliciting = this.received.largest;
+    this.ecn.onPackets(ecn, packets);
+    this.ackPolicy.onPackets(packets, nowMicros);
   }
 
   private leaveOut(): void {

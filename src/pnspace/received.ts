@@ -54,6 +54,13 @@ export class ReceivedPns {
     return PN_NEW;
   }
 
+  /** Records the `packets` numbers that follow the largest; there is one. */
+  extend(packets: number, nowMicros: number): void {
+    this.largest += packets;
+    this.last[this.count - 1] = this.largest;
+    this.largestTimeMicros = nowMicros;
+  }
+
   /** Whether no number in (after, pn) is missing; forgotten ones count as received. `pn` itself was recorded. */
   isContiguous(after: number, pn: number): boolean {
     const { first } = this;

@@ -147,6 +147,45 @@ export function expandOneByOne(port: AeadPort, hash: HashId, prk: Uint8Array, sp
   return out;
 }
 
+/** Columns of one row of a {@link ScatterBatch}. */
+export const SCATTER_OFF = 0; // first byte in `buf`
+export const SCATTER_LEN = 1;
+export const SCATTER_COLS = 2;
+
+/** Pieces of opened packets, to be laid end to end into a ring: what GatherTable is to packets that are sealed. */
+export interface ScatterBatch {
+  readonly buf: Uint8Array;
+  readonly rows: Int32Array;
+  /** Rows in use. */
+  count: number;
+  /** Where they go: from `to` on, and on from its start when its end is reached. */
+  readonly ring: Uint8Array;
+  readonly to: number;
+}
+
+/**
+ * `scatter` in JavaScript, for implementations that have no copy of their own. Returns false when a row points outside
+ * `buf`, or all together are longer than the ring; nothing after that row is copied.
+ */
+export function copyScattered(batch: ScatterBatch): boolean {
+  const { buf, rows, count, ring } = batch;
+  let { to } = batch;
+  let room = ring.length;
+  if (to < 0 || to >= room || count * SCATTER_COLS > rows.length) return false;
+  for (let row = 0; row < count * SCATTER_COLS; row += SCATTER_COLS) {
+    const off = rows[row + SCATTER_OFF];
+    const length = rows[row + SCATTER_LEN];
+    room -= length;
+    if (off < 0 || length < 0 || off + length > buf.length || room < 0) return false;
+    const first = Math.min(length, ring.length - to);
+    ring.set(buf.subarray(off, off + first), to);
+    if (first < length) ring.set(buf.subarray(off + first, off + length), 0);
+    to = first < length ? length - first : to + length;
+    if (to === ring.length) to = 0;
+  }
+  return true;
+}
+
 export interface AeadPort {
   /** For people: `openssl-evp`, `node:crypto`. */
   readonly name: string;
@@ -176,6 +215,8 @@ export interface AeadPort {
   /** Decrypts rows [0, count) in place, each from the end of its packet number to OPEN_END - 16; fills OPEN_STATUS.
    *  A row whose status `unmask` already set to OPEN_INVALID is skipped. The tag bytes stay as received. */
   open(batch: OpenBatch): void;
+  /** Copies the pieces of `batch` to its ring, in order. False, as {@link copyScattered}. */
+  scatter(batch: ScatterBatch): boolean;
 
   /** One AEAD operation with a raw key, for Retry integrity tags and tokens: returns ciphertext and tag. */
   sealOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array;

@@ -46,6 +46,13 @@ export interface RxBatch {
   sourceCount: number;
 }
 
+/** UDP payload of datagrams [from, to). */
+export function datagramBytes(rx: RxBatch, from: number, to: number): number {
+  let bytes = 0;
+  for (let at = from * RX_COLS + RX_LEN; at < to * RX_COLS; at += RX_COLS) bytes += rx.rows[at];
+  return bytes;
+}
+
 /** Columns of one datagram to send. */
 export const TX_OFF = 0; // into `buf`; rows stand in ascending order, back to back where they share a destination
 export const TX_LEN = 1;

@@ -6,7 +6,7 @@
  */
 
 import { RangeSet } from "../base/range-set.js";
-import { ByteRing } from "./ring.js";
+import { type BytePieces, ByteRing } from "./ring.js";
 import type { HeldBytes } from "./held.js";
 
 export class RecvBuffer {
@@ -16,6 +16,8 @@ export class RecvBuffer {
   end = 0;
   /** Offset after the last byte held. */
   private highest = 0;
+  /** Where the ring's offsets count from: a reader that keeps up has its bytes at the start of the ring, in the cache. */
+  private origin = 0;
   private readonly held: HeldBytes;
   private readonly ring = new ByteRing();
   private ahead: RangeSet | null = null;
@@ -49,15 +51,23 @@ export class RecvBuffer {
       this.receiveAhead(offset, buf, start, dataEnd);
       return;
     }
-    this.ring.put(offset, buf, start, end);
+    this.ring.put(offset - this.origin, buf, start, end);
     this.end = dataEnd;
+  }
+
+  /** Stores `bytes` bytes that follow `end`; nothing was received above it, and the caller has checked flow control. */
+  append(pieces: BytePieces, bytes: number): void {
+    const at = this.end;
+    this.reserve(at + bytes);
+    this.ring.putPieces(at - this.origin, pieces);
+    this.end = at + bytes;
   }
 
   /** Copies up to `end - start` in-order bytes out and returns how many. */
   read(buf: Uint8Array, start: number, end: number): number {
     const length = Math.min(end - start, this.end - this.readOffset);
     if (length <= 0) return 0;
-    this.ring.copyOut(this.readOffset, length, buf, start);
+    this.ring.copyOut(this.readOffset - this.origin, length, buf, start);
     this.readOffset += length;
     if (this.readOffset === this.highest) this.release();
     return length;
@@ -78,7 +88,7 @@ export class RecvBuffer {
     for (let index = ranges.find(offset); at < dataEnd; index++) {
       const isLast = index >= ranges.count || ranges.start[index] >= dataEnd;
       const gapEnd = isLast ? dataEnd : ranges.start[index];
-      if (gapEnd > at) this.ring.put(at, buf, start + (at - offset), start + (gapEnd - offset));
+      if (gapEnd > at) this.ring.put(at - this.origin, buf, start + (at - offset), start + (gapEnd - offset));
       at = isLast ? dataEnd : ranges.end[index];
     }
     const before = ranges.count;
@@ -96,7 +106,7 @@ export class RecvBuffer {
     if (need > this.ring.capacity) {
       const capacity = this.held.recvCapacity(this.ring.capacity, need, this.peakBytes);
       this.held.recvBytes += capacity - this.ring.capacity;
-      this.ring.resize(capacity, this.readOffset, this.highest);
+      this.ring.resize(capacity, this.readOffset - this.origin, this.highest - this.origin);
       this.peakBytes = need;
     } else if (need > this.peakBytes) this.peakBytes = need;
     if (dataEnd > this.highest) this.highest = dataEnd;
@@ -105,5 +115,6 @@ export class RecvBuffer {
   private release(): void {
     this.held.recvBytes -= this.ring.capacity;
     this.ring.release();
+    this.origin = this.readOffset;
   }
 }

@@ -32,6 +32,12 @@ export interface ByteGather {
   add(source: Uint8Array, start: number, length: number, to: number): boolean;
 }
 
+/** Bytes that lie in pieces somewhere. */
+export interface BytePieces {
+  /** Copies all of them, end to end, to `ring` from `pos` on, and on from its start when its end is reached. */
+  copyTo(ring: Uint8Array, pos: number): void;
+}
+
 export class ByteRing {
   private bytes: Uint8Array = NONE;
 
@@ -77,6 +83,11 @@ export class ByteRing {
     const { bytes } = this;
     const pos = offset % bytes.length;
     return source.read(bytes, pos, Math.min(pos + length, bytes.length));
+  }
+
+  /** Stores pieces at `offset`. */
+  putPieces(offset: number, pieces: BytePieces): void {
+    pieces.copyTo(this.bytes, offset % this.bytes.length);
   }
 
   /** Copies `length` bytes from `offset` on to `dst` at `pos`. */

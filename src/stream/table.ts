@@ -156,6 +156,11 @@ export class StreamTable implements StreamEventSink {
     return stream;
   }
 
+  /** The stream that was asked for last, null when it is gone. */
+  get lastUsed(): Stream | null {
+    return this.last;
+  }
+
   /** The peer used its stream `id`, within our limit. Null when that stream is finished and forgotten. */
   touchPeerStream(id: number): Stream | null {
     if (!this.counts[kindOf(id)].touch(indexOf(id))) return null;

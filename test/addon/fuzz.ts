@@ -101,6 +101,7 @@ class Fuzz {
     aeadSeal: [20, () => this.sealArgs()],
     aeadUnmask: [20, () => this.batchArgs(10, () => this.openRow())],
     aeadOpen: [20, () => this.batchArgs(10, () => this.openRow())],
+    aeadScatter: [20, () => [...this.batchArgs(2, () => this.piece()), this.bytes(), this.dice.below(1_000)]],
     aeadOnce: [10, () => this.onceArgs()],
     aeadExpand: [10, () => [this.dice.once(2), this.bytes(), this.bytes(), this.bytes()]],
     aeadHmac: [10, () => [this.dice.once(2), this.bytes(), this.bytes(), new Uint8Array(this.dice.pick([32, 48, 33]))]],
@@ -120,7 +121,7 @@ class Fuzz {
     tlsClose: [1, () => [this.dice.pick([this.contexts, this.sessions, this.trusts]).pick(this.dice)]],
     x509Make: [1, () => [this.spoil(this.request())]],
     timingStart: [1, () => [this.dice.once(2)]],
-    timingRead: [1, () => [new Float64Array(this.dice.pick([12, 12, 11, 0]))]],
+    timingRead: [1, () => [new Float64Array(this.dice.pick([14, 14, 13, 0]))]],
   };
 
   /** Every export has a case here, and every case an export. */
@@ -376,6 +377,12 @@ class Fuzz {
     const hp = this.headerKeys.pick(dice) ?? 0;
     const row = [off, pnOff, end, this.keys.pick(dice) ?? 0, hp, dice.below(5), dice.below(2 ** 31), 0, 0, 0];
     if (dice.once(4)) row[dice.below(10)] = edge(dice, 4_096);
+    return row;
+  }
+
+  private piece(): number[] {
+    const row = [this.dice.below(2_000), this.dice.below(600)];
+    if (this.dice.once(4)) row[this.dice.below(2)] = edge(this.dice, 4_096);
     return row;
   }
 

@@ -11,7 +11,9 @@ import type { TlsContext } from "#src/port/tls.js";
 import {
   ADDR_COLS,
   ADDR_PORT,
+  ECN_NOT_ECT,
   RX_COLS,
+  RX_ECN,
   RX_LEN,
   RX_OFF,
   RX_SOURCE,
@@ -54,6 +56,8 @@ export interface ArenaPeer {
 export interface Arrival {
   peer: ArenaPeer;
   datagram: Uint8Array;
+  /** Code point of port/udp; not marked by default. */
+  ecn?: number;
 }
 
 export class Arena {
@@ -136,15 +140,19 @@ export class Arena {
     for (let next = 0; next < arrivals.length; ) {
       rx.count = rx.sourceCount = 0;
       for (let used = 0; next < arrivals.length; next++) {
-        const { peer, datagram } = arrivals[next];
+        const { peer, datagram, ecn = ECN_NOT_ECT } = arrivals[next];
         if (used + datagram.length > rx.buf.length || (rx.count + 1) * RX_COLS > rx.rows.length) break;
         rx.buf.set(datagram, used);
         const row = rx.count++ * RX_COLS;
         rx.rows.fill(0, row, row + RX_COLS);
         rx.rows[row + RX_OFF] = used;
         rx.rows[row + RX_LEN] = datagram.length;
-        rx.rows[row + RX_SOURCE] = rx.sourceCount;
-        rx.sources.set(peer.address, ADDR_COLS * rx.sourceCount++);
+        rx.rows[row + RX_ECN] = ecn;
+        // neighbours of one source share its row, as the datapath has it
+        if (rx.count === 1 || arrivals[next - 1].peer !== peer) {
+          rx.sources.set(peer.address, ADDR_COLS * rx.sourceCount++);
+        }
+        rx.rows[row + RX_SOURCE] = rx.sourceCount - 1;
         used += datagram.length;
         peer.bytesSent += datagram.length;
       }

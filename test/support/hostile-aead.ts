@@ -12,6 +12,7 @@ import {
   type AeadPort,
   type HashId,
   type OpenBatch,
+  type ScatterBatch,
   type SealBatch,
   copyGathered,
 } from "#src/port/aead.js";
@@ -118,6 +119,10 @@ export class HostileAead implements AeadPort {
 
   unmask(batch: OpenBatch): void {
     this.inner.unmask(batch);
+  }
+
+  scatter(batch: ScatterBatch): boolean {
+    return this.inner.scatter(batch);
   }
 
   open(batch: OpenBatch): void {

@@ -32,9 +32,10 @@ import {
   SEAL_PN_OFF,
   TAG_BYTES,
   copyGathered,
+  copyScattered,
   expandOneByOne,
 } from "#src/port/aead.js";
-import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "#src/port/aead.js";
+import type { AeadId, AeadPort, HashId, OpenBatch, ScatterBatch, SealBatch } from "#src/port/aead.js";
 import { Mix } from "./null-mix.js";
 
 const TWO_32 = 2 ** 32;
@@ -53,6 +54,8 @@ export class NullAead implements AeadPort {
   sealed = 0;
   opened = 0;
   forged = 0;
+  /** Pieces of runs. */
+  scattered = 0;
   private readonly keys: (NullKey | null)[] = [];
   private readonly headerKeys: (NullKey | null)[] = [];
   private readonly mix = new Mix();
@@ -130,6 +133,11 @@ export class NullAead implements AeadPort {
     for (let r = 0; r < batch.count * OPEN_COLS; r += OPEN_COLS) {
       if (rows[r + OPEN_STATUS] !== OPEN_INVALID) rows[r + OPEN_STATUS] = this.openRow(buf, rows, r);
     }
+  }
+
+  scatter(batch: ScatterBatch): boolean {
+    this.scattered += batch.count;
+    return copyScattered(batch);
   }
 
   sealOnce(_aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {

@@ -11,7 +11,7 @@ interface TimingAddon {
 }
 
 /** In the order of the addon's cells. */
-const CALLS = ["udpRecv", "udpSend", "aeadSeal", "aeadUnmask", "aeadOpen"] as const;
+const CALLS = ["udpRecv", "udpSend", "aeadSeal", "aeadUnmask", "aeadOpen", "aeadScatter"] as const;
 export type TimedCall = (typeof CALLS)[number];
 
 export interface NativeTiming {

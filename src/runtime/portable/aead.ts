@@ -38,9 +38,10 @@ import {
   SEAL_PN_OFF,
   TAG_BYTES,
   copyGathered,
+  copyScattered,
   expandOneByOne,
 } from "../../port/aead.js";
-import type { AeadId, AeadPort, HashId, OpenBatch, SealBatch } from "../../port/aead.js";
+import type { AeadId, AeadPort, HashId, OpenBatch, ScatterBatch, SealBatch } from "../../port/aead.js";
 import { checkIv, checkKey, IV_BYTES } from "../aead-arguments.js";
 
 /** Nonce length of every AEAD of QUIC, in bytes (RFC 9001 §5.3). */
@@ -181,6 +182,10 @@ class PortableAead implements AeadPort {
     for (let r = 0; r < end; r += OPEN_COLS) {
       if (rows[r + OPEN_STATUS] !== OPEN_INVALID) rows[r + OPEN_STATUS] = this.openRow(buf, rows, r);
     }
+  }
+
+  scatter(batch: ScatterBatch): boolean {
+    return copyScattered(batch);
   }
 
   sealOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
