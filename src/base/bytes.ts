@@ -117,6 +117,19 @@ export class Reader {
   }
 }
 
+/** The DataView of the array that was asked for last: slabs stay the same from batch to batch. */
+export class LastView {
+  private buf: Uint8Array = NO_BYTES;
+  private view: DataView = new DataView(NO_BYTES.buffer);
+
+  of(buf: Uint8Array): DataView {
+    if (buf === this.buf) return this.view;
+    this.buf = buf;
+    this.view = new DataView(buf.buffer, buf.byteOffset, buf.byteLength);
+    return this.view;
+  }
+}
+
 /** Bytes that grow as they are written. */
 export class Writer {
   private buf: Uint8Array;

@@ -46,14 +46,12 @@ export function varintLengthAt(firstByte: number): number {
  * The varint at `pos`, without a check of its bounds: eight bytes from there on can be read. Above 2^53-1 it is not exact
  * and equals no number below. For parsers that look at a few bytes; others use `Reader`.
  */
-export function varintAt(buf: Uint8Array, pos: number): number {
-  const first = buf[pos];
+export function varintAt(bytes: DataView, pos: number): number {
+  const first = bytes.getUint8(pos);
   if (first < 0x40) return first;
-  if (first < 0x80) return ((first & 0x3f) << 8) | buf[pos + 1];
-  const high = ((first & 0x3f) << 24) | (buf[pos + 1] << 16) | (buf[pos + 2] << 8) | buf[pos + 3];
-  if (first < 0xc0) return high;
-  const low = (buf[pos + 4] << 24) | (buf[pos + 5] << 16) | (buf[pos + 6] << 8) | buf[pos + 7];
-  return high * WORD + (low >>> 0);
+  if (first < 0x80) return bytes.getUint16(pos) & 0x3fff;
+  const high = bytes.getUint32(pos) & 0x3fffffff;
+  return first < 0xc0 ? high : high * WORD + bytes.getUint32(pos + 4);
 }
 
 /** The most bytes that fit into `roomBytes` together with their length as a varint before them; 0 or less = none. */

@@ -140,3 +140,12 @@ export function appendDatagram(tx: TxBatch, datagram: Uint8Array, addr: Int32Arr
   tx.used += datagram.length;
   return true;
 }
+
+/** The closing or draining period is over: what waits to be told can still be read, all else is gone. */
+export function finish(conn: Connection, nowMicros: number): void {
+  conn.state = STATE_CLOSED;
+  conn.deadlines.clearAll();
+  conn.closing.datagram = null;
+  conn.counters.closedAtMicros ||= nowMicros;
+  if (!conn.events.pending) conn.streams.clear();
+}

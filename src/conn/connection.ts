@@ -34,7 +34,7 @@ import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
-import { abandon, CloseState, closeByUser } from "./close.js";
+import { abandon, CloseState, closeByUser, finish } from "./close.js";
 import { type ConnectionConfig, streamWindows } from "./config.js";
 import { type EarlyState, prepareEarly } from "./early.js";
 import { FrameFate } from "./fate.js";
@@ -203,11 +203,7 @@ export class Connection implements Transport, HeapItem {
 
   /** The closing or draining period is over. */
   finish(nowMicros: number): void {
-    this.state = STATE_CLOSED;
-    this.deadlines.clearAll();
-    this.closing.datagram = null;
-    this.counters.closedAtMicros ||= nowMicros;
-    if (!this.events.pending) this.streams.clear();
+    finish(this, nowMicros);
   }
 
   get handshake(): HandshakeInfo | null {
@@ -236,6 +232,10 @@ export class Connection implements Transport, HeapItem {
 
   read(id: number, buf: Uint8Array, start: number, end: number): number {
     return this.consumed(this.streams.read(id, buf, start, end));
+  }
+
+  expect(id: number, buf: Uint8Array | null, start: number, end: number): void {
+    this.streams.expect(id, buf, start, end);
   }
 
   readable(id: number): number {

@@ -7,6 +7,7 @@
  * leave it; what is not certain to be such a packet is left to that path, errors included.
  */
 
+import { LastView } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import type { Opener } from "../crypto/open.js";
 import { plainStreamData } from "../frame/stream.js";
@@ -35,6 +36,7 @@ const NO_BYTES = new Uint8Array(0);
 export class StreamRun implements BytePieces {
   private readonly aead: AeadPort;
   private readonly opener: Opener;
+  private readonly view = new LastView();
   /** The batch of port/aead; its ring is named during `copyTo` only. */
   private readonly pieces: { buf: Uint8Array; rows: Int32Array; count: number; ring: Uint8Array; to: number };
 
@@ -56,20 +58,22 @@ export class StreamRun implements BytePieces {
     const { id } = stream;
     const { buffer } = stream.recv!;
     const limit = conn.streamIn.runLimit(stream.recv!);
-    const { rows, count } = opener;
+    const { rows, pns, tags, count } = opener;
     const { rxBuf } = conn.host.bench;
+    const bytes = this.view.of(rxBuf);
+    const taken = pieces.rows;
     let pn = space.received.largest;
     let end = buffer.end;
     let row = first;
     for (let r = first * OPEN_COLS, p = 0; row < count; row++, r += OPEN_COLS, p += SCATTER_COLS) {
-      if (rows[r + OPEN_STATUS] !== OPEN_OK || opener.pn(row) !== pn + 1 || opener.tag(row) !== ecn) break;
-      if (hasReservedBits(rxBuf[rows[r + OPEN_OFF]])) break;
+      if (rows[r + OPEN_STATUS] !== OPEN_OK || pns[row] !== pn + 1 || tags[row] !== ecn) break;
+      if (hasReservedBits(bytes.getUint8(rows[r + OPEN_OFF]))) break;
       const payloadEnd = rows[r + OPEN_END] - TAG_BYTES;
-      const start = plainStreamData(rxBuf, rows[r + OPEN_PN_OFF] + rows[r + OPEN_PN_LEN], payloadEnd, id, end);
+      const start = plainStreamData(bytes, rows[r + OPEN_PN_OFF] + rows[r + OPEN_PN_LEN], payloadEnd, id, end);
       const lengthBytes = payloadEnd - start;
       if (start < 0 || end + lengthBytes > limit) break;
-      pieces.rows[p + SCATTER_OFF] = start;
-      pieces.rows[p + SCATTER_LEN] = lengthBytes;
+      taken[p + SCATTER_OFF] = start;
+      taken[p + SCATTER_LEN] = lengthBytes;
       end += lengthBytes;
       pn++;
     }

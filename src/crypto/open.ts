@@ -40,6 +40,10 @@ import { NO_SLOT } from "./key-update.js";
 const WORD = 2 ** 32;
 /** Key Phase bit of the first byte of a short header (RFC 9000 §17.3.1). */
 const KEY_PHASE_BIT = 0x04;
+/** A packet number this far ahead at most is the nearest with its last byte. */
+const NEAR_PACKETS = 128;
+/** Bits of a packet number in a field of so many bytes, as an int32. */
+const PN_MASK = Int32Array.of(0, 0xff, 0xffff, 0xffffff, -1);
 const NO_BYTES = new Uint8Array(0);
 
 interface Table {
@@ -53,8 +57,9 @@ export class Opener {
   private readonly table: Table;
   /** One row, for packets that must be opened in order. */
   private readonly single: Table = { buf: NO_BYTES, rows: new Int32Array(OPEN_COLS), count: 1 };
-  private readonly pns: Float64Array;
-  private readonly tags: Int32Array;
+  /** By row: the full packet number, and what `add` was given. */
+  readonly pns: Float64Array;
+  readonly tags: Int32Array;
   private readonly maxRows: number;
   /** A packet as it came, while a wrong key may overwrite it; grows to the largest that needed it. */
   private saved = NO_BYTES;
@@ -210,7 +215,12 @@ export class Opener {
     const { rows } = this.table;
     const r = row * OPEN_COLS;
     if (rows[r + OPEN_STATUS] === OPEN_INVALID) return;
-    const pn = decodePn(rows[r + OPEN_PN_LO], rows[r + OPEN_PN_LEN], largestPn);
+    const truncated = rows[r + OPEN_PN_LO];
+    const pnLength = rows[r + OPEN_PN_LEN];
+    // Mostly it follows the row before. So near to what is expected no other number has the same low byte.
+    const next = row === 0 ? largestPn + 1 : this.pns[row - 1] + 1;
+    const isNext = next > largestPn && next - largestPn <= NEAR_PACKETS && truncated === (next & PN_MASK[pnLength]);
+    const pn = isNext ? next : decodePn(truncated, pnLength, largestPn);
     this.pns[row] = pn;
     rows[r + OPEN_PN_LO] = pn | 0;
     rows[r + OPEN_PN_HI] = pn < WORD ? 0 : Math.floor(pn / WORD);
@@ -218,33 +228,38 @@ export class Opener {
 
   private openApp(keys: KeySet, largestPn: number): number {
     const { table, pns } = this;
-    const { rows } = table;
+    const { rows, count } = table;
     const { phases } = keys;
     let asksForNext = false;
-    for (let row = 0; row < table.count; row++) {
-      const r = row * OPEN_COLS;
+    let allCurrent = true;
+    let lowestPn = Infinity;
+    for (let row = 0, r = 0; row < count; row++, r += OPEN_COLS) {
       this.completePn(row, largestPn);
       if (rows[r + OPEN_STATUS] === OPEN_INVALID) continue;
-      const slot = phases.readKeyFor(this.keyPhase(row), pns[row]);
+      const pn = pns[row];
+      const slot = phases.readKeyFor(this.keyPhase(row), pn);
       rows[r + OPEN_KEY] = slot;
+      if (pn < lowestPn) lowestPn = pn;
+      if (slot === phases.readSlot) continue;
+      allCurrent = false;
       if (phases.isNext(slot)) asksForNext = true;
     }
     if (asksForNext) return this.openInOrder(keys);
-    this.aead.open(table);
-    let allOpen = true;
-    for (let row = 0; row < table.count; row++) {
+    const opened = this.aead.open(table);
+    if (opened === count && allCurrent) {
+      phases.onOpened(phases.readSlot, lowestPn); // as telling all of them, one by one
+      return 0;
+    }
+    for (let row = 0; row < count; row++) {
       const r = row * OPEN_COLS;
       if (rows[r + OPEN_STATUS] === OPEN_OK) {
         const error = phases.onOpened(rows[r + OPEN_KEY], pns[row]);
         if (error !== 0) return this.refuseFrom(row, error);
-        continue;
-      }
-      allOpen = false;
-      if (rows[r + OPEN_STATUS] === OPEN_FORGED && phases.oldSlot !== NO_SLOT) {
+      } else if (rows[r + OPEN_STATUS] === OPEN_FORGED && phases.oldSlot !== NO_SLOT) {
         this.openOne(row, phases.oldSlot); // for nothing but the time it takes, see openInOrder
       }
     }
-    return allOpen ? 0 : this.countFailed(keys, LEVEL_APP);
+    return this.countFailed(keys, LEVEL_APP);
   }
 
   /**

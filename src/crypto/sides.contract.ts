@@ -56,7 +56,7 @@ export function countingAead(): CountingAead {
     unmask: (batch) => aead.unmask(batch),
     open(batch) {
       counting.opens += batch.count;
-      aead.open(batch);
+      return aead.open(batch);
     },
     scatter: (batch) => aead.scatter(batch),
     sealOnce: (id, key, nonce, aad, plain) => aead.sealOnce(id, key, nonce, aad, plain),

@@ -6,6 +6,7 @@
  * true, then sleep until `nextDeadline`. `onWork` tells it that an application call made work in between.
  */
 
+import { LastView } from "../base/bytes.js";
 import { Heap } from "../base/heap.js";
 import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
@@ -85,6 +86,7 @@ export class Endpoint implements ConnectionHost {
   private readonly table: CidTable<Connection>;
   /** Stateless reset tokens that peers gave us. */
   private readonly resets: CidTable<Connection>;
+  private readonly rxView = new LastView();
   private readonly deadlines = new Heap<Connection>();
   private readonly all = new Set<Connection>();
   private transmitQueue: Connection[] = [];
@@ -222,7 +224,7 @@ export class Endpoint implements ConnectionHost {
       const conn = this.ownerOf(rx.buf, off, lengthBytes);
       if (conn !== current && current !== null) this.endRun(current, nowMicros);
       current = conn ?? this.acceptor.onUnknown(rx, row, nowMicros);
-      const end = conn === null ? row + 1 : endOfRun(rx, row);
+      const end = conn === null ? row + 1 : endOfRun(rx, this.rxView.of(rx.buf), row);
       if (current !== null) current.receive(rx, row, end, nowMicros);
       row = end;
     }

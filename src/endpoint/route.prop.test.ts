@@ -41,8 +41,8 @@ test("a run is the neighbours of one source and one id with short headers", () =
   for (let i = 0; i < 8; i++) buf.set([0x40 | i, 1, 2, 3, 4, 5, 6, 7, 8, i], i * 20);
   const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 20, length, sources[i] as number, 0]));
   const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6 };
-  const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, row));
-  assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 8, 8]);
+  const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, new DataView(buf.buffer), row));
+  assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 7, 8]);
   for (let i = 1; i <= 8; i++) {
     buf[40 + i] ^= 0x80;
     assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4], `byte ${i} of the id differs`);

@@ -10,25 +10,27 @@ import { LOCAL_CID_BYTES, MAX_CID_BYTES } from "../proto/limits.js";
 
 const EMPTY = 0;
 const FIRST_SLOTS = 64;
+const ID_WORD_BYTES = 4;
 
 /**
  * One past the last datagram that goes where datagram `row` goes, without looking its id up: same source, same
- * destination id, all with short headers. The owner of the first is the owner of all of them.
+ * destination id, all with short headers. The owner of the first is the owner of all of them. `bytes` is the view of
+ * the batch's slab; ids are compared as two words (LOCAL_CID_BYTES is 4 to 8).
  */
-export function endOfRun(rx: RxBatch, row: number): number {
-  const { buf, rows, count } = rx;
+export function endOfRun(rx: RxBatch, bytes: DataView, row: number): number {
+  const { rows, count } = rx;
   const first = row * RX_COLS;
-  const id = rows[first + RX_OFF] + 1;
+  const start = rows[first + RX_OFF];
   const source = rows[first + RX_SOURCE];
-  if ((buf[id - 1] & HEADER_FORM_BIT) !== 0) return row + 1;
+  if (rows[first + RX_LEN] <= LOCAL_CID_BYTES || (bytes.getUint8(start) & HEADER_FORM_BIT) !== 0) return row + 1;
+  const idStart = bytes.getInt32(start + 1);
+  const idEnd = bytes.getInt32(start + 1 + LOCAL_CID_BYTES - ID_WORD_BYTES);
   let next = row + 1;
   for (let at = first + RX_COLS; next < count; next++, at += RX_COLS) {
     const off = rows[at + RX_OFF];
     if (rows[at + RX_SOURCE] !== source || rows[at + RX_LEN] <= LOCAL_CID_BYTES) break;
-    // all bytes of the id at once, and the header form with them
-    let different = buf[off] & HEADER_FORM_BIT;
-    for (let i = 0; i < LOCAL_CID_BYTES; i++) different |= buf[id + i] ^ buf[off + 1 + i];
-    if (different !== 0) break;
+    if ((bytes.getUint8(off) & HEADER_FORM_BIT) !== 0 || bytes.getInt32(off + 1) !== idStart) break;
+    if (bytes.getInt32(off + 1 + LOCAL_CID_BYTES - ID_WORD_BYTES) !== idEnd) break;
   }
   return next;
 }

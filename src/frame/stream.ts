@@ -42,18 +42,18 @@ export function writeStreamHeader(
  * FIN and up to the last byte; -1 for any other payload, and for ones so short that they gain nothing. What this takes,
  * `decode` takes for the same.
  */
-export function plainStreamData(buf: Uint8Array, pos: number, end: number, id: number, offset: number): number {
+export function plainStreamData(bytes: DataView, pos: number, end: number, id: number, offset: number): number {
   if (end - pos <= MAX_STREAM_HEAD_BYTES) return -1; // so that no read below leaves the payload
-  const type = buf[pos];
+  const type = bytes.getUint8(pos);
   if ((type & ~STREAM_LEN_BIT) !== (FRAME_STREAM | STREAM_OFF_BIT)) return -1;
   let at = pos + 1;
-  if (varintAt(buf, at) !== id) return -1;
-  at += varintLengthAt(buf[at]);
-  if (varintAt(buf, at) !== offset) return -1;
-  at += varintLengthAt(buf[at]);
+  if (varintAt(bytes, at) !== id) return -1;
+  at += varintLengthAt(bytes.getUint8(at));
+  if (varintAt(bytes, at) !== offset) return -1;
+  at += varintLengthAt(bytes.getUint8(at));
   if ((type & STREAM_LEN_BIT) === 0) return at;
-  const lengthBytes = varintAt(buf, at);
-  at += varintLengthAt(buf[at]);
+  const lengthBytes = varintAt(bytes, at);
+  at += varintLengthAt(bytes.getUint8(at));
   return at + lengthBytes === end ? at : -1;
 }
 

@@ -213,8 +213,9 @@ export interface AeadPort {
   /** Removes header protection of rows [0, count) in place; fills OPEN_PN_LEN and OPEN_PN_LO. */
   unmask(batch: OpenBatch): void;
   /** Decrypts rows [0, count) in place, each from the end of its packet number to OPEN_END - 16; fills OPEN_STATUS.
-   *  A row whose status `unmask` already set to OPEN_INVALID is skipped. The tag bytes stay as received. */
-  open(batch: OpenBatch): void;
+   *  A row whose status `unmask` already set to OPEN_INVALID is skipped. The tag bytes stay as received. Returns how many
+   *  rows are OPEN_OK. */
+  open(batch: OpenBatch): number;
   /** Copies the pieces of `batch` to its ring, in order. False, as {@link copyScattered}. */
   scatter(batch: ScatterBatch): boolean;
 

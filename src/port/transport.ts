@@ -137,6 +137,12 @@ export interface Transport {
   /** Copies up to `end - start` bytes out and returns the flow credit they held. 0 = nothing now, or the end: see
    *  `atEnd`. T_RESET after a reset, T_STATE for an unknown stream. */
   read(id: number, buf: Uint8Array, start: number, end: number): number;
+  /**
+   * Names where a reader that waits wants its bytes: bulk data then goes straight there, and a `read` into the same place
+   * copies nothing. Until that `read`, `buf[start, end)` is the transport's and holds nothing; null takes it back, and
+   * what came meanwhile is kept for the next `read`.
+   */
+  expect(id: number, buf: Uint8Array | null, start: number, end: number): void;
   /** In-order bytes waiting. */
   readable(id: number): number;
   /** Every byte up to FIN was read. */

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { HeldBytes } from "./held.js";
 import { RecvBuffer } from "./recv-buffer.js";
+import type { BytePieces } from "./ring.js";
 
 const SPAN = 20_000;
 
@@ -49,6 +50,98 @@ describe("RecvBuffer", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+/** What a waiting reader may do, between pieces that arrive in order or ahead. */
+const action = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant("run" as const), length: fc.integer({ min: 1, max: 3_000 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("ahead" as const), length: fc.integer({ min: 1, max: 3_000 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant("expect" as const), length: fc.integer({ min: 1, max: 9_000 }) }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("read" as const), length: fc.nat(9_000) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("elsewhere" as const), length: fc.nat(9_000) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("back" as const), length: fc.constant(0) }) },
+);
+
+/** The byte of the stream at `offset`. */
+const content = (offset: number): number => (offset * 7 + (offset >> 8)) & 255;
+const piece = (offset: number, length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => content(offset + i));
+
+/** Bytes as a run brings them: in two pieces. */
+class Run implements BytePieces {
+  constructor(private readonly bytes: Uint8Array) {}
+  copyTo(ring: Uint8Array, pos: number): void {
+    this.bytes.forEach((byte, i) => (ring[(pos + i) % ring.length] = byte));
+  }
+}
+
+describe("RecvBuffer with a reader that waits", () => {
+  test("the reader gets every byte once and in order, wherever it wanted it and whatever it reads into", () => {
+    let direct = 0;
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 40 }), fc.nat(20_000), (actions, generous) => {
+        const held = new HeldBytes(generous);
+        const buffer = new RecvBuffer(held);
+        let into: Uint8Array = new Uint8Array(0);
+        let expected = 0; // room of what was named last, 0 for nothing
+        for (const { kind, length } of actions) {
+          const from = buffer.readOffset;
+          if (kind === "run") {
+            if (buffer.rangeCount > 0) buffer.receive(buffer.end, piece(buffer.end, length), 0, length);
+            else buffer.append(new Run(piece(buffer.end, length)), length);
+            if (buffer.readable > 0 && held.recvBytes === 0) direct++;
+          } else if (kind === "ahead") {
+            buffer.receive(buffer.end + length, piece(buffer.end + length, 100), 0, 100);
+          } else if (kind === "expect" || kind === "back") {
+            into = new Uint8Array(length + 3);
+            expected = length;
+            buffer.expect(kind === "back" ? null : into, 3, 3 + length);
+          } else {
+            const target = kind === "read" && expected > 0 ? into : new Uint8Array(length + 3);
+            const end = kind === "read" && expected > 0 ? Math.min(3 + expected, 3 + length) : 3 + length;
+            const count = buffer.read(target, 3, end);
+            assert.deepEqual(target.subarray(3, 3 + count), piece(from, count));
+            assert.equal(count, Math.min(end - 3, buffer.end - from));
+            if (count > 0) expected = 0;
+          }
+          assert.ok(buffer.readable >= 0);
+        }
+        const rest = new Uint8Array(buffer.readable);
+        const from = buffer.readOffset;
+        assert.equal(buffer.read(rest, 0, rest.length), rest.length);
+        assert.deepEqual(rest, piece(from, rest.length));
+        buffer.discard();
+        assert.equal(held.total, 0);
+      }),
+      { numRuns: 800 },
+    );
+    assert.ok(direct > 40, `${direct} runs went to their reader`);
+  });
+
+  test("an array that was transferred away gets nothing, and its bytes come as zeros, never as another's", () => {
+    const used = new RecvBuffer(new HeldBytes(1 << 20));
+    used.receive(0, new Uint8Array(4096).fill(0xaa), 0, 4096); // a ring that goes to the pool
+    used.discard();
+    const buffer = new RecvBuffer(new HeldBytes(1 << 20));
+    const gone = new Uint8Array(1000);
+    buffer.expect(gone, 0, 1000);
+    buffer.append(new Run(piece(0, 200)), 200);
+    structuredClone(null, { transfer: [gone.buffer] });
+    buffer.append(new Run(piece(200, 200)), 200);
+    const into = new Uint8Array(400).fill(1);
+    assert.equal(buffer.read(into, 0, 400), 400);
+    assert.deepEqual(into.subarray(0, 200), new Uint8Array(200));
+    assert.deepEqual(into.subarray(200), piece(200, 200));
   });
 });
 

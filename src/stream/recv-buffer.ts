@@ -1,6 +1,6 @@
 /**
  * Reassembly of one stream (RFC 9000 §2.2): a ring over the offsets [readOffset, highest), grown by what arrives and
- * given back when all of it is read. Bytes [readOffset, end) are in order; `ahead` has the ranges above a gap. Where
+ * given back when all of it is read; bulk data goes past it into the array of a reader that waits. Bytes [readOffset, end) are in order; `ahead` has the ranges above a gap. Where
  * frames overlap the first copy of a byte stays, so what was shown to the application never changes.
  * A frame in order is one copy and three stores.
  */
@@ -21,6 +21,12 @@ export class RecvBuffer {
   private readonly held: HeldBytes;
   private readonly ring = new ByteRing();
   private ahead: RangeSet | null = null;
+  /** Where a waiting reader wants its bytes: [targetStart, targetEnd) of its array, the first `inTarget` of them there. */
+  private target: Uint8Array | null = null;
+  private targetStart = 0;
+  private targetEnd = 0;
+  /** Bytes from `readOffset` on that lie in the target; the ring has those behind them. */
+  private inTarget = 0;
   /** Most bytes spanned at once since the ring was taken: the size of the next one. */
   private peakBytes = 0;
 
@@ -58,17 +64,39 @@ export class RecvBuffer {
   /** Stores `bytes` bytes that follow `end`; nothing was received above it, and the caller has checked flow control. */
   append(pieces: BytePieces, bytes: number): void {
     const at = this.end;
-    this.reserve(at + bytes);
+    this.end += bytes;
+    if (at === this.ringStart && this.hasTarget(bytes)) {
+      pieces.copyTo(this.target!, this.targetStart + this.inTarget);
+      this.inTarget += bytes;
+      this.highest = this.end;
+      return;
+    }
+    this.reserve(this.end);
     this.ring.putPieces(at - this.origin, pieces);
-    this.end = at + bytes;
+  }
+
+  /** Where the bytes of the next `read` shall go, if they can; null takes back what was said. */
+  expect(buf: Uint8Array | null, start: number, end: number): void {
+    if (this.inTarget > 0) this.leaveTarget();
+    this.target = buf;
+    this.targetStart = start;
+    this.targetEnd = end;
   }
 
   /** Copies up to `end - start` in-order bytes out and returns how many. */
   read(buf: Uint8Array, start: number, end: number): number {
     const length = Math.min(end - start, this.end - this.readOffset);
     if (length <= 0) return 0;
-    this.ring.copyOut(this.readOffset - this.origin, length, buf, start);
-    this.readOffset += length;
+    let there = this.inTarget; // bytes that lie where they are wanted
+    if (there > 0 && (buf !== this.target || start !== this.targetStart || length < there)) {
+      this.leaveTarget();
+      there = 0;
+    }
+    this.target = null;
+    this.inTarget = 0;
+    this.readOffset += there;
+    if (length > there) this.ring.copyOut(this.readOffset - this.origin, length - there, buf, start + there);
+    this.readOffset += length - there;
     if (this.readOffset === this.highest) this.release();
     return length;
   }
@@ -77,6 +105,8 @@ export class RecvBuffer {
   discard(): void {
     this.held.recvRanges -= this.rangeCount;
     this.ahead = null;
+    this.target = null;
+    this.inTarget = 0;
     this.readOffset = this.end = this.highest;
     this.release();
   }
@@ -100,16 +130,44 @@ export class RecvBuffer {
     this.held.recvRanges += ranges.count - before;
   }
 
+  /** The first offset whose byte lies in the ring. */
+  private get ringStart(): number {
+    return this.readOffset + this.inTarget;
+  }
+
+  /** Whether the target takes so many bytes more; an array that was transferred away has no length. */
+  private hasTarget(bytes: number): boolean {
+    const { target, targetEnd } = this;
+    return target !== null && this.targetStart + this.inTarget + bytes <= targetEnd && targetEnd <= target.length;
+  }
+
+  /** Moves what lies in the target to the ring. */
+  private leaveTarget(): void {
+    const { target, targetStart, inTarget, readOffset } = this;
+    const targetEnd = targetStart + inTarget;
+    this.makeRoom(readOffset, this.highest);
+    // a reader that transferred its array away has lost these bytes, and must not get others' out of the pool
+    const from = target !== null && targetEnd <= target.length ? target : new Uint8Array(targetEnd);
+    this.ring.put(readOffset - this.origin, from, targetStart, targetEnd);
+    this.target = null;
+    this.inTarget = 0;
+  }
+
   /** Makes room for bytes up to `dataEnd`. */
   private reserve(dataEnd: number): void {
-    const need = dataEnd - this.readOffset;
+    this.makeRoom(this.ringStart, dataEnd);
+    if (dataEnd > this.highest) this.highest = dataEnd;
+  }
+
+  /** Makes the ring large enough for offsets [start, end). */
+  private makeRoom(start: number, end: number): void {
+    const need = end - start;
     if (need > this.ring.capacity) {
       const capacity = this.held.recvCapacity(this.ring.capacity, need, this.peakBytes);
       this.held.recvBytes += capacity - this.ring.capacity;
-      this.ring.resize(capacity, this.readOffset - this.origin, this.highest - this.origin);
+      this.ring.resize(capacity, this.ringStart - this.origin, this.highest - this.origin);
       this.peakBytes = need;
     } else if (need > this.peakBytes) this.peakBytes = need;
-    if (dataEnd > this.highest) this.highest = dataEnd;
   }
 
   private release(): void {

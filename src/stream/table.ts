@@ -244,6 +244,10 @@ export class StreamTable implements StreamEventSink {
     return length;
   }
 
+  expect(id: number, buf: Uint8Array | null, start: number, end: number): void {
+    this.find(id)?.recv?.buffer.expect(buf, start, end);
+  }
+
   readable(id: number): number {
     return this.get(id)?.recv?.buffer.readable ?? 0;
   }

@@ -106,10 +106,11 @@ class NonceWatch {
     };
     const open = aead.open.bind(aead);
     aead.open = (batch) => {
-      open(batch);
+      const opened = open(batch);
       for (let at = 0; at < batch.count * OPEN_COLS; at += OPEN_COLS)
         if (batch.rows[at + OPEN_STATUS] === OPEN_OK)
           this.onOpened(batch.rows[at + OPEN_KEY] as number, number(batch.rows, at + OPEN_PN_HI, at + OPEN_PN_LO));
+      return opened;
     };
   }
 

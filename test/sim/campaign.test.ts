@@ -58,6 +58,7 @@ describe("simulation", () => {
         clientAead.open = (batch) => {
           open(batch);
           for (let row = 0; row < batch.count; row++) batch.rows[row * OPEN_COLS + OPEN_STATUS] = OPEN_OK;
+          return batch.count;
         };
         return crypto;
       },

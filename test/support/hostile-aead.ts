@@ -125,8 +125,8 @@ export class HostileAead implements AeadPort {
     return this.inner.scatter(batch);
   }
 
-  open(batch: OpenBatch): void {
-    this.inner.open(batch);
+  open(batch: OpenBatch): number {
+    return this.inner.open(batch);
   }
 
   sealOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {

@@ -128,11 +128,14 @@ export class NullAead implements AeadPort {
     }
   }
 
-  open(batch: OpenBatch): void {
+  open(batch: OpenBatch): number {
     const { buf, rows } = batch;
+    let opened = 0;
     for (let r = 0; r < batch.count * OPEN_COLS; r += OPEN_COLS) {
       if (rows[r + OPEN_STATUS] !== OPEN_INVALID) rows[r + OPEN_STATUS] = this.openRow(buf, rows, r);
+      if (rows[r + OPEN_STATUS] === OPEN_OK) opened++;
     }
+    return opened;
   }
 
   scatter(batch: ScatterBatch): boolean {

@@ -61,14 +61,16 @@ export class RecvHalf {
     return chunk;
   }
 
-  /** Calls `wake` once, when there is something to take or to learn. */
-  wait(wake: () => void): void {
+  /** Calls `wake` once, when there is something to take or to learn. The bytes may be put into `into` meanwhile. */
+  wait(wake: () => void, maxBytes = 0, into: Uint8Array | null = null): void {
     this.waiter = wake;
+    if (into !== null && this.attached) this.transport.expect(this.id, into, 0, Math.min(maxBytes, into.length));
   }
 
-  /** Ends a wait without waking. */
+  /** Ends a wait without waking; the array of the wait is the caller's again. */
   unwait(): void {
     this.waiter = null;
+    if (this.attached) this.transport.expect(this.id, null, 0, 0);
   }
 
   onReadable(): void {

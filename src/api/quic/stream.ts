@@ -209,24 +209,21 @@ export class QuicStreamExt {
   }
 
   /** The next chunk, or null at the end. One read at a time. Rejects as the iterator throws. */
-  async read(options: ReadOptions = {}): Promise<Uint8Array | null> {
+  read(options: ReadOptions = {}): Promise<Uint8Array | null> {
     const { recv } = this.#core;
-    const { into = null, signal } = options;
-    const { maxBytes = into?.length ?? READ_CHUNK_BYTES } = options;
-    if (recv === null) return null;
-    if (into !== null && !(into instanceof Uint8Array && into.length > 0)) {
-      throw invalidType("options.into", "a Uint8Array that is not empty", into);
-    }
-    if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
-    if (signal?.aborted === true) throw signal.reason;
-    claimInbound(recv);
-    try {
-      const chunk = await nextChunk(recv, maxBytes, into, signal);
-      if (chunk === null && recv.error !== null) throw recv.error;
-      return chunk;
-    } finally {
-      recv.claimed = false;
-    }
+    if (recv === null) return Promise.resolve(null);
+    // not an async function: each would be a promise and a turn of the microtasks more for every chunk
+    return new Promise((resolve, reject) => {
+      const { into = null, signal } = options;
+      const { maxBytes = into?.length ?? READ_CHUNK_BYTES } = options;
+      if (into !== null && !(into instanceof Uint8Array && into.length > 0)) {
+        throw invalidType("options.into", "a Uint8Array that is not empty", into);
+      }
+      if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
+      if (signal?.aborted === true) throw signal.reason;
+      claimInbound(recv);
+      new Reading(recv, maxBytes, into, signal, true, resolve, reject).next();
+    });
   }
 }
 
@@ -245,10 +242,15 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
   async next(): Promise<IteratorResult<Uint8Array[]>> {
     const { recv } = this.#core;
     if (recv === null || this.#done) return { done: true, value: undefined };
-    const first = await nextChunk(recv, READ_CHUNK_BYTES, null, undefined);
+    const first = await new Promise<Uint8Array | null>((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        this.#done = true;
+        reject(error);
+      };
+      new Reading(recv, READ_CHUNK_BYTES, null, undefined, false, resolve, fail).next();
+    });
     if (first === null) {
       this.#done = true;
-      if (recv.error !== null) throw recv.error;
       return { done: true, value: undefined };
     }
     const batch = [first];
@@ -267,31 +269,43 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
   }
 }
 
-/** A chunk, or null: the end or an error. */
-async function nextChunk(
-  recv: RecvHalf,
-  maxBytes: number,
-  into: Uint8Array | null,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array | null> {
-  for (;;) {
-    const chunk = recv.take(maxBytes, into);
-    if (chunk !== null || recv.isOver) return chunk;
-    await arrival(recv, signal);
-  }
-}
+/** One wait for a chunk, or for null at the end. */
+class Reading {
+  private readonly wake = (): void => this.next();
+  private unwatch: (() => void) | null = null;
 
-function arrival(recv: RecvHalf, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const unwatch = watchAbort(signal, () => {
-      recv.unwait();
-      reject(signal?.reason as Error);
-    });
-    recv.wait(() => {
-      unwatch();
-      resolve();
-    });
-  });
+  constructor(
+    private readonly recv: RecvHalf,
+    private readonly maxBytes: number,
+    private readonly into: Uint8Array | null,
+    private readonly signal: AbortSignal | undefined,
+    private readonly releases: boolean,
+    private readonly resolve: (chunk: Uint8Array | null) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {}
+
+  /** Takes what there is, or waits for it. Called again by what arrives. */
+  next(): void {
+    const { recv, maxBytes, into } = this;
+    const chunk = recv.take(maxBytes, into);
+    if (chunk === null && !recv.isOver) {
+      this.unwatch ??= watchAbort(this.signal, () => {
+        recv.unwait();
+        this.end();
+        this.reject(this.signal?.reason);
+      });
+      recv.wait(this.wake, maxBytes, into);
+      return;
+    }
+    this.end();
+    if (chunk === null && recv.error !== null) this.reject(recv.error);
+    else this.resolve(chunk);
+  }
+
+  private end(): void {
+    this.unwatch?.();
+    if (this.releases) this.recv.claimed = false;
+  }
 }
 
 function claimInbound(recv: RecvHalf): void {

@@ -34,7 +34,7 @@ interface AeadAddon {
     gatherCount?: number,
   ): number;
   aeadUnmask(buf: Uint8Array, rows: Int32Array, count: number): void;
-  aeadOpen(buf: Uint8Array, rows: Int32Array, count: number): void;
+  aeadOpen(buf: Uint8Array, rows: Int32Array, count: number): number;
   aeadScatter(buf: Uint8Array, rows: Int32Array, count: number, ring: Uint8Array, to: number): boolean;
   aeadOnce(
     sealing: boolean,
@@ -127,8 +127,8 @@ class NativeAead implements AeadPort {
     return this.addon.aeadScatter(batch.buf, batch.rows, batch.count, batch.ring, batch.to);
   }
 
-  open(batch: OpenBatch): void {
-    this.addon.aeadOpen(batch.buf, batch.rows, batch.count);
+  open(batch: OpenBatch): number {
+    return this.addon.aeadOpen(batch.buf, batch.rows, batch.count);
   }
 
   sealOnce(aead: AeadId, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {

@@ -176,12 +176,15 @@ class PortableAead implements AeadPort {
     }
   }
 
-  open(batch: OpenBatch): void {
+  open(batch: OpenBatch): number {
     const { buf, rows } = batch;
     const end = Math.min(batch.count, Math.floor(rows.length / OPEN_COLS)) * OPEN_COLS;
+    let opened = 0;
     for (let r = 0; r < end; r += OPEN_COLS) {
       if (rows[r + OPEN_STATUS] !== OPEN_INVALID) rows[r + OPEN_STATUS] = this.openRow(buf, rows, r);
+      if (rows[r + OPEN_STATUS] === OPEN_OK) opened++;
     }
+    return opened;
   }
 
   scatter(batch: ScatterBatch): boolean {
