@@ -64,6 +64,8 @@ export class LoadConnection implements TransportHandler {
   onStreamClosed(): void {}
   onStreamsAvailable(): void {}
   onNewToken(): void {}
+  onDatagram(): void {}
+  onDatagramFate(): void {}
   onKeylog(): void {}
 }
 

@@ -73,6 +73,16 @@ export function invalidState(message: string): Error {
   return Object.assign(new Error(message), { code: "ERR_INVALID_STATE" });
 }
 
+export function noDatagrams(): QuicError {
+  const message = "the peer takes no datagrams: it announced no max_datagram_frame_size (RFC 9221 §3)";
+  return new QuicError(message, { code: "ERR_QUIC_NO_DATAGRAMS", type: "transport" });
+}
+
+export function datagramTooLarge(bytes: number, most: number): QuicError {
+  const message = `a datagram of ${bytes} bytes; the most that fits now is ${most}, see session.maxDatagramSize`;
+  return new QuicError(message, { code: "ERR_QUIC_DATAGRAM_TOO_LARGE", type: "transport" });
+}
+
 export function endpointClosed(): QuicError {
   return new QuicError("the endpoint is closed", { code: "ERR_QUIC_ENDPOINT_CLOSED", type: "transport" });
 }

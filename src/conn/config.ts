@@ -1,17 +1,21 @@
 /** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
 
 import type { CongestionName } from "../cong/controller.js";
+import type { RecoveryOptions } from "../outqueue/recovery.js";
+import type { Path } from "../path/path.js";
 import {
   ACK_DELAY_EXPONENT,
   ACTIVE_CID_LIMIT,
   ACTIVE_CIDS,
   CONN_WINDOW_BYTES,
   CONN_WINDOW_MAX_BYTES,
+  DATAGRAM_FRAME_BYTES,
   DEFAULT_DATAGRAM_BYTES,
   HANDSHAKE_TIMEOUT_MICROS,
   IDLE_TIMEOUT_MILLIS,
   INITIAL_RTT_MICROS,
   MAX_ACK_DELAY_MILLIS,
+  MAX_DATAGRAM_FRAME_BYTES,
   MAX_STREAM_LIMIT,
   MAX_STREAMS_BIDI,
   MAX_STREAMS_UNI,
@@ -54,6 +58,8 @@ export interface ConnectionConfig {
   maxAckDelayMillis: number;
   ackDelayExponent: number;
   activeConnectionIdLimit: number;
+  /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
+  maxDatagramFrameBytes: number;
 }
 
 function defaultConfig(): ConnectionConfig {
@@ -77,6 +83,7 @@ function defaultConfig(): ConnectionConfig {
     maxAckDelayMillis: MAX_ACK_DELAY_MILLIS,
     ackDelayExponent: ACK_DELAY_EXPONENT,
     activeConnectionIdLimit: ACTIVE_CIDS,
+    maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
   };
 }
 
@@ -95,6 +102,7 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);
+  inRange("maxDatagramFrameBytes", config.maxDatagramFrameBytes, 0, MAX_DATAGRAM_FRAME_BYTES);
   inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, MAX_STREAM_LIMIT);
   inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, MAX_STREAM_LIMIT);
   return config;
@@ -120,6 +128,7 @@ export function localParams(config: ConnectionConfig): TransportParams {
   // Migration comes with path validation of new addresses; until then peers must not try (docs/deviations.md).
   params.disableActiveMigration = true;
   params.activeConnectionIdLimit = config.activeConnectionIdLimit;
+  params.maxDatagramFrameBytes = config.maxDatagramFrameBytes;
   return params;
 }
 
@@ -130,4 +139,10 @@ export function streamWindows(config: ConnectionConfig): StreamWindows {
     connMaxBytes: config.connWindowMaxBytes,
     sendBufferBytes: config.sendBufferBytes,
   };
+}
+
+/** What loss recovery and congestion control go by. */
+export function recoveryOptions(isServer: boolean, config: ConnectionConfig, path: Path): RecoveryOptions {
+  const { congestion, initialRttMicros, ecn } = config;
+  return { isServer, congestion, datagramBytes: path.maxDatagramBytes, initialRttMicros, ecn };
 }

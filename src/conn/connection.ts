@@ -35,7 +35,8 @@ import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../prot
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
 import { abandon, CloseState, closeByUser, finish } from "./close.js";
-import { type ConnectionConfig, streamWindows } from "./config.js";
+import { type ConnectionConfig, recoveryOptions, streamWindows } from "./config.js";
+import { ConnectionDatagrams } from "./datagrams.js";
 import { type EarlyState, prepareEarly } from "./early.js";
 import { FrameFate } from "./fate.js";
 import { HandshakeState } from "./handshake.js";
@@ -86,6 +87,7 @@ export class Connection implements Transport, HeapItem {
   readonly streamIn: StreamInput;
   readonly streamOut: StreamOutput;
   readonly control: ControlOut;
+  readonly datagrams: ConnectionDatagrams;
   /** What CRYPTO buffers of both directions hold. */
   readonly cryptoHeld = new HeldBytes(MAX_CRYPTO_OUT_BYTES);
   readonly cryptoOut: [CryptoOut, CryptoOut, CryptoOut];
@@ -121,17 +123,9 @@ export class Connection implements Transport, HeapItem {
     this.streamIn = new StreamInput(this.streams, this.events);
     this.streamOut = new StreamOutput(this.streams);
     this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];
+    this.datagrams = new ConnectionDatagrams(this);
     this.control = new ControlOut(this.localIds, this.peerIds, this.pathResponses);
-    this.recovery = new Recovery(
-      {
-        isServer,
-        congestion: config.congestion,
-        datagramBytes: this.path.maxDatagramBytes,
-        initialRttMicros: config.initialRttMicros,
-        ecn: config.ecn,
-      },
-      new FrameFate(this),
-    );
+    this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
     this.spaces = [
       new PnSpace(SPACE_INITIAL, null),
       new PnSpace(SPACE_HANDSHAKE, null),
@@ -190,7 +184,8 @@ export class Connection implements Transport, HeapItem {
 
   /** Bytes held for this connection, by all of its queues. */
   heldBytes(): number {
-    return this.streams.heldBytes() + this.cryptoHeld.total + this.undecryptable.heldBytes;
+    const { streams, cryptoHeld, undecryptable, datagrams } = this;
+    return streams.heldBytes() + cryptoHeld.total + undecryptable.heldBytes + datagrams.heldBytes;
   }
 
   /** Gives up what only an open connection needs; what was received stays readable. */
@@ -199,6 +194,7 @@ export class Connection implements Transport, HeapItem {
     this.handshakeState.release();
     this.undecryptable.clear();
     for (const out of this.cryptoOut) out.discard();
+    this.datagrams.out.abandonAll();
   }
 
   /** The closing or draining period is over. */

@@ -4,6 +4,7 @@ import {
   type FrameFates,
   REC_ACK,
   REC_CRYPTO,
+  REC_DATAGRAM,
   REC_HANDSHAKE_DONE,
   REC_MTU_PROBE,
   REC_NEW_CONNECTION_ID,
@@ -35,6 +36,9 @@ export class FrameFate implements FrameFates {
       case REC_MTU_PROBE:
         conn.path.mtu.onProbeAcked(id);
         return;
+      case REC_DATAGRAM:
+        conn.datagrams.out.onAcked(id);
+        return;
       case REC_PING:
         return;
       default:
@@ -56,6 +60,9 @@ export class FrameFate implements FrameFates {
         return;
       case REC_MTU_PROBE:
         conn.path.mtu.onProbeLost(id);
+        return;
+      case REC_DATAGRAM:
+        conn.datagrams.out.onLost(id);
         return;
       case REC_ACK: // the next ACK frame says the same and more
       case REC_PING:

@@ -7,6 +7,7 @@ import type { AckFrame } from "../frame/ack.js";
 import type { FrameHandler } from "../frame/decode.js";
 import {
   FRAME_ACK,
+  FRAME_DATAGRAM,
   FRAME_HANDSHAKE_DONE,
   FRAME_MAX_STREAM_DATA,
   FRAME_NEW_CONNECTION_ID,
@@ -163,6 +164,14 @@ export class ConnectionFrames implements FrameHandler {
       conn.host.unroute(cid, conn);
     }
     issueIds(conn, this.nowMicros);
+  }
+
+  /** RFC 9221 §3: what was not announced, or is larger, ends the connection. */
+  onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void {
+    const most = this.conn.config.maxDatagramFrameBytes;
+    if (frameBytes <= most) this.conn.events.noteDatagram(buf.slice(start, end));
+    else
+      this.verdict(PROTOCOL_VIOLATION, FRAME_DATAGRAM, `DATAGRAM frame of ${frameBytes} bytes, announced are ${most}`);
   }
 
   onPathChallenge(buf: Uint8Array, start: number): void {

@@ -67,6 +67,11 @@ export function connectionStats(conn: Connection): TransportStats {
     streamBytesSent: conn.streamOut.streamBytesSent,
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
+    datagramsReceived: conn.events.datagramsReceived,
+    datagramsDropped: conn.events.datagramsDropped,
+    datagramsSent: conn.datagrams.out.sent,
+    datagramsAcknowledged: conn.datagrams.out.acknowledged,
+    datagramsLost: conn.datagrams.out.lost,
   };
 }
 

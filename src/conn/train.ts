@@ -64,6 +64,7 @@ function isPlain(conn: Connection): boolean {
     conn.path.validated &&
     conn.path.reservedBytes === 0 &&
     !conn.cryptoOut[SPACE_APP].hasPending &&
+    !conn.datagrams.out.hasPending &&
     conn.control.isIdle
   );
 }

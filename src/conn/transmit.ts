@@ -67,7 +67,8 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
     afterSeal(conn, nowMicros);
   }
   if (!isOpen(conn)) return transmitClose(conn, tx, nowMicros);
-  if (result === NOTHING && !conn.streamOut.hasPending()) conn.recovery.onAppLimited();
+  if (result === NOTHING && !conn.streamOut.hasPending() && !conn.datagrams.out.hasPending)
+    conn.recovery.onAppLimited();
   return result === NO_ROOM;
 }
 
@@ -178,7 +179,7 @@ function dataSpaces(conn: Connection, alive: number): number {
   for (let space = 0; space < SPACES; space++) {
     if (conn.cryptoOut[space as SpaceId].hasPending) data |= 1 << space;
   }
-  if (conn.streamOut.hasPending() || conn.control.hasPending()) data |= 1 << SPACE_APP;
+  if (conn.streamOut.hasPending() || conn.control.hasPending() || conn.datagrams.out.hasPending) data |= 1 << SPACE_APP;
   return data & alive;
 }
 
@@ -249,7 +250,17 @@ function writeData(conn: Connection, space: SpaceId, pos: number, sent: SentPack
   let at = conn.cryptoOut[space].fill(buf, pos, limit, sent);
   if (space !== SPACE_APP) return at;
   at = conn.control.fill(buf, at, limit, sent);
+  if (conn.datagrams.out.hasPending) at = conn.datagrams.out.fill(buf, at, limit, sent, isFullSize(conn, at));
   return conn.streamOut.fill(buf, at, limit, sent, nowMicros, gather);
+}
+
+/** Whether frames at `at` are the first of a packet that is alone in a datagram of the path's size. */
+function isFullSize(conn: Connection, at: number): boolean {
+  return (
+    at === conn.host.bench.builder.payloadStart &&
+    pending.count === 0 &&
+    pending.maxBytes === conn.path.maxDatagramBytes
+  );
 }
 
 /** Pads, closes and records the datagram. */

@@ -7,7 +7,14 @@ import { MAX_ACK_RANGES } from "../proto/limits.js";
 import { FRAME_ENCODING_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { FrameDecoder } from "./decode.js";
 import { FrameRecorder } from "./recorder.contract.js";
-import { FRAME_TYPES, frameAllowed, isAckEliciting, isProbing } from "./table.js";
+import {
+  FRAME_DATAGRAM,
+  FRAME_DATAGRAM_LENGTH,
+  FRAME_TYPES,
+  frameAllowed,
+  isAckEliciting,
+  isProbing,
+} from "./table.js";
 
 const MAX_SAFE = 2n ** 53n - 1n;
 const MAX_WIRE = 2n ** 62n - 1n;
@@ -18,6 +25,8 @@ interface Outcome {
   ackEliciting: boolean;
   nonProbing: boolean;
 }
+
+const TYPES = [...Array.from({ length: FRAME_TYPES }, (_, type) => type), FRAME_DATAGRAM, FRAME_DATAGRAM_LENGTH];
 
 /** Thrown by the model: a transport error code, or INEXACT where numbers above 2^53-1 make the answer a free choice. */
 class ModelError {
@@ -48,7 +57,7 @@ class Model {
         const type = this.int();
         const shortest = [1, 2, 4, 8].find((length) => type < 1n << BigInt(8 * length - 2));
         if (shortest !== this.at - from) throw new ModelError(PROTOCOL_VIOLATION);
-        if (type >= BigInt(FRAME_TYPES)) throw new ModelError(FRAME_ENCODING_ERROR);
+        if (!TYPES.includes(Number(type))) throw new ModelError(FRAME_ENCODING_ERROR);
         if (!frameAllowed(Number(type), level)) throw new ModelError(PROTOCOL_VIOLATION);
         types.push(Number(type));
         lines.push(this.body(Number(type)));
@@ -103,6 +112,12 @@ class Model {
         const token = this.hex(this.int());
         if (token === "") throw new ModelError(FRAME_ENCODING_ERROR);
         return `NEW_TOKEN ${token}`;
+      }
+      case 0x30:
+      case 0x31: {
+        const from = this.at - 1;
+        const payload = this.hex(type === 0x31 ? this.int() : BigInt(this.bytes.length - this.at));
+        return `DATAGRAM ${this.at - from} ${payload}`;
       }
       case 0x10:
         return `MAX_DATA ${number()}`;
@@ -265,6 +280,8 @@ function body(type: number): fc.Arbitrary<Uint8Array> {
     const offset = (type & 4) === 0 ? [] : [varint()];
     return parts(varint(), ...offset, (type & 2) === 0 ? fc.uint8Array({ maxLength: 9 }) : prefixed(70));
   }
+  if (type === 0x30) return fc.uint8Array({ maxLength: 9 });
+  if (type === 0x31) return prefixed(70);
   if (type === 0x06) return parts(varint(), prefixed(70));
   if (type === 0x07) return prefixed(20);
   if (type === 0x18) return parts(varint(), varint(1n), fc.oneof(prefixed(20), prefixed(30)), sized(16));
@@ -276,7 +293,7 @@ function body(type: number): fc.Arbitrary<Uint8Array> {
 }
 
 const frame = fc
-  .nat(FRAME_TYPES - 1)
+  .constantFrom(...TYPES)
   .chain((type) => body(type).map((bytes) => concatBytes(Uint8Array.of(type), bytes)));
 const packet = fc.array(frame, { minLength: 1, maxLength: 8 }).map((frames) => concatBytes(...frames));
 const level = fc.oneof(
@@ -293,7 +310,7 @@ describe("FrameDecoder against the slow reading of RFC 9000 §19", () => {
   });
 
   test("every type alone", () => {
-    for (let type = 0; type < FRAME_TYPES; type++) {
+    for (const type of TYPES) {
       const alone = body(type).map((bytes) => concatBytes(Uint8Array.of(type), bytes));
       fc.assert(
         fc.property(alone, (bytes) => check(bytes, LEVEL_APP)),
@@ -327,7 +344,7 @@ describe("FrameDecoder against the slow reading of RFC 9000 §19", () => {
   });
 
   test("any bytes", () => {
-    const byte = fc.oneof(fc.nat(FRAME_TYPES + 2), fc.nat(255));
+    const byte = fc.oneof(fc.nat(FRAME_DATAGRAM_LENGTH + 2), fc.nat(255));
     fc.assert(
       fc.property(fc.array(byte, { maxLength: 60 }), level, (bytes, at) => check(Uint8Array.from(bytes), at)),
       { numRuns: 3000 },

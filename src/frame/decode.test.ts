@@ -15,7 +15,7 @@ const LEVEL_LETTERS: [string, Level][] = [
   ["1", LEVEL_APP],
 ];
 
-/** RFC 9000 §12.4 table 3 with the exceptions of §12.5: first and last type, packets, spec column, a body. */
+/** RFC 9000 §12.4 table 3 with the exceptions of §12.5, and RFC 9221 §4: first and last type, packets, spec column, a body. */
 const TABLE: [number, number, string, string, string, string][] = [
   [0x00, 0x00, "PADDING", "IH01", "NP", ""],
   [0x01, 0x01, "PING", "IH01", "", ""],
@@ -44,6 +44,8 @@ const TABLE: [number, number, string, string, string, string][] = [
   [0x1c, 0x1c, "CONNECTION_CLOSE", "IH01", "N", "0a 06 02 6f6b"],
   [0x1d, 0x1d, "CONNECTION_CLOSE_APP", "__01", "N", "0a 02 6f6b"],
   [0x1e, 0x1e, "HANDSHAKE_DONE", "___1", "", ""],
+  [0x30, 0x30, "DATAGRAM", "__01", "", "aabb"],
+  [0x31, 0x31, "DATAGRAM", "__01", "", "02 aabb"],
 ];
 
 interface Outcome {
@@ -108,11 +110,8 @@ describe("frames by packet type", () => {
 
   test("RFC 9000 §12.4 the table has every type, and no other", () => {
     const types = TABLE.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
-    assert.deepEqual(
-      types,
-      Array.from({ length: FRAME_TYPES }, (_, i) => i),
-    );
-    for (const unknown of [FRAME_TYPES, 0x30, 0x40, 2 ** 53 - 1]) {
+    assert.deepEqual(types, [...Array.from({ length: FRAME_TYPES }, (_, i) => i), 0x30, 0x31]);
+    for (const unknown of [FRAME_TYPES, 0x2f, 0x32, 0x40, 2 ** 53 - 1]) {
       for (const [, level] of LEVEL_LETTERS) assert.equal(frameAllowed(unknown, level), false);
       assert.equal(isAckEliciting(unknown), false);
       assert.equal(isProbing(unknown), false);
@@ -125,12 +124,12 @@ describe("packets of frames", () => {
   test("RFC 9000 §12.4 a packet without frames is PROTOCOL_VIOLATION", () => refuses("", PROTOCOL_VIOLATION));
 
   test("RFC 9000 §12.4 an unknown frame type is FRAME_ENCODING_ERROR", () => {
-    for (const hex of ["1f", "20", "30", "31 00", "40ff", "8000ffff", "ffffffffffffffff"]) refuses(hex);
+    for (const hex of ["1f", "20", "2f", "32 00", "40ff", "8000ffff", "ffffffffffffffff"]) refuses(hex);
     assert.equal(decode("40ff 00").frameType, 0xff);
   });
 
   test("RFC 9000 §12.4 a frame type in a longer form is PROTOCOL_VIOLATION", () => {
-    for (const hex of ["4001", "80000001", "c000000000000001", "401e", "4020", "80000040"])
+    for (const hex of ["4001", "80000001", "c000000000000001", "401e", "4020", "4030", "80000040"])
       refuses(hex, PROTOCOL_VIOLATION);
   });
 
@@ -140,7 +139,7 @@ describe("packets of frames", () => {
 
   test("RFC 9000 §12.4 a body cut anywhere is FRAME_ENCODING_ERROR and reaches nobody", () => {
     for (const [first, last, name, , , body] of TABLE) {
-      const runsToEnd = first === 0x08 || first === 0x0c;
+      const runsToEnd = first === 0x08 || first === 0x0c || first === 0x30;
       for (let type = first; type <= last; type++) {
         const whole = type.toString(16).padStart(2, "0") + body.replaceAll(" ", "");
         for (let length = 2; length < whole.length - (runsToEnd ? 4 : 0); length += 2) {

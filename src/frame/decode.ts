@@ -22,6 +22,8 @@ import {
   FRAME_CONNECTION_CLOSE_APP,
   FRAME_CRYPTO,
   FRAME_DATA_BLOCKED,
+  FRAME_DATAGRAM,
+  FRAME_DATAGRAM_LENGTH,
   FRAME_HANDSHAKE_DONE,
   FRAME_MAX_DATA,
   FRAME_MAX_STREAM_DATA,
@@ -93,6 +95,8 @@ export interface FrameHandler {
     reasonEnd: number,
   ): void;
   onHandshakeDone(): void;
+  /** The payload may be empty; `frameBytes` counts type and length, too (RFC 9221 §3). */
+  onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void;
   /** Once true (a frame closed the connection), decoding stops. */
   readonly failed: boolean;
 }
@@ -132,7 +136,7 @@ export class FrameDecoder {
 
     while (reader.pos < end) {
       const type = buf[reader.pos];
-      if (type >= FRAME_TYPES) return this.failUnknown();
+      if (type >= FRAME_TYPES && (type & 0xfe) !== FRAME_DATAGRAM) return this.failUnknown();
       reader.pos++;
       const row = FRAME_ROWS[type];
       if ((row & levelBit) === 0) return this.fail(PROTOCOL_VIOLATION, type, "not allowed in this packet type");
@@ -274,6 +278,14 @@ export class FrameDecoder {
       case FRAME_HANDSHAKE_DONE:
         handler.onHandshakeDone();
         return FINE;
+      case FRAME_DATAGRAM:
+      case FRAME_DATAGRAM_LENGTH: {
+        const frameStart = reader.pos - 1;
+        const start = reader.skip(type === FRAME_DATAGRAM ? reader.remaining : reader.varint());
+        if (!reader.ok) return CUT;
+        handler.onDatagram(reader.buf, start, reader.pos, reader.pos - frameStart);
+        return FINE;
+      }
       default:
         return "unknown frame type";
     }

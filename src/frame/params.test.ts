@@ -8,7 +8,7 @@ import { checkHandshakeCids, decodeParams, encodeParams } from "./params.js";
 const TOKEN = "000102030405060708090a0b0c0d0e0f";
 const FROM_SERVER = true;
 const FROM_CLIENT = false;
-const INTEGER_IDS = ["01", "03", "04", "05", "06", "07", "08", "09", "0a", "0b", "0e"];
+const INTEGER_IDS = ["01", "03", "04", "05", "06", "07", "08", "09", "0a", "0b", "0e", "20"];
 
 function varint(value: bigint, lengthBytes: 1 | 2 | 4 | 8): string {
   const bits = value | (BigInt(Math.log2(lengthBytes)) << BigInt(8 * lengthBytes - 2));
@@ -64,6 +64,7 @@ describe("transport parameters, decoding", () => {
       param("0e", "08"),
       param("0f", "aabb"),
       param("10", "cc"),
+      param("20", "44b0"),
     ].join("");
     const address: PreferredAddress = {
       ipv4: fromHex("0a000001"),
@@ -91,6 +92,7 @@ describe("transport parameters, decoding", () => {
       activeConnectionIdLimit: 8,
       initialScid: fromHex("aabb"),
       retryScid: fromHex("cc"),
+      maxDatagramFrameBytes: 1200,
     });
   });
 
@@ -315,6 +317,7 @@ describe("transport parameters, encoding", () => {
         activeConnectionIdLimit: fc.integer({ min: 2, max: 100 }),
         initialScid: cid(1),
         retryScid: orNull(cid(0)),
+        maxDatagramFrameBytes: fc.nat(2 ** 16),
       },
       { noNullPrototype: true },
     );

@@ -22,6 +22,7 @@ import {
   PARAM_INITIAL_MAX_STREAMS_UNI,
   PARAM_INITIAL_SCID,
   PARAM_MAX_ACK_DELAY,
+  PARAM_MAX_DATAGRAM_FRAME_SIZE,
   PARAM_MAX_IDLE_TIMEOUT,
   PARAM_MAX_UDP_PAYLOAD_SIZE,
   PARAM_ORIGINAL_DCID,
@@ -46,7 +47,7 @@ interface IntegerParam {
   readonly max: bigint;
 }
 
-/** RFC 9000 §18.2; the stream limits as in §4.6. */
+/** RFC 9000 §18.2, RFC 9221 §3; the stream limits as in RFC 9000 §4.6. */
 const INTEGERS: readonly IntegerParam[] = [
   integer(PARAM_MAX_IDLE_TIMEOUT, "maxIdleTimeoutMillis", "max_idle_timeout"),
   integer(PARAM_MAX_UDP_PAYLOAD_SIZE, "maxUdpPayloadBytes", "max_udp_payload_size", 1200n),
@@ -67,6 +68,7 @@ const INTEGERS: readonly IntegerParam[] = [
   integer(PARAM_ACK_DELAY_EXPONENT, "ackDelayExponent", "ack_delay_exponent", 0n, 20n),
   integer(PARAM_MAX_ACK_DELAY, "maxAckDelayMillis", "max_ack_delay", 0n, (1n << 14n) - 1n),
   integer(PARAM_ACTIVE_CONNECTION_ID_LIMIT, "activeConnectionIdLimit", "active_connection_id_limit", 2n),
+  integer(PARAM_MAX_DATAGRAM_FRAME_SIZE, "maxDatagramFrameBytes", "max_datagram_frame_size"),
 ];
 
 const SERVER_ONLY: readonly number[] = [

@@ -88,6 +88,9 @@ export class FrameRecorder implements FrameHandler {
   onHandshakeDone(): void {
     this.add("HANDSHAKE_DONE");
   }
+  onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void {
+    this.add(`DATAGRAM ${frameBytes} ${toHex(buf.subarray(start, end))}`);
+  }
 
   private add(line: string): void {
     this.lines.push(line);

@@ -1,5 +1,5 @@
 /**
- * Frame types and what RFC 9000 §12.4 (table 3) and §12.5 say about each: the levels that may carry it, whether it
+ * Frame types and what RFC 9000 §12.4 (table 3) and §12.5, and RFC 9221 §4, say about each: the levels that may carry it, whether it
  * elicits an acknowledgement, whether it may probe a path. One row per type; types without a row are unknown.
  */
 
@@ -30,8 +30,11 @@ export const FRAME_PATH_RESPONSE = 0x1b;
 export const FRAME_CONNECTION_CLOSE = 0x1c;
 export const FRAME_CONNECTION_CLOSE_APP = 0x1d;
 export const FRAME_HANDSHAKE_DONE = 0x1e;
-/** Types from 0 to here have a row. */
+/** Types below this have a row. */
 export const FRAME_TYPES = 0x1f;
+/** RFC 9221 §4: up to the end of the packet, or with a length. They have rows, too. */
+export const FRAME_DATAGRAM = 0x30;
+export const FRAME_DATAGRAM_LENGTH = 0x31;
 
 /** Bits of a STREAM frame's type (RFC 9000 §19.8). */
 export const STREAM_FIN_BIT = 0x01;
@@ -86,6 +89,9 @@ export const FRAME_ROWS: Uint8Array = Uint8Array.of(
   I | E | H | A, // CONNECTION_CLOSE
   E | A, // CONNECTION_CLOSE of the application
   A | ACK_ELICITING, // HANDSHAKE_DONE
+  ...new Uint8Array(FRAME_DATAGRAM - FRAME_TYPES), // unknown types
+  E | A | ACK_ELICITING, // DATAGRAM
+  E | A | ACK_ELICITING,
 );
 
 const NAMES: readonly string[] = [
@@ -115,22 +121,27 @@ const NAMES: readonly string[] = [
   "HANDSHAKE_DONE",
 ];
 
+function rowOf(type: number): number {
+  return FRAME_ROWS[type] ?? 0;
+}
+
 /** Whether a packet of `level` may carry this frame; false for unknown types. */
 export function frameAllowed(type: number, level: Level): boolean {
-  return type < FRAME_TYPES && (FRAME_ROWS[type] & (1 << level)) !== 0;
+  return (rowOf(type) & (1 << level)) !== 0;
 }
 
 /** RFC 9000 §13.2: all but PADDING, ACK and CONNECTION_CLOSE. */
 export function isAckEliciting(type: number): boolean {
-  return type < FRAME_TYPES && (FRAME_ROWS[type] & ROW_ACK_ELICITING) !== 0;
+  return (rowOf(type) & ROW_ACK_ELICITING) !== 0;
 }
 
 /** RFC 9000 §9.1. */
 export function isProbing(type: number): boolean {
-  return type < FRAME_TYPES && (FRAME_ROWS[type] & ROW_PROBING) !== 0;
+  return (rowOf(type) & ROW_PROBING) !== 0;
 }
 
 /** The RFC's name, for people and logs; `UNKNOWN(0x21)` for a type without a row. */
 export function frameName(type: number): string {
+  if (type === FRAME_DATAGRAM || type === FRAME_DATAGRAM_LENGTH) return "DATAGRAM";
   return NAMES[type] ?? `UNKNOWN(0x${type.toString(16)})`;
 }

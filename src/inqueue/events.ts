@@ -6,13 +6,14 @@
 
 import {
   type CloseInfo,
+  type DatagramFate,
   type HandshakeInfo,
   STREAM_BIDI,
   STREAM_UNI,
   type StreamKind,
   type TransportHandler,
 } from "../port/transport.js";
-import { MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/limits.js";
+import { MAX_DATAGRAM_IN_BYTES, MAX_DATAGRAMS_IN, MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/limits.js";
 import {
   EVENT_CLOSED,
   EVENT_OPENED,
@@ -25,6 +26,15 @@ import {
   type StreamEvents,
   type StreamEventSink,
 } from "../stream/stream.js";
+
+interface FateNote {
+  readonly id: number;
+  readonly fate: DatagramFate;
+}
+
+// Shared by all connections that have had no datagrams; never pushed to.
+const NO_DATAGRAMS: Uint8Array[] = [];
+const NO_FATES: FateNote[] = [];
 
 export class Events implements StreamEvents {
   sink: StreamEventSink | null = null;
@@ -40,6 +50,13 @@ export class Events implements StreamEvents {
   private tickets: Uint8Array[] = [];
   private newTokens: Uint8Array[] = [];
   private keylog: string[] = [];
+  private datagrams: Uint8Array[] = NO_DATAGRAMS;
+  private datagramFates: FateNote[] = NO_FATES;
+  datagramsReceived = 0;
+  /** For want of room: the oldest goes. */
+  datagramsDropped = 0;
+  /** Of datagrams that wait. */
+  datagramBytes = 0;
   private closed: CloseInfo | null = null;
   /** onClosed was called: nothing follows. */
   private ended = false;
@@ -81,6 +98,27 @@ export class Events implements StreamEvents {
     this.wake();
   }
 
+  /** Of more than what may be held in one drain the oldest are dropped. */
+  noteDatagram(bytes: Uint8Array): void {
+    this.datagramsReceived++;
+    if (this.datagrams === NO_DATAGRAMS) this.datagrams = [];
+    const { datagrams } = this;
+    datagrams.push(bytes);
+    this.datagramBytes += bytes.length;
+    while (datagrams.length > MAX_DATAGRAMS_IN || this.datagramBytes > MAX_DATAGRAM_IN_BYTES) {
+      this.datagramBytes -= datagrams.shift()!.length;
+      this.datagramsDropped++;
+    }
+    this.wake();
+  }
+
+  /** No more than were sent: their sender bounds them. */
+  noteDatagramFate(id: number, fate: DatagramFate): void {
+    if (this.datagramFates === NO_FATES) this.datagramFates = [];
+    this.datagramFates.push({ id, fate });
+    this.wake();
+  }
+
   noteKeylog(line: string): void {
     if (this.keylog.length === MAX_HELD_KEYLOG_LINES) return;
     this.keylog.push(line);
@@ -102,6 +140,7 @@ export class Events implements StreamEvents {
         this.pending = false;
         this.tellEstablishment(handler);
         this.tellStreams(handler);
+        this.tellDatagrams(handler);
         this.tellTickets(handler);
         this.tellClosed(handler);
       }
@@ -117,7 +156,8 @@ export class Events implements StreamEvents {
   }
 
   private hasMore(): boolean {
-    const lists = this.streams.length + this.tickets.length + this.newTokens.length + this.keylog.length;
+    const datagrams = this.datagrams.length + this.datagramFates.length;
+    const lists = this.streams.length + datagrams + this.tickets.length + this.newTokens.length + this.keylog.length;
     return this.handshake !== null || this.confirmed || this.availableBits !== 0 || lists > 0 || this.closed !== null;
   }
 
@@ -147,6 +187,18 @@ export class Events implements StreamEvents {
       if ((this.availableBits & (1 << kind)) === 0) continue;
       this.availableBits &= ~(1 << kind);
       handler.onStreamsAvailable(kind);
+    }
+  }
+
+  private tellDatagrams(handler: TransportHandler): void {
+    while (this.datagrams.length > 0) {
+      const bytes = this.datagrams.shift()!;
+      this.datagramBytes -= bytes.length;
+      handler.onDatagram(bytes);
+    }
+    while (this.datagramFates.length > 0) {
+      const { id, fate } = this.datagramFates.shift()!;
+      handler.onDatagramFate(id, fate);
     }
   }
 

@@ -34,6 +34,7 @@ export const REC_STREAMS_BLOCKED = 16; // id: the stream kind, offset: the limit
 export const REC_PATH_CHALLENGE = 17;
 export const REC_PING = 18;
 export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes
+export const REC_DATAGRAM = 20; // id: its number
 
 /**
  * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it

@@ -1,5 +1,7 @@
 /** Packet numbers on the wire: the low 1 to 4 bytes, completed by the receiver (RFC 9000 §17.1, Appendix A). */
 
+/** Longest field. */
+export const MAX_PN_BYTES = 4;
 /** Numbers that two, three bytes can tell apart on both sides of the expected one (RFC 9000 §A.2). */
 const TWO_BYTE_DISTANCE = 2 ** 15;
 const THREE_BYTE_DISTANCE = 2 ** 23;

@@ -13,6 +13,14 @@ export const T_CLOSED = -2; // the connection is closing or closed
 export const T_STATE = -3; // the stream is unknown, finished, reset, or has no such half
 export const T_STOPPED = -4; // write: the peer sent STOP_SENDING; `stopCode(id)` has its code
 export const T_RESET = -5; // read: the peer reset the stream; `resetCode(id)` has its code
+export const T_TOO_LARGE = -6; // datagrams.send: more than `maxBytes`
+
+/** What became of a datagram (RFC 9221 §5.2). */
+export const DATAGRAM_ACKNOWLEDGED = 0;
+export const DATAGRAM_LOST = 1;
+/** It never left: no room in the queue, too large for the path by then, or the connection ended. */
+export const DATAGRAM_ABANDONED = 2;
+export type DatagramFate = typeof DATAGRAM_ACKNOWLEDGED | typeof DATAGRAM_LOST | typeof DATAGRAM_ABANDONED;
 
 export const STREAM_BIDI = 0;
 export const STREAM_UNI = 1;
@@ -86,9 +94,15 @@ export interface TransportStats {
   /** Times sending stopped for want of: congestion window; connection flow credit. */
   cwndBlocked: number;
   flowBlocked: number;
+  datagramsReceived: number;
+  /** Of the peer, dropped for want of room before the application took them. */
+  datagramsDropped: number;
+  datagramsSent: number;
+  datagramsAcknowledged: number;
+  datagramsLost: number;
 }
 
-/** Told by `drain`, in this order: establishment, streams in order of first event, tickets, close. */
+/** Told by `drain`, in this order: establishment, streams in order of first event, datagrams, tickets, close. */
 export interface TransportHandler {
   onHandshake(info: HandshakeInfo): void;
   /** RFC 9001 §4.1.2. */
@@ -112,9 +126,23 @@ export interface TransportHandler {
   onTicket(bytes: Uint8Array): void;
   /** NEW_TOKEN (RFC 9000 §8.1.3). */
   onNewToken(bytes: Uint8Array): void;
+  /** A datagram of the peer; `bytes` is the handler's. */
+  onDatagram(bytes: Uint8Array): void;
+  /** Once for each datagram, unless the connection ends while it is in flight. */
+  onDatagramFate(id: number, fate: DatagramFate): void;
   onKeylog(line: string): void;
   /** The last call. What was received before may still be read. */
   onClosed(info: CloseInfo): void;
+}
+
+/** Datagrams of the application (RFC 9221). */
+export interface DatagramTransport {
+  /** Payload of the largest that can be sent now, bytes; 0 = the peer takes none (RFC 9221 §3). It follows the path. */
+  readonly maxBytes: number;
+  /** Queues one and takes `bytes` over: its id, 1 or more, whose fate follows; T_CLOSED or T_TOO_LARGE. */
+  send(bytes: Uint8Array): number;
+  /** How many may wait to be sent, and whether the oldest of them makes room for a new one. */
+  setQueue(maxWaiting: number, dropsOldest: boolean): void;
 }
 
 export interface Transport {
@@ -158,6 +186,8 @@ export interface Transport {
   stopCode(id: number): bigint;
   /** Lower `urgency` (0..7, default 3) is sent first; among equals, `incremental` streams share. */
   setPriority(id: number, urgency: number, incremental: boolean): void;
+
+  readonly datagrams: DatagramTransport;
 
   /** RFC 9000 §10.2: CONNECTION_CLOSE of type 0x1d (application) or 0x1c. Idempotent. */
   close(isApplication: boolean, code: bigint, reason: string): void;

@@ -144,6 +144,18 @@ export const URGENCIES = 8;
 /** Session tickets and NEW_TOKEN tokens, and key log lines, that wait for the application; more are forgotten. */
 export const MAX_HELD_TICKETS = 8;
 export const MAX_HELD_KEYLOG_LINES = 64;
+/** max_datagram_frame_size that we announce by default, and at most (RFC 9221 §3), bytes. */
+export const DATAGRAM_FRAME_BYTES = 1200;
+export const MAX_DATAGRAM_FRAME_BYTES = 65_535;
+/** Datagrams that wait to be sent: so many, of so many bytes in all. */
+export const MAX_DATAGRAMS_OUT = 1024;
+export const DATAGRAMS_OUT = 128;
+export const MAX_DATAGRAM_OUT_BYTES = 1 * MIB;
+/** Datagrams that wait for the application; the oldest are dropped. */
+export const MAX_DATAGRAMS_IN = 1024;
+export const MAX_DATAGRAM_IN_BYTES = 1 * MIB;
+/** Datagrams told to be lost, of which a late acknowledgement is no news. */
+export const MAX_DATAGRAM_FATES = 256;
 /** A STREAM frame with less data than this is not begun at the end of a packet while more waits, bytes. */
 export const MIN_STREAM_PIECE_BYTES = 16;
 /** What the bounds above come to for one connection, as tests hold it: this share of the connection window, plus a part. */

@@ -17,6 +17,8 @@ export const PARAM_PREFERRED_ADDRESS = 0x0d;
 export const PARAM_ACTIVE_CONNECTION_ID_LIMIT = 0x0e;
 export const PARAM_INITIAL_SCID = 0x0f;
 export const PARAM_RETRY_SCID = 0x10;
+/** RFC 9221 §3. */
+export const PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20;
 
 /** Length of a stateless reset token (RFC 9000 §10.3). */
 export const RESET_TOKEN_BYTES = 16;
@@ -40,6 +42,8 @@ export interface TransportParams {
   activeConnectionIdLimit: number; // >= 2
   initialScid: Uint8Array | null;
   retryScid: Uint8Array | null;
+  /** Largest DATAGRAM frame that the sender takes, type and length included; 0 = none (RFC 9221 §3). */
+  maxDatagramFrameBytes: number;
 }
 
 export interface PreferredAddress {
@@ -71,5 +75,6 @@ export function defaultParams(): TransportParams {
     activeConnectionIdLimit: 2,
     initialScid: null,
     retryScid: null,
+    maxDatagramFrameBytes: 0,
   };
 }

@@ -68,6 +68,8 @@ class Side implements TransportHandler {
   onStreamsAvailable(): void {}
   onTicket(): void {}
   onNewToken(): void {}
+  onDatagram(): void {}
+  onDatagramFate(): void {}
   onKeylog(): void {}
 
   /** After each drain. */

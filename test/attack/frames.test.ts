@@ -112,7 +112,7 @@ describe("RFC 9000 §12.4 what is no frame", () => {
         assert.equal(verdict(role, level, new Uint8Array(0)), PROTOCOL_VIOLATION);
       });
       test(`9000-12.4-02, 9000-12.4-04 unknown and cut types: ${name}`, () => {
-        for (const type of [[0x1f], [0x20], [0x40, 0xff], vi(2n ** 62n - 1n), vi(0x3fff), [0x30]]) {
+        for (const type of [[0x1f], [0x20], [0x40, 0xff], vi(2n ** 62n - 1n), vi(0x3fff), [0x32]]) {
           assert.equal(verdict(role, level, bytes(type)), FRAME_ENCODING_ERROR);
         }
         for (const cut of [[0x40], [0x80, 0], [0xc0, 0, 0, 0, 0, 0, 0]]) {

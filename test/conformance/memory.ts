@@ -104,6 +104,8 @@ class MemoryApp implements App, TransportHandler {
   onNewToken(bytes: Uint8Array): void {
     this.tokens.push(bytes);
   }
+  onDatagram(): void {}
+  onDatagramFate(): void {}
   onKeylog(): void {}
   onClosed(info: CloseInfo): void {
     this.error = closeError(info, "the raw peer");

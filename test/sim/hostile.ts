@@ -98,6 +98,8 @@ class LooseProgram implements SimApp, TransportHandler {
   onStreamsAvailable(): void {}
   onTicket(): void {}
   onNewToken(): void {}
+  onDatagram(): void {}
+  onDatagramFate(): void {}
   onKeylog(): void {}
 
   private write(id: number): void {

@@ -5,6 +5,7 @@
 
 import {
   type CloseInfo,
+  type DatagramFate,
   type HandshakeInfo,
   STREAM_BIDI,
   STREAM_UNI,
@@ -19,6 +20,7 @@ import {
 } from "#src/port/transport.js";
 import type { Prng } from "#src/sim/prng.js";
 import { CONTENT, CONTENT_RUN_BYTES, contentStart, firstWrongByte } from "./content.js";
+import { DatagramChatter } from "./datagrams.js";
 import { type HalfPlan, type Manners, planOf, streamId, type Workload } from "./workload.js";
 
 /** A half that is written here. */
@@ -62,6 +64,7 @@ export class Peer implements TransportHandler {
   readonly sending = new Map<number, Sending>();
   readonly receiving = new Map<number, Receiving>();
   private readonly manners: Manners;
+  private readonly datagrams: DatagramChatter;
   /** Next index to open, by kind. */
   private readonly opened = [0, 0];
   private readonly forgotten = new Set<number>();
@@ -77,6 +80,7 @@ export class Peer implements TransportHandler {
     private readonly prng: Prng,
   ) {
     this.manners = conn.isServer ? workload.server : workload.client;
+    this.datagrams = new DatagramChatter(conn, this.manners.datagrams);
     this.plannedHalves = workload.streams.flat(2).reduce((sum, plan) => sum + (plan.backward === null ? 1 : 2), 0);
   }
 
@@ -126,6 +130,7 @@ export class Peer implements TransportHandler {
     this.handshake = info;
     this.openPlanned(STREAM_BIDI);
     this.openPlanned(STREAM_UNI);
+    this.datagrams.go();
   }
 
   onHandshakeConfirmed(): void {
@@ -211,6 +216,19 @@ export class Peer implements TransportHandler {
   onNewToken(): void {
     this.require(!this.conn.isServer, "onNewToken at a server");
     this.host.mark("new token");
+  }
+
+  onDatagram(bytes: Uint8Array): void {
+    const wrong = this.datagrams.onDatagram(bytes);
+    this.require(wrong === "", wrong);
+    this.host.mark("datagram");
+  }
+
+  onDatagramFate(id: number, fate: DatagramFate): void {
+    const wrong = this.datagrams.onFate(id, fate);
+    this.require(wrong === "", wrong);
+    this.host.mark(`datagram fate ${fate}`);
+    this.datagrams.go();
   }
 
   onKeylog(): void {}

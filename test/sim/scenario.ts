@@ -58,6 +58,7 @@ export const DIMENSIONS = [
   "cidRotation",
   "bbr",
   "pathMtu",
+  "datagrams",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -180,8 +181,14 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   if (on.keyUpdate) scenario.keyUpdates = drawTimes(new Prng(seed, "keys"), 4);
   if (on.cidRotation) scenario.cidRotations = drawTimes(new Prng(seed, "ids"), 10);
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
+  if (on.datagrams) drawDatagrams(scenario.workload, new Prng(seed, "datagrams"));
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
   return scenario;
+}
+
+function drawDatagrams(workload: Workload, prng: Prng): void {
+  workload.client = { ...workload.client, datagrams: prng.range(0, 60) };
+  workload.server = { ...workload.server, datagrams: prng.range(0, 60) };
 }
 
 function drawTimes(prng: Prng, most: number): SideTimes {

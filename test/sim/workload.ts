@@ -32,6 +32,8 @@ export interface Manners {
   /** Acts inside the callbacks of `drain`, not after it. */
   inline: boolean;
   priorities: boolean;
+  /** Datagrams that it sends once the handshake is complete. */
+  datagrams: number;
 }
 
 export interface ClosePlan {
@@ -73,6 +75,7 @@ export const PLAIN_MANNERS: Manners = {
   readBytes: 65_536,
   inline: true,
   priorities: false,
+  datagrams: 0,
 };
 
 /** `count` bidirectional streams of the client with `bytes` each way, closed by the client when all is done. */
@@ -150,6 +153,7 @@ function drawManners(prng: Prng, on: WorkloadSwitches): Manners {
     readBytes: Math.floor(prng.logUniform(2000, 60_000)),
     inline: prng.chance(0.5),
     priorities: prng.chance(0.3),
+    datagrams: 0,
   };
 }
 

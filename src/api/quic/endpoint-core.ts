@@ -47,6 +47,8 @@ const nobody: TransportHandler = {
   onStreamsAvailable() {},
   onTicket() {},
   onNewToken() {},
+  onDatagram() {},
+  onDatagramFate() {},
   onKeylog() {},
   onClosed() {},
 };
@@ -193,13 +195,14 @@ export class EndpointCore implements HostOwner {
       conn.close(false, BigInt(CONNECTION_REFUSED), "");
       return;
     }
-    const { identities, callbacks, keylog } = server.setup;
+    const { identities, callbacks, keylog, datagramQueue } = server.setup;
     this.serverSessions++;
     this.clientCount++;
     const session = this.adopt(conn, {
       callbacks,
       pins: null,
       keylog,
+      datagramQueue,
       ownCertificate: (name) => identityFor(identities, name),
       release: () => {},
     });
@@ -264,6 +267,7 @@ export class EndpointCore implements HostOwner {
       callbacks: setup.callbacks,
       pins,
       keylog: setup.keylog,
+      datagramQueue: setup.datagramQueue,
       ownCertificate: () => identity?.cert,
       release: () => tls.close(),
     });

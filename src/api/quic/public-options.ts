@@ -22,6 +22,8 @@ export interface TransportParamOptions {
   ackDelayExponent?: bigint | number;
   /** Milliseconds, default 25. */
   maxAckDelay?: bigint | number;
+  /** Largest DATAGRAM frame that is taken, type and length included, bytes: 0 (none) to 65535; default 1200. */
+  maxDatagramFrameSize?: bigint | number;
 }
 
 /** Options of both sides. */
@@ -55,6 +57,12 @@ export interface SessionOptions extends SessionCallbacks {
    * path is found to carry.
    */
   maxPayloadSize?: bigint | number;
+  /** Datagrams that may wait to be sent, 1 to 1024; default 128. */
+  maxPendingDatagrams?: bigint | number;
+  /** Which one goes when there is no room: the one that waits longest (default), or the new one. */
+  datagramDropPolicy?: "drop-oldest" | "drop-newest";
+  /** Accepted for node:quic's sake: a datagram waits until it can leave or is dropped for another. */
+  maxDatagramSendAttempts?: bigint | number;
   /** Bytes that receive windows grow to; default 6 MiB a stream, 15 MiB in all. */
   maxStreamWindow?: bigint | number;
   maxWindow?: bigint | number;

@@ -11,10 +11,12 @@ import { createHash, X509Certificate } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import {
   type CloseInfo,
+  type DatagramFate,
   type HandshakeInfo,
   STREAM_BIDI,
   type StreamKind,
   T_BLOCKED,
+  T_TOO_LARGE,
   type TransportHandler,
 } from "../../port/transport.js";
 import { ALERT_BAD_CERTIFICATE, ALERT_CERTIFICATE_EXPIRED, localAlertText } from "../../proto/tls-alert.js";
@@ -22,7 +24,7 @@ import { CRYPTO_ERROR, INTERNAL_ERROR } from "../../proto/transport-error.js";
 import { addressText } from "../../runtime/address.js";
 import type { Connection } from "../../runtime/loop.js";
 import { verifyErrorCode } from "../../runtime/native/tls-verify.js";
-import { closeError, invalidState, QuicError } from "../errors.js";
+import { closeError, datagramTooLarge, invalidState, noDatagrams, QuicError } from "../errors.js";
 import { localOf, remoteOf } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
@@ -45,6 +47,11 @@ interface OpenRequest {
   reject(error: unknown): void;
 }
 
+export interface DatagramQueueOptions {
+  maxPending: number;
+  dropsOldest: boolean;
+}
+
 export interface SessionSetup {
   callbacks: SessionCallbacks;
   /** Acceptable certificates by SHA-256, lower-case hex; null = TLS has verified. */
@@ -53,9 +60,13 @@ export interface SessionSetup {
   keylog: boolean;
   /** PEM of this side's certificate, by the name that the client asked for. */
   ownCertificate: (serverName: string) => string | undefined;
+  datagramQueue: DatagramQueueOptions;
   /** The session is gone: gives back what it had alone. */
   release: () => void;
 }
+
+/** By DATAGRAM_* of port/transport. */
+const DATAGRAM_STATUS = ["acknowledged", "lost", "abandoned"] as const;
 
 const PLAIN_CLOSE: CloseRequest = { isApplication: false, code: 0n, reason: "" };
 
@@ -67,6 +78,7 @@ export class SessionCore implements TransportHandler {
   info: HandshakeInfo | null = null;
   closing = false;
   destroyed = false;
+  maxPendingDatagrams = 0;
   private readonly streams = new Map<number, StreamCore>();
   private readonly waiting: [OpenRequest[], OpenRequest[]] = [[], []];
   /** Streams of the peer that nobody was told of, for want of `onstream`. */
@@ -80,6 +92,7 @@ export class SessionCore implements TransportHandler {
     private readonly setup: SessionSetup,
   ) {
     this.callbacks = { ...setup.callbacks };
+    this.setMaxPendingDatagrams(setup.datagramQueue.maxPending);
     transport.owner = this;
     this.face = faces.session(this);
   }
@@ -153,6 +166,22 @@ export class SessionCore implements TransportHandler {
     if (this.destroyed) return;
     this.sendClose(request);
     this.finish(error);
+  }
+
+  /** Queues a datagram, which is the session's from then on. Throws when it cannot be sent. */
+  sendDatagram(bytes: Uint8Array): number {
+    const { transport } = this;
+    if (this.destroyed || this.closing) throw invalidState("the session is closed or closing");
+    if (transport.datagrams.maxBytes === 0) throw this.info === null ? notOpened() : noDatagrams();
+    const id = transport.datagrams.send(bytes);
+    if (id === T_TOO_LARGE) throw datagramTooLarge(bytes.length, transport.datagrams.maxBytes);
+    if (id < 0) throw invalidState("the session is closed");
+    return id;
+  }
+
+  setMaxPendingDatagrams(count: number): void {
+    this.maxPendingDatagrams = count;
+    this.transport.datagrams.setQueue(count, this.setup.datagramQueue.dropsOldest);
   }
 
   /** Hands streams over that came while there was no `onstream`. */
@@ -240,6 +269,14 @@ export class SessionCore implements TransportHandler {
 
   onNewToken(bytes: Uint8Array): void {
     this.call("onnewtoken", [bytes, this.remote]);
+  }
+
+  onDatagram(bytes: Uint8Array): void {
+    this.call("ondatagram", [bytes, false]);
+  }
+
+  onDatagramFate(id: number, fate: DatagramFate): void {
+    this.call("ondatagramstatus", [BigInt(id), DATAGRAM_STATUS[fate]]);
   }
 
   onKeylog(line: string): void {

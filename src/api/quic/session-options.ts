@@ -8,6 +8,9 @@ import type { TlsIdentity } from "../../port/tls.js";
 import {
   ACTIVE_CID_LIMIT,
   CONN_WINDOW_BYTES,
+  DATAGRAMS_OUT,
+  MAX_DATAGRAM_FRAME_BYTES,
+  MAX_DATAGRAMS_OUT,
   MAX_SEND_DATAGRAM_BYTES,
   MAX_STREAM_LIMIT,
   MIN_INITIAL_DATAGRAM_BYTES,
@@ -18,6 +21,7 @@ import { invalidType, invalidValue } from "../errors.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "./dev-certificate.js";
 import { OptionReader, viewOf } from "./option-reader.js";
 import { certificates, identityOf } from "./pem.js";
+import type { DatagramQueueOptions } from "./session-core.js";
 import { CALLBACK_NAMES, type SessionCallbacks } from "./types.js";
 
 /** What client and server have in common. */
@@ -28,6 +32,7 @@ interface CommonSetup {
   groups: string | undefined;
   keylog: boolean;
   earlyData: boolean;
+  datagramQueue: DatagramQueueOptions;
   config: Partial<ConnectionConfig>;
   callbacks: SessionCallbacks;
   /** A QuicEndpoint or EndpointOptions, not looked at yet. */
@@ -110,9 +115,18 @@ function readCommon(reader: OptionReader, ext: OptionReader): CommonSetup {
     groups: reader.string("groups"),
     keylog: reader.boolean("keylog") ?? false,
     earlyData: reader.boolean("enableEarlyData") ?? true, // node's default
+    datagramQueue: readDatagramQueue(reader),
     config: readConfig(reader, ext),
     callbacks: callbacks as SessionCallbacks,
     endpoint: reader.raw("endpoint"),
+  };
+}
+
+function readDatagramQueue(reader: OptionReader): DatagramQueueOptions {
+  reader.number("maxDatagramSendAttempts", 1, 255); // node:quic's; here a datagram waits until it can leave
+  return {
+    maxPending: reader.number("maxPendingDatagrams", 1, MAX_DATAGRAMS_OUT) ?? DATAGRAMS_OUT,
+    dropsOldest: reader.oneOf("datagramDropPolicy", ["drop-oldest", "drop-newest"]) !== "drop-newest",
   };
 }
 
@@ -147,6 +161,7 @@ function readConfig(reader: OptionReader, ext: OptionReader): Partial<Connection
     initialMaxStreamsUni: params.number("initialMaxStreamsUni", 0, MAX_STREAM_LIMIT),
     ackDelayExponent: params.number("ackDelayExponent", 0, 20),
     maxAckDelayMillis: params.number("maxAckDelay", 0, 2 ** 14 - 1),
+    maxDatagramFrameBytes: params.number("maxDatagramFrameSize", 0, MAX_DATAGRAM_FRAME_BYTES),
     activeConnectionIdLimit: params.number("activeConnectionIDLimit", 2, ACTIVE_CID_LIMIT),
     streamWindowMaxBytes: streamMax,
     connWindowMaxBytes: connMax,

@@ -3,7 +3,8 @@
 import type { X509Certificate } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
-import { toCode } from "../errors.js";
+import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
+import { invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import { sharedTls } from "./environment.js";
@@ -136,6 +137,49 @@ export class QuicSession {
     this.#core.callbacks.onkeylog = checked("onkeylog", callback);
   }
 
+  get ondatagram(): SessionCallbacks["ondatagram"] {
+    return this.#core.callbacks.ondatagram;
+  }
+  set ondatagram(callback: SessionCallbacks["ondatagram"]) {
+    this.#core.callbacks.ondatagram = checked("ondatagram", callback);
+  }
+
+  get ondatagramstatus(): SessionCallbacks["ondatagramstatus"] {
+    return this.#core.callbacks.ondatagramstatus;
+  }
+  set ondatagramstatus(callback: SessionCallbacks["ondatagramstatus"]) {
+    this.#core.callbacks.ondatagramstatus = checked("ondatagramstatus", callback);
+  }
+
+  /** Bytes that the largest datagram may have now; 0 when the peer takes none, or is not known yet. Follows the path. */
+  get maxDatagramSize(): number {
+    return this.#core.destroyed ? 0 : this.#core.transport.datagrams.maxBytes;
+  }
+
+  /** Datagrams that may wait to be sent, 1 to 1024; what happens to more says `datagramDropPolicy`. */
+  get maxPendingDatagrams(): number {
+    return this.#core.maxPendingDatagrams;
+  }
+  set maxPendingDatagrams(count: number) {
+    if (!(Number.isInteger(count) && count >= 1 && count <= MAX_DATAGRAMS_OUT)) {
+      throw invalidType("maxPendingDatagrams", `a whole number from 1 to ${MAX_DATAGRAMS_OUT}`, count);
+    }
+    this.#core.setMaxPendingDatagrams(count);
+  }
+
+  /**
+   * Sends a datagram (RFC 9221): it arrives whole, late, or not at all. Resolves to its id, for `ondatagramstatus`, or to
+   * 0n when it cannot be sent: empty, too large, or the peer takes none. `ext.sendDatagram` says why.
+   */
+  async sendDatagram(
+    datagram: string | ArrayBufferView | ArrayBuffer | Promise<string | ArrayBufferView | ArrayBuffer>,
+    encoding: BufferEncoding = "utf8",
+  ): Promise<bigint> {
+    const bytes = datagramBytes(await datagram, encoding);
+    if (bytes.length === 0 || bytes.length > this.maxDatagramSize) return 0n;
+    return BigInt(this.#core.sendDatagram(bytes));
+  }
+
   /** Opens a stream that both sides write. Rejects with `ERR_QUIC_OPEN_STREAM_FAILED` or `ERR_INVALID_STATE`. */
   createBidirectionalStream(options?: CreateStreamOptions): Promise<QuicStream> {
     return this.#create(STREAM_BIDI, options);
@@ -196,6 +240,14 @@ export class QuicSessionExt {
     return this.#core.transport;
   }
 
+  /**
+   * As `session.sendDatagram`, at once and not a promise. The bytes are copied. @throws `ERR_QUIC_DATAGRAM_TOO_LARGE`,
+   * `ERR_QUIC_NO_DATAGRAMS` when the peer takes none, `ERR_INVALID_STATE` once the session is closed.
+   */
+  sendDatagram(datagram: string | ArrayBufferView | ArrayBuffer): bigint {
+    return BigInt(this.#core.sendDatagram(datagramBytes(datagram, "utf8")));
+  }
+
   /** Counters as numbers, times in microseconds. */
   stats(): TransportStats {
     return this.#core.transport.stats();
@@ -213,6 +265,14 @@ export class QuicSessionExt {
       ...endpoint.rungs,
     };
   }
+}
+
+/** A copy that the queue keeps. */
+function datagramBytes(given: unknown, encoding: BufferEncoding): Uint8Array {
+  if (typeof given === "string") return Uint8Array.from(Buffer.from(given, encoding));
+  if (ArrayBuffer.isView(given)) return new Uint8Array(given.buffer, given.byteOffset, given.byteLength).slice();
+  if (given instanceof ArrayBuffer || given instanceof SharedArrayBuffer) return new Uint8Array(given).slice();
+  throw invalidType("datagram", "a string, an ArrayBufferView or an ArrayBuffer", given);
 }
 
 function readClose(given: CloseOptions | undefined): CloseRequest {

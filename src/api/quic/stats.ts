@@ -40,6 +40,10 @@ export interface SessionStats {
   rttVar: bigint;
   smoothedRtt: bigint;
   ssthresh: bigint;
+  datagramsReceived: bigint;
+  datagramsSent: bigint;
+  datagramsAcknowledged: bigint;
+  datagramsLost: bigint;
 }
 
 export interface StreamStats {
@@ -99,6 +103,10 @@ export function sessionStats(stats: TransportStats): SessionStats {
     rttVar: nanos(stats.rttVarMicros),
     smoothedRtt: nanos(stats.smoothedRttMicros),
     ssthresh: Number.isFinite(stats.ssthreshBytes) ? big(stats.ssthreshBytes) : UNLIMITED,
+    datagramsReceived: big(stats.datagramsReceived),
+    datagramsSent: big(stats.datagramsSent),
+    datagramsAcknowledged: big(stats.datagramsAcknowledged),
+    datagramsLost: big(stats.datagramsLost),
   };
 }
 

@@ -36,6 +36,12 @@ export interface SessionCallbacks {
   onsessionticket?: ((this: QuicSession, ticket: Uint8Array) => unknown) | undefined;
   /** For the option `token` of a later connect to the same server. */
   onnewtoken?: ((this: QuicSession, token: Uint8Array, address: SocketAddress) => unknown) | undefined;
+  /** The peer sent a datagram; `early` when it came in 0-RTT. Without it, datagrams are dropped. */
+  ondatagram?: ((this: QuicSession, datagram: Uint8Array, early: boolean) => unknown) | undefined;
+  /** What became of a datagram that was sent: once for each, unless the session ends while it is in flight. */
+  ondatagramstatus?:
+    | ((this: QuicSession, id: bigint, status: "acknowledged" | "lost" | "abandoned") => unknown)
+    | undefined;
   /** One line of NSS key log, newline included; with `keylog: true`. */
   onkeylog?: ((this: QuicSession, line: string) => unknown) | undefined;
 }
@@ -47,6 +53,8 @@ export const CALLBACK_NAMES = [
   "onearlyrejected",
   "onsessionticket",
   "onnewtoken",
+  "ondatagram",
+  "ondatagramstatus",
   "onkeylog",
 ] as const satisfies readonly (keyof SessionCallbacks)[];
 
