@@ -390,6 +390,17 @@ napi_value free_key(napi_env env, napi_callback_info info) {
   return make_bool(env, key != nullptr);
 }
 
+// True when there was a key to put to rest.
+napi_value rest_key(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  AeadState* state;
+  int32_t slot;
+  if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &slot)) return make_bool(env, false);
+  PacketKey* key = state->keys.at(slot);
+  if (key != nullptr) packet_key_rest(key);
+  return make_bool(env, key != nullptr);
+}
+
 napi_value free_header_key(napi_env env, napi_callback_info info) {
   napi_value args[1];
   AeadState* state;
@@ -484,6 +495,7 @@ void init_aead(napi_env env, napi_value exports) {
   export_function(env, exports, "aeadSupports", supports, state);
   export_function(env, exports, "aeadNewKey", new_key, state);
   export_function(env, exports, "aeadFreeKey", free_key, state);
+  export_function(env, exports, "aeadRestKey", rest_key, state);
   export_function(env, exports, "aeadNewHeaderKey", new_header_key, state);
   export_function(env, exports, "aeadFreeHeaderKey", free_header_key, state);
   export_function(env, exports, "aeadSeal", timed<seal, TIMED_SEAL>, state);

@@ -196,11 +196,16 @@ PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv) {
   return made;
 }
 
-void packet_key_free(PacketKey* key) {
+void packet_key_rest(PacketKey* key) {
   const Evp& e = *evp();
   if (key->sealer != nullptr) e.ctx_free(key->sealer);
   if (key->opener != nullptr) e.ctx_free(key->opener);
-  e.cleanse(key, sizeof *key);
+  key->sealer = key->opener = nullptr;
+}
+
+void packet_key_free(PacketKey* key) {
+  packet_key_rest(key);
+  evp()->cleanse(key, sizeof *key);
   delete key;
 }
 

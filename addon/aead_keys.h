@@ -58,6 +58,8 @@ bool aead_open(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad
 bool header_masks(HeaderKey* key, const uint8_t* samples, uint8_t* masks, size_t count);
 
 PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv);
+// Gives back what the next use makes again: key schedules.
+void packet_key_rest(PacketKey* key);
 void packet_key_free(PacketKey* key);
 HeaderKey* header_key_new(int aead, const uint8_t* key);
 void header_key_free(HeaderKey* key);

@@ -93,7 +93,6 @@ function measureIdle(kind: MemoryJob["kind"], count: number): Promise<Idle> {
       rss: (after.rss - before.rss) / count,
       heap: (after.heap - before.heap) / count,
       external: (after.external - before.external) / count,
-      objects: after.objects,
       runtime,
     };
   });
@@ -119,7 +118,7 @@ function measureClosed(count: number): Promise<Growth> {
       heap: slope(xs, heap),
       rssError: slopeError(xs, rss),
       heapError: slopeError(xs, heap),
-      objects: samples.at(-1)?.objects ?? Number.NaN,
+      objects: await server.ask<number>("objects"),
     };
   });
 }

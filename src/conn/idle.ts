@@ -46,4 +46,5 @@ export function restartIdle(conn: Connection, nowMicros: number): void {
 export function rest(conn: Connection): void {
   conn.deadlines.clear(DEADLINE_REST);
   conn.recovery.sent[SPACE_APP].rest();
+  conn.keys.phases.rest();
 }

@@ -163,6 +163,11 @@ export class KeyPhases {
     this.stepWrite();
   }
 
+  /** Nothing is sealed or opened for a while. */
+  rest(): void {
+    for (const slot of [this.readSlot, this.writeSlot]) if (slot !== NO_SLOT) this.aead.restKey(slot);
+  }
+
   /** Frees the read slots and overwrites the secret. */
   freeRead(): void {
     this.freePrevious();

@@ -44,6 +44,7 @@ export function countingAead(): CountingAead {
       aead.freeKey(slot);
       counting.packetKeys--;
     },
+    restKey: (slot) => aead.restKey(slot),
     newHeaderKey(id, key) {
       counting.headerKeys++;
       return aead.newHeaderKey(id, key);

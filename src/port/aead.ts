@@ -203,6 +203,9 @@ export interface AeadPort {
   newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number;
   /** Forgets the key and overwrites it. Freeing a free slot is an error of ours and throws. */
   freeKey(slot: number): void;
+  /** The key will not be used for a while: gives back what its next use can make again. Its sequence of packet numbers
+   *  goes on. A free slot throws. */
+  restKey(slot: number): void;
   /** Installs a header protection key; its own slot space, because it outlives key updates (RFC 9001 §6.1). */
   newHeaderKey(aead: AeadId, key: Uint8Array): number;
   freeHeaderKey(slot: number): void;

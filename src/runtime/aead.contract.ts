@@ -500,6 +500,33 @@ function slotTests(make: () => AeadPort): void {
     assert.equal(port.seal(sealBatch(buf, [{ ...packet, pn: 0 }], second)), 1);
   });
 
+  test("a key at rest goes on where it was: same bytes, and no packet number twice", () => {
+    for (const aead of [AEAD_AES_128_GCM, AEAD_CHACHA20_POLY1305] as const) {
+      const port = make();
+      const keys = installed(port, aead, new Uint8Array(32).fill(5));
+      const other = installed(port, aead, new Uint8Array(32).fill(5));
+      const [buf, expected] = [new Uint8Array(64), new Uint8Array(64)];
+      const packet = { off: 0, pnOff: 8, pnLen: 2, end: 40, pn: 50 };
+      port.restKey(keys.key);
+      assert.equal(port.seal(sealBatch(buf, [packet], keys)), 1);
+      port.restKey(keys.key);
+      buf.fill(0);
+      buf[0] = expected[0] = 0x41; // packet numbers of two bytes
+      assert.equal(port.seal(sealBatch(buf, [packet], keys)), 0, "the packet number was used");
+      assert.equal(port.seal(sealBatch(buf, [{ ...packet, pn: 51 }], keys)), 1);
+      assert.equal(port.seal(sealBatch(expected, [{ ...packet, pn: 51 }], other)), 1);
+      assert.deepEqual(buf, expected);
+      port.restKey(keys.key);
+      const open = openBatch(buf, [{ ...packet, pn: 51 }], keys);
+      port.unmask(open);
+      setPn(open, 0, 51);
+      port.open(open);
+      assert.equal(open.rows[OPEN_STATUS], OPEN_OK);
+      port.freeKey(keys.key);
+      assert.throws(() => port.restKey(keys.key), RangeError);
+    }
+  });
+
   test("freeing a free slot throws, and keys of the wrong size are refused", () => {
     const port = make();
     const { key, hp } = installed(port, AEAD_AES_128_GCM, new Uint8Array(32));

@@ -95,6 +95,7 @@ class Fuzz {
     timerClose: [2, () => [this.timers.pick(this.dice)]],
     aeadSupports: [4, () => [this.dice.below(6)]],
     aeadNewKey: [10, () => this.keyArgs().concat([this.dice.bytes(12)])],
+    aeadRestKey: [4, () => [this.keys.pick(this.dice)]],
     aeadFreeKey: [4, () => [this.keys.pick(this.dice)]],
     aeadNewHeaderKey: [10, () => this.keyArgs()],
     aeadFreeHeaderKey: [4, () => [this.headerKeys.pick(this.dice)]],

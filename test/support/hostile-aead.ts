@@ -109,6 +109,10 @@ export class HostileAead implements AeadPort {
     this.inner.freeKey(slot);
   }
 
+  restKey(slot: number): void {
+    this.inner.restKey(slot);
+  }
+
   newHeaderKey(aead: AeadId, key: Uint8Array): number {
     return this.inner.newHeaderKey(aead, key);
   }

@@ -89,6 +89,10 @@ export class NullAead implements AeadPort {
     this.liveKeys--;
   }
 
+  restKey(slot: number): void {
+    if (this.keys[slot] == null) throw new RangeError(`key slot ${slot} is free`);
+  }
+
   newHeaderKey(_aead: AeadId, key: Uint8Array): number {
     this.liveHeaderKeys++;
     return put(this.headerKeys, { words: this.words(key, key), nextPn: 0 });

@@ -58,8 +58,15 @@ export function remoteOf(row: Int32Array): SocketAddress {
 export function localOf(row: Int32Array, fallback: SocketAddress): SocketAddress {
   const known = row.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + 4).some((word) => word !== 0);
   if (!known) return fallback;
-  return socketAddress(wordsToAddress(row, ADDR_LOCAL_IP0), fallback.port);
+  const address = wordsToAddress(row, ADDR_LOCAL_IP0);
+  if (latestLocal?.address !== address || latestLocal.port !== fallback.port) {
+    latestLocal = socketAddress(address, fallback.port);
+  }
+  return latestLocal;
 }
+
+/** Thousands of sessions of a server have the same one, and a SocketAddress takes half a kilobyte. */
+let latestLocal: SocketAddress | null = null;
 
 export function socketAddress(address: string, port: number): SocketAddress {
   const plain = address.split("%")[0] as string;

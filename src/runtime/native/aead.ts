@@ -23,6 +23,7 @@ interface AeadAddon {
   aeadSupports(aead: number): boolean;
   aeadNewKey(aead: number, key: Uint8Array, iv: Uint8Array): number;
   aeadFreeKey(slot: number): boolean;
+  aeadRestKey(slot: number): boolean;
   aeadNewHeaderKey(aead: number, key: Uint8Array): number;
   aeadFreeHeaderKey(slot: number): boolean;
   aeadSeal(
@@ -101,6 +102,10 @@ class NativeAead implements AeadPort {
 
   freeKey(slot: number): void {
     if (!this.addon.aeadFreeKey(slot)) throw new RangeError(`key slot ${slot} is free`);
+  }
+
+  restKey(slot: number): void {
+    if (!this.addon.aeadRestKey(slot)) throw new RangeError(`key slot ${slot} is free`);
   }
 
   newHeaderKey(aead: AeadId, key: Uint8Array): number {

@@ -116,6 +116,10 @@ class PortableAead implements AeadPort {
     freed.iv.fill(0);
   }
 
+  restKey(slot: number): void {
+    if (this.keys[slot] == null) throw new RangeError(`key slot ${slot} is free`);
+  }
+
   newHeaderKey(aead: AeadId, key: Uint8Array): number {
     checkKey(aead, key);
     const own = key.slice();
