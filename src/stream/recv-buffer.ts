@@ -5,19 +5,20 @@
  * A frame in order is one copy and three stores.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { RangeSet } from "../base/range-set.js";
 import { type BytePieces, ByteRing } from "./ring.js";
 import type { HeldBytes } from "./held.js";
 
 export class RecvBuffer {
   /** Next offset to be read. */
-  readOffset = 0;
+  readOffset = DOUBLE;
   /** End of what is there in order. */
-  end = 0;
+  end = DOUBLE;
   /** Offset after the last byte held. */
-  private highest = 0;
+  private highest = DOUBLE;
   /** Where the ring's offsets count from: a reader that keeps up has its bytes at the start of the ring, in the cache. */
-  private origin = 0;
+  private origin = DOUBLE;
   private readonly held: HeldBytes;
   private readonly ring = new ByteRing();
   private ahead: RangeSet | null = null;
@@ -31,6 +32,7 @@ export class RecvBuffer {
   private peakBytes = 0;
 
   constructor(held: HeldBytes) {
+    this.readOffset = this.end = this.highest = this.origin = 0;
     this.held = held;
   }
 

@@ -6,6 +6,7 @@
  * A stream is forgotten when both halves are terminal and the application was told: frames for its id are then ignored.
  */
 
+import { DOUBLE } from "../base/double.js";
 import type { FileSource } from "../port/file.js";
 import { STREAM_BIDI, STREAM_UNI, T_BLOCKED, T_RESET, T_STATE, T_STOPPED, type StreamKind } from "../port/transport.js";
 import { CONN_WINDOW_PER_STREAM_WINDOW, INITIAL_RTT_MICROS, URGENCIES } from "../proto/limits.js";
@@ -74,7 +75,7 @@ export class StreamTable implements StreamEventSink {
   /** Set by the connection when it has a sample; windows are tuned by it. */
   smoothedRttMicros = INITIAL_RTT_MICROS;
   /** Payload of STREAM frames, repetitions included, bytes. */
-  bytesReceived = 0;
+  bytesReceived = DOUBLE;
 
   private readonly local: LocalLimits;
   private peer: TransportParams = defaultParams();
@@ -89,6 +90,7 @@ export class StreamTable implements StreamEventSink {
   private last: Stream | null = null;
 
   constructor(isServer: boolean, local: LocalLimits, windows: StreamWindows, events: StreamEvents) {
+    this.bytesReceived = 0;
     this.isServer = isServer;
     this.local = local;
     this.windows = windows;

@@ -13,9 +13,11 @@ export class Deferred<T> {
   }
 }
 
+const NOTHING = (): void => {};
+
 /** Calls `onAbort` once when `signal` aborts; the returned function ends the watch. */
 export function watchAbort(signal: AbortSignal | undefined, onAbort: () => void): () => void {
-  if (signal === undefined) return () => {};
+  if (signal === undefined) return NOTHING;
   signal.addEventListener("abort", onAbort, { once: true });
   return () => signal.removeEventListener("abort", onAbort);
 }

@@ -4,6 +4,7 @@
  * a stream that nobody reads, what has arrived is kept here; the reader gets that first.
  */
 
+import { DOUBLE } from "../../base/double.js";
 import type { Transport } from "../../port/transport.js";
 
 /** Largest chunk that is handed out, bytes. */
@@ -12,7 +13,7 @@ export const READ_CHUNK_BYTES = 64 * 1024;
 const KEPT_BYTES = 256 * 1024;
 
 export class RecvHalf {
-  bytesRead = 0;
+  bytesRead = DOUBLE;
   /** Why nothing more can be read, null while it can. */
   error: unknown = null;
   /** Somebody reads (iterator, read, Duplex): one reader only. */
@@ -30,7 +31,9 @@ export class RecvHalf {
   constructor(
     private readonly transport: Transport,
     private readonly id: number,
-  ) {}
+  ) {
+    this.bytesRead = 0;
+  }
 
   /** The end was reached: everything up to FIN was read. */
   get ended(): boolean {
