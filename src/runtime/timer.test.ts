@@ -66,7 +66,7 @@ describe("loop timer", () => {
     timer.arm(120, 100, true); // by turning
     goOff();
     assert.equal(fired, 1);
-    await sleep(5);
+    await new Promise((resolve) => setImmediate(resolve));
     assert.equal(fired, 2);
     timer.arm(10, 0, false); // without leave to turn
     timer.cancel();
