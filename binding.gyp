@@ -14,6 +14,7 @@
         "addon/udp_errors.cc",
         "addon/aead_batch.cc",
         "addon/aead_keys.cc",
+        "addon/aead_scatter.cc",
         "addon/evp.cc",
         "addon/hkdf.cc",
         "addon/file.cc",

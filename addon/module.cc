@@ -8,6 +8,7 @@ constexpr uint32_t ADDON_VERSION = 6;
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);
   netquic::init_aead(env, exports);
+  netquic::init_scatter(env, exports);
   netquic::init_file(env, exports);
   netquic::init_tls(env, exports);
   netquic::init_x509(env, exports);
