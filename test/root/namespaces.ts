@@ -1,6 +1,6 @@
 /**
  * Network namespaces for tests, joined by veth pairs over one bridge; everything has a name of this process and goes with
- * `dispose`. Needs root and the `ip` command.
+ * `dispose`, or with the process however it ends short of SIGKILL. Needs root and the `ip` command, `nft` for some.
  */
 
 import assert from "node:assert/strict";
@@ -17,6 +17,32 @@ export function ip(...args: string[]): string {
   }
 }
 
+let tables = 0;
+
+/**
+ * Adds an nftables rule to a chain of its own in a namespace; returns what takes both away again.
+ *
+ * @param family `inet`, `bridge`, ...
+ * @param hook of the chain, e.g. `hook output`
+ */
+export function nft({ name }: Leaf, family: string, hook: string, rule: string): () => void {
+  const table = `${family} t${tables++}`;
+  const run = (script: string): void => void ip("netns", "exec", name, "nft", script);
+  run(`add table ${table}; add chain ${table} c { type filter ${hook} priority 0; }; add rule ${table} c ${rule}`);
+  return () => run(`delete table ${table}`);
+}
+
+/** Stars whose namespaces are there. */
+const stars = new Set<Star>();
+process.once("exit", () => stars.forEach((star) => void star.dispose()));
+for (const [signal, number] of [
+  ["SIGINT", 2],
+  ["SIGTERM", 15],
+  ["SIGHUP", 1],
+] as const) {
+  process.once(signal, () => process.exit(128 + number));
+}
+
 export interface Leaf {
   /** Name of the namespace. */
   name: string;
@@ -24,14 +50,17 @@ export interface Leaf {
   ipv6: string;
 }
 
+let count = 0;
+
 /** One namespace `hub` with a bridge, and leaves on it: 10.77.0.1 and fd77::1 for the hub, .2 and ::2 for the first leaf. */
 export class Star {
   readonly hub: Leaf;
   readonly leaves: Leaf[] = [];
   private readonly children: ChildProcess[] = [];
-  private readonly prefix = `nq${process.pid}`;
+  private readonly prefix = `nq${process.pid}-${count++}`;
 
   constructor(leafCount: number, mtu: number) {
+    stars.add(this);
     this.hub = this.leaf("hub", 1);
     try {
       ip("-n", this.hub.name, "link", "add", "br0", "type", "bridge");
@@ -44,10 +73,13 @@ export class Star {
   }
 
   /** Starts a program of dist-test/root in a namespace, with an IPC channel. */
-  start(leaf: Leaf, program: string): ChildProcess {
+  start(leaf: Leaf, program: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
     const file = fileURLToPath(new URL(program, import.meta.url));
     const args = ["netns", "exec", leaf.name, process.execPath, file];
-    const child = spawn("ip", args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    const child = spawn("ip", args, {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      env: { ...process.env, ...env },
+    });
     this.children.push(child);
     return child;
   }
@@ -64,6 +96,7 @@ export class Star {
   }
 
   dispose(): void {
+    stars.delete(this);
     for (const child of this.children) child.kill("SIGKILL");
     for (const { name } of [this.hub, ...this.leaves]) {
       try {
