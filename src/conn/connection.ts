@@ -147,6 +147,7 @@ export class Connection implements Transport, HeapItem {
     this.recovery.discardSpace(id, nowMicros);
     this.cryptoOut[id].discard();
     this.cryptoOut[id] = NO_CRYPTO_OUT;
+    this.counters.keepMarks(this.spaces[id].ecn);
     this.spaces[id] = CLOSED_SPACE;
   }
 

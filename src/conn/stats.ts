@@ -1,6 +1,7 @@
 /** Counters that a connection keeps for itself, and the one place where all counters of its parts are put together. */
 
 import { DOUBLE } from "../base/double.js";
+import type { EcnCounts } from "../pnspace/ecn.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
 import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
@@ -20,9 +21,20 @@ export class ConnectionCounters {
   earlyPacketsReceived = 0;
   earlyPacketsSent = 0;
   cwndBlocked = 0;
+  /** Marks received in spaces that are closed. */
+  ect0 = 0;
+  ect1 = 0;
+  ce = 0;
 
   constructor(readonly createdAtMicros: number) {
     this.bytesReceived = this.bytesSent = 0;
+  }
+
+  /** The space of `counts` goes. */
+  keepMarks(counts: EcnCounts): void {
+    this.ect0 += counts.ect0;
+    this.ect1 += counts.ect1;
+    this.ce += counts.ce;
   }
 }
 
@@ -78,19 +90,14 @@ export function connectionStats(conn: Connection): TransportStats {
 function ecnStats(
   conn: Connection,
 ): Pick<TransportStats, "ect0Received" | "ect1Received" | "ceReceived" | "ceReported" | "ecn"> {
-  const { ecn } = conn.recovery;
-  const stats = {
-    ect0Received: 0,
-    ect1Received: 0,
-    ceReceived: 0,
-    ceReported: ecn.ceReported,
-    ecn: ECN_STATES[ecn.state],
-  };
+  const { counters, recovery } = conn;
+  let { ect0, ect1, ce } = counters;
   for (let space = 0; space < SPACES; space++) {
     const counts = conn.space(space as SpaceId).ecn;
-    stats.ect0Received += counts.ect0;
-    stats.ect1Received += counts.ect1;
-    stats.ceReceived += counts.ce;
+    ect0 += counts.ect0;
+    ect1 += counts.ect1;
+    ce += counts.ce;
   }
-  return stats;
+  const { ceReported, state } = recovery.ecn;
+  return { ect0Received: ect0, ect1Received: ect1, ceReceived: ce, ceReported, ecn: ECN_STATES[state] };
 }

@@ -17,6 +17,9 @@ export function ip(...args: string[]): string {
   }
 }
 
+/** What the names of all namespaces begin with. */
+export const NAME_PREFIX = "nq";
+
 let tables = 0;
 
 /**
@@ -57,7 +60,7 @@ export class Star {
   readonly hub: Leaf;
   readonly leaves: Leaf[] = [];
   private readonly children: ChildProcess[] = [];
-  private readonly prefix = `nq${process.pid}-${count++}`;
+  private readonly prefix = `${NAME_PREFIX}${process.pid}-${count++}`;
 
   constructor(leafCount: number, mtu: number) {
     stars.add(this);

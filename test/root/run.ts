@@ -1,28 +1,69 @@
-/** `npm run test:root`: the tests that make network namespaces. Says what is missing and fails where it cannot. */
+/**
+ * `npm run test:root [-- NAME...]`: the tests that make network namespaces; NAMEs select files. Says what is missing and
+ * fails where it cannot, and fails when a namespace of its own is left.
+ */
 
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { ip } from "./namespaces.js";
+import { ip, NAME_PREFIX } from "./namespaces.js";
 
 function missing(): string {
   if (process.getuid?.() !== 0) return "test:root wants root: run it as `sudo npm run test:root`";
-  const name = `nq${process.pid}-probe`;
+  const name = `${NAME_PREFIX}${process.pid}-probe`;
   try {
     ip("netns", "add", name);
-    ip("netns", "del", name);
-    return "";
   } catch (error) {
     return `test:root makes network namespaces with the ip command of iproute2: ${(error as Error).message.trim()}`;
   }
+  try {
+    ip("netns", "exec", name, "nft", "list", "ruleset");
+    return "";
+  } catch (error) {
+    return `test:root makes networks unkind with the nft command of nftables: ${(error as Error).message.trim()}`;
+  } finally {
+    ip("netns", "del", name);
+  }
 }
 
-const problem = missing();
-if (problem !== "") {
-  console.error(problem);
-  process.exit(1);
+function namespaces(): string[] {
+  const list = JSON.parse(ip("-j", "netns", "list") || "[]") as { name: string }[];
+  return list.map(({ name }) => name).filter((name) => name.startsWith(NAME_PREFIX));
 }
-const folder = fileURLToPath(new URL(".", import.meta.url));
-const files = readdirSync(folder).filter((name) => name.endsWith(".root.js"));
-const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files.map((name) => folder + name)];
-process.exitCode = spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
+
+/** Runs the files; how many tests passed and failed, as the reporter says at the end. */
+async function runFiles(files: string[]): Promise<{ pass: number; fail: number }> {
+  const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => child.kill(signal));
+  let text = "";
+  child.stdout.setEncoding("utf8");
+  for await (const chunk of child.stdout) {
+    process.stdout.write(chunk as string);
+    text += chunk as string;
+  }
+  const count = (name: string): number => Number(new RegExp(`^\\W+${name} (\\d+)$`, "m").exec(text)?.[1] ?? NaN);
+  return { pass: count("pass"), fail: count("fail") + count("cancelled") + count("skipped") + count("todo") };
+}
+
+async function main(): Promise<number> {
+  const problem = missing();
+  if (problem !== "") {
+    console.error(problem);
+    return 1;
+  }
+  const before = new Set(namespaces());
+  const folder = fileURLToPath(new URL(".", import.meta.url));
+  const wanted = process.argv.slice(2);
+  const files = readdirSync(folder).filter(
+    (name) => name.endsWith(".root.js") && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
+  );
+  const { pass, fail } = await runFiles(files.map((name) => folder + name));
+  const left = namespaces().filter((name) => !before.has(name));
+  if (left.length > 0) console.log(`namespaces that are left: ${left.join(", ")}`);
+  const failed = fail + left.length;
+  console.log(`${pass} passed, ${failed} failed`);
+  return pass > 0 && failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

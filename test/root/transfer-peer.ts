@@ -87,7 +87,8 @@ async function reportOf(
   return { sent: await sent, received: await received, stats: session.ext.stats(), rung: session.ext.runtime.udp };
 }
 
-let served: Promise<TransferReport> | null = null;
+/** What the server says when it is asked: after the client, so that it has seen all that the client was told of. */
+let report: (() => Promise<TransferReport>) | null = null;
 
 async function serve({ serve: { address, ...limits } }: ServeOrder): Promise<void> {
   const { cert, key } = devCertificate({ hosts: ["localhost"] });
@@ -98,7 +99,7 @@ async function serve({ serve: { address, ...limits } }: ServeOrder): Promise<voi
         const head = new Promise<Buffer>((resolve) => (begin = resolve));
         const received = receiveBytes(stream, HEAD_BYTES, (bytes) => begin(bytes));
         const sent = head.then((bytes) => sendBytes(stream, new Uint8Array(0), Number(bytes.readBigUInt64BE())));
-        served = reportOf(session, sent, received);
+        report = () => reportOf(session, sent, received);
       };
     },
     { ...limits, alpn: [ALPN], endpoint: { address }, sni: { "*": { keys: key, certs: cert } } },
@@ -122,5 +123,5 @@ async function transfer({ transfer: order }: TransferOrder): Promise<void> {
 process.on("message", async (order: ServeOrder | TransferOrder | ReportOrder) => {
   if ("serve" in order) await serve(order);
   else if ("transfer" in order) await transfer(order);
-  else send((await served) as TransferReport);
+  else if (report !== null) send(await report());
 });

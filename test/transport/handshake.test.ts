@@ -135,6 +135,18 @@ describe("handshakes", () => {
 });
 
 describe("paths", () => {
+  test("RFC 9000 §13.4.1 stats count the marks of all spaces, also of those that are closed", () => {
+    const pair = new Pair();
+    pair.settle();
+    const marked = pair.clientConn.stats().packetsSent;
+    assert.ok(marked < 10, "still testing the path, so every datagram had a mark");
+    // the packet that completes the handshake closes its space before it is counted there
+    assert.equal(pair.serverConn?.stats().ect0Received, marked - 1);
+    assert.equal(pair.serverConn?.space(SPACE_APP).ecn.ect0, 1);
+    assert.equal(pair.clientConn.stats().ecn, "capable");
+    assert.equal(pair.serverConn?.stats().ceReceived, 0);
+  });
+
   test("RFC 9000 §14.3 a black hole: datagrams shrink to what every path carries within six PTOs", () => {
     const pair = new Pair();
     pair.settle();
