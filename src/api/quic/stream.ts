@@ -213,7 +213,7 @@ export class QuicStreamExt {
     const { recv } = this.#core;
     if (recv === null) return Promise.resolve(null);
     // not an async function: each would be a promise and a turn of the microtasks more for every chunk
-    return new Promise((resolve, reject) => {
+    try {
       const { into = null, signal } = options;
       const { maxBytes = into?.length ?? READ_CHUNK_BYTES } = options;
       if (into !== null && !(into instanceof Uint8Array && into.length > 0)) {
@@ -222,9 +222,27 @@ export class QuicStreamExt {
       if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
       if (signal?.aborted === true) throw signal.reason;
       claimInbound(recv);
-      new Reading(recv, maxBytes, into, signal, true, resolve, reject).next();
-    });
+      const chunk = recv.take(maxBytes, into);
+      if (chunk === null && !recv.isOver) return waitForChunk(recv, maxBytes, into, signal);
+      recv.claimed = false;
+      if (chunk === null && recv.error !== null) throw recv.error;
+      return Promise.resolve(chunk);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
+}
+
+/** Ends the claim of the reader with the wait. */
+function waitForChunk(
+  recv: RecvHalf,
+  maxBytes: number,
+  into: Uint8Array | null,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | null> {
+  return new Promise((resolve, reject) => {
+    new Reading(recv, maxBytes, into, signal, true, resolve, reject).next();
+  });
 }
 
 class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
