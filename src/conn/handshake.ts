@@ -43,6 +43,8 @@ import {
 import { sealSessionTicket } from "./session-ticket.js";
 import { STATE_OPEN } from "./state.js";
 
+const NO_BYTES = new Uint8Array(0);
+
 export class HandshakeState {
   /** RFC 9001 §4.1.1. */
   complete = false;
@@ -64,10 +66,13 @@ export class HandshakeState {
   /** Handed to `accept`. */
   offered = false;
   private session: TlsSession | null = null;
+  /** The start of a ClientHello that is not whole yet. */
+  private hello = NO_BYTES;
+  private helloBytes = 0;
 
   /** `startTls` makes the session when there is something for it to do: a forged Initial costs none. */
   constructor(
-    isServer: boolean,
+    private readonly isServer: boolean,
     private startTls: (() => TlsSession) | null,
     private readonly onLate: () => void,
     held: HeldBytes,
@@ -94,6 +99,40 @@ export class HandshakeState {
     return this.session;
   }
 
+  /** In-order bytes for TLS. A server's session begins with a whole ClientHello: a part must not cost what one costs. */
+  putTls(level: Level, bytes: Uint8Array): void {
+    if (this.waitsForHello && this.framer.hasPartial(level)) {
+      this.keepHello(bytes);
+      return;
+    }
+    const { tls } = this;
+    if (this.helloBytes > 0) tls?.put(level, this.hello.slice(0, this.helloBytes));
+    this.hello = NO_BYTES;
+    this.helloBytes = 0;
+    tls?.put(level, bytes);
+  }
+
+  /** In one piece, because a peer may send crumbs; the framer bounds what a message has. */
+  private keepHello(bytes: Uint8Array): void {
+    const needed = this.helloBytes + bytes.length;
+    if (needed > this.hello.length) {
+      const larger = new Uint8Array(Math.max(needed, 2 * this.hello.length));
+      larger.set(this.hello.subarray(0, this.helloBytes));
+      this.hello = larger;
+    }
+    this.hello.set(bytes, this.helloBytes);
+    this.helloBytes = needed;
+  }
+
+  /** The next result of TLS, null when there is none now. */
+  takeTls(): TlsResult | null {
+    return this.waitsForHello ? null : (this.tls?.take() ?? null);
+  }
+
+  private get waitsForHello(): boolean {
+    return this.isServer && this.startTls !== null;
+  }
+
   /** The highest level whose packets can be read: lower ones may not bring new CRYPTO data (RFC 9001 §4.1.3). */
   get readLevel(): Level {
     return this.highestRead;
@@ -112,6 +151,8 @@ export class HandshakeState {
 
   /** TLS has nothing more to say or to hear. */
   closeTls(): void {
+    this.hello = NO_BYTES;
+    this.helloBytes = 0;
     this.startTls = null;
     this.session?.close();
     this.session = null;
@@ -162,7 +203,7 @@ function feed(conn: Connection, level: Level, bytes: Uint8Array, nowMicros: numb
   if (framer.earlyDataAccepted !== null) onEarlyAnswer(conn, framer.earlyDataAccepted);
   if (framer.sawParamsMessage && handshake.peerParams === null && !takePeerParams(conn)) return false;
   decideEarly(conn, nowMicros);
-  handshake.tls?.put(level, bytes);
+  handshake.putTls(level, bytes);
   return true;
 }
 
@@ -214,7 +255,7 @@ export function pumpTls(conn: Connection, nowMicros: number): void {
   const { handshakeState: handshake } = conn;
   handshake.late = false;
   while (conn.state === STATE_OPEN) {
-    const result = handshake.tls === null ? null : handshake.tls.take();
+    const result = handshake.takeTls();
     if (result === null) break;
     onResult(conn, result, nowMicros);
   }

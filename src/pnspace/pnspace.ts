@@ -121,11 +121,12 @@ function closedSpace(): PnSpace {
   return space;
 }
 
+const skipWord = new Uint8Array(4);
+
 /** Distances spread evenly over 1 .. 2 * mean - 1, from unpredictable bytes. */
 export function randomSkip(random: Random): SkipDistance {
-  const word = new Uint8Array(4);
   return (meanPackets) => {
-    random.fill(word, 0, 4);
-    return 1 + (u32At(word, 0) % (2 * meanPackets - 1));
+    random.fill(skipWord, 0, 4);
+    return 1 + (u32At(skipWord, 0) % (2 * meanPackets - 1));
   };
 }

@@ -15,14 +15,14 @@ export const PN_DUPLICATE = 1;
 export const PN_TOO_OLD = 2;
 export type PnVerdict = typeof PN_NEW | typeof PN_DUPLICATE | typeof PN_TOO_OLD;
 
-/** Rows at the start: an idle connection has a range or two, and 128 rows in three spaces would be 6 KiB of nothing. */
+/** Rows after the first packet: an idle connection has a range or two, and 128 rows in three spaces would be 6 KiB of nothing. */
 const INITIAL_RANGES = 4;
 const NO_ROWS = new Float64Array(0);
 
 export class ReceivedPns {
   /** Range i is first[i]..last[i], both included; rows [0, count) are in use. */
-  first = new Float64Array(INITIAL_RANGES);
-  last = new Float64Array(INITIAL_RANGES);
+  first = NO_ROWS;
+  last = NO_ROWS;
   count = 0;
   /** Largest packet number received, -1 before the first. */
   largest = -1;
@@ -121,7 +121,7 @@ export class ReceivedPns {
   }
 
   private grow(): void {
-    const rows = Math.min(2 * this.first.length, MAX_ACK_RANGES);
+    const rows = Math.min(Math.max(INITIAL_RANGES, 2 * this.first.length), MAX_ACK_RANGES);
     const first = new Float64Array(rows);
     const last = new Float64Array(rows);
     first.set(this.first);
