@@ -241,7 +241,9 @@ function waitForChunk(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | null> {
   return new Promise((resolve, reject) => {
-    new Reading(recv, maxBytes, into, signal, true, resolve, reject).next();
+    const reading = new Reading(recv, maxBytes, into, signal, resolve, reject);
+    reading.releases = true;
+    reading.next();
   });
 }
 
@@ -265,7 +267,7 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
         this.#done = true;
         reject(error);
       };
-      new Reading(recv, READ_CHUNK_BYTES, null, undefined, false, resolve, fail).next();
+      new Reading(recv, READ_CHUNK_BYTES, null, undefined, resolve, fail).next();
     });
     if (first === null) {
       this.#done = true;
@@ -291,13 +293,14 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
 class Reading {
   private readonly wake = (): void => this.next();
   private unwatch: (() => void) | null = null;
+  /** The claim of the reader ends with this wait. */
+  releases = false;
 
   constructor(
     private readonly recv: RecvHalf,
     private readonly maxBytes: number,
     private readonly into: Uint8Array | null,
     private readonly signal: AbortSignal | undefined,
-    private readonly releases: boolean,
     private readonly resolve: (chunk: Uint8Array | null) => void,
     private readonly reject: (error: unknown) => void,
   ) {}
