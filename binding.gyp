@@ -15,6 +15,7 @@
         "addon/aead_batch.cc",
         "addon/aead_keys.cc",
         "addon/aead_scatter.cc",
+        "addon/aead_evp.cc",
         "addon/evp.cc",
         "addon/hkdf.cc",
         "addon/file.cc",

@@ -5,6 +5,7 @@
 
 #include "addon.h"
 #include "aead_keys.h"
+#include "evp.h"
 #include "hkdf.h"
 #include "slot_table.h"
 #include "span.h"
@@ -301,8 +302,6 @@ napi_value open(napi_env env, napi_callback_info info) {
     at[OPEN_STATUS] = status;
     opened += status == OPEN_OK;
   }
-  // What a forged packet left on OpenSSL's error queue must not look like an error of whoever uses it next.
-  if (opened != c.count && evp() != nullptr) evp()->clear_error();
   return make_int(env, int32_t(opened));
 }
 
@@ -319,7 +318,7 @@ napi_value supports(napi_env env, napi_callback_info info) {
   AeadState* state;
   int32_t aead;
   if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &aead)) return make_bool(env, false);
-  return make_bool(env, aead_cipher(aead) != nullptr);
+  return make_bool(env, aead_supported(aead));
 }
 
 // aeadNewKey(aead, key, iv): a slot, or -1 for an unknown AEAD or a wrong length.
@@ -329,7 +328,7 @@ napi_value new_key(napi_env env, napi_callback_info info) {
   int32_t aead;
   Bytes key, iv;
   if (args_of(env, info, args, 3, &state) < 3 || !get_int(env, args[0], &aead) || !get_bytes(env, args[1], &key) ||
-      !get_bytes(env, args[2], &iv) || aead_cipher(aead) == nullptr || key.size != key_bytes(aead) ||
+      !get_bytes(env, args[2], &iv) || !aead_supported(aead) || key.size != key_bytes(aead) ||
       iv.size != IV_BYTES)
     return make_int(env, -1);
   PacketKey* made = packet_key_new(aead, key.data, iv.data);
@@ -342,7 +341,7 @@ napi_value new_header_key(napi_env env, napi_callback_info info) {
   int32_t aead;
   Bytes key;
   if (args_of(env, info, args, 2, &state) < 2 || !get_int(env, args[0], &aead) || !get_bytes(env, args[1], &key) ||
-      aead_cipher(aead) == nullptr || key.size != key_bytes(aead))
+      !aead_supported(aead) || key.size != key_bytes(aead))
     return make_int(env, -1);
   HeaderKey* made = header_key_new(aead, key.data);
   return make_int(env, made == nullptr ? -1 : state->header_keys.put(made));
@@ -389,7 +388,7 @@ napi_value once(napi_env env, napi_callback_info info) {
   Bytes key, nonce, aad, data;
   if (args_of(env, info, args, 6, &state) < 6 || napi_get_value_bool(env, args[0], &sealing) != napi_ok ||
       !get_int(env, args[1], &aead) || !get_bytes(env, args[2], &key) || !get_bytes(env, args[3], &nonce) ||
-      !get_bytes(env, args[4], &aad) || !get_bytes(env, args[5], &data) || aead_cipher(aead) == nullptr ||
+      !get_bytes(env, args[4], &aad) || !get_bytes(env, args[5], &data) || !aead_supported(aead) ||
       key.size != key_bytes(aead) || nonce.size != IV_BYTES || data.size < TAG_BYTES || data.size > INT32_MAX ||
       aad.size > INT32_MAX)
     return fail(env, "ERR_INVALID_ARG_VALUE", "aeadOnce(sealing, aead, key, nonce, aad, data)");
@@ -398,7 +397,6 @@ napi_value once(napi_env env, napi_callback_info info) {
   auto run = sealing ? aead_seal : aead_open;
   const bool ok = run(slot, nonce.data, aad.data, aad.size, data.data, data.size - TAG_BYTES);
   packet_key_free(slot);
-  if (!ok) evp()->clear_error();
   return make_bool(env, ok);
 }
 

@@ -1,106 +1,19 @@
-// One packet key, one header key: contexts are made once and get a new IV per packet. A new context per packet costs
-// 2 to 2.5 times as much. Ciphers are fetched once per process; contexts then need no lookup by name.
+// Which engine a key gets: the first of the list that has its AEAD.
 #include "aead_keys.h"
 
 #include <string.h>
-
-#include <new>
 
 namespace netquic {
 
 namespace {
 
-struct Ciphers {
-  const EvpCipher* aead[5];
-  const EvpCipher* ecb128;
-  const EvpCipher* ecb256;
-  const EvpCipher* chacha20;
-};
+constexpr const AeadEngine* ENGINES[] = {&EVP_ENGINE};
 
-const Ciphers& ciphers() {
-  static const Ciphers all = [] {
-    const Evp& e = *evp();
-    Ciphers c = {{nullptr, e.fetch(nullptr, "AES-128-GCM", nullptr), e.fetch(nullptr, "AES-256-GCM", nullptr),
-                  e.fetch(nullptr, "ChaCha20-Poly1305", nullptr), e.fetch(nullptr, "AES-128-CCM", nullptr)},
-                 e.fetch(nullptr, "AES-128-ECB", nullptr),
-                 e.fetch(nullptr, "AES-256-ECB", nullptr),
-                 e.fetch(nullptr, "ChaCha20", nullptr)};
-    if (c.chacha20 == nullptr) c.aead[AEAD_CHACHA20_POLY1305] = nullptr;  // no packet without its header mask
-    e.clear_error();
-    return c;
-  }();
-  return all;
-}
-
-const EvpCipher* header_cipher(int aead) {
-  if (aead == AEAD_CHACHA20_POLY1305) return ciphers().chacha20;
-  return aead == AEAD_AES_256_GCM ? ciphers().ecb256 : ciphers().ecb128;
-}
-
-// A context with cipher and key, but no IV. CCM wants the lengths of tag and IV before the key.
-EvpCtx* keyed(const PacketKey* key, bool sealing) {
-  const Evp& e = *evp();
-  const EvpCipher* cipher = aead_cipher(key->aead);
-  EvpCtx* ctx = e.ctx_new();
-  if (ctx == nullptr) return nullptr;
-  auto init = sealing ? e.encrypt_init : e.decrypt_init;
-  const bool ok = init(ctx, cipher, nullptr, nullptr, nullptr) == 1 &&
-                  e.ctrl(ctx, EVP_CTRL_SET_IVLEN, int(IV_BYTES), nullptr) == 1 &&
-                  (key->aead != AEAD_AES_128_CCM || e.ctrl(ctx, EVP_CTRL_SET_TAG, int(TAG_BYTES), nullptr) == 1) &&
-                  init(ctx, nullptr, nullptr, key->key, nullptr) == 1;
-  if (ok) return ctx;
-  e.ctx_free(ctx);
+const AeadEngine* engine_for(int aead) {
+  if (key_bytes(aead) == 0) return nullptr;
+  for (const AeadEngine* engine : ENGINES)
+    if (engine->supports(aead)) return engine;
   return nullptr;
-}
-
-constexpr EvpParam END = {nullptr, 0, nullptr, 0, 0};
-constexpr size_t WHOLE = size_t(-1);
-
-EvpParam tag_param(uint8_t* tag) { return {"tag", EVP_PARAM_OCTETS, tag, TAG_BYTES, 0}; }
-
-// The whole nonce of the next packet, as EVP_CTRL_GCM_SET_IV_FIXED with -1 sets it.
-EvpParam nonce_param(const uint8_t* nonce) {
-  return {"tlsivfixed", EVP_PARAM_OCTETS, const_cast<uint8_t*>(nonce), WHOLE, 0};
-}
-
-// Makes one piece of several: copies what is not in place yet.
-Piece joined(const Piece* pieces, size_t count) {
-  size_t size = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (pieces[i].from != pieces[i].to) memmove(pieces[i].to, pieces[i].from, pieces[i].size);
-    size += pieces[i].size;
-  }
-  return {pieces[0].to, pieces[0].to, size};
-}
-
-// Whether GCM takes a nonce as a parameter and means by it what initialising with the nonce means. That costs 40 ns of
-// a packet less, where initialising looks up lengths by name (OpenSSL 3.0). Found out by sealing and opening both ways.
-bool try_quick_nonce() {
-  constexpr size_t SIZE = 45;
-  PacketKey key = {};
-  key.aead = AEAD_AES_128_GCM;
-  uint8_t nonce[IV_BYTES] = {1, 2, 3};
-  uint8_t slow[SIZE + TAG_BYTES] = {}, quick[SIZE + TAG_BYTES] = {};
-  bool ok = true;
-  for (uint8_t i = 0; i < 3 && ok; i++) {  // a nonce must also take the place of the one before
-    nonce[IV_BYTES - 1] = i;
-    key.quick_nonce = false;
-    ok = aead_seal(&key, nonce, nonce, 5, slow, SIZE);
-    key.quick_nonce = true;
-    ok = ok && aead_seal(&key, nonce, nonce, 5, quick, SIZE) && memcmp(slow, quick, sizeof slow) == 0;
-    ok = ok && aead_open(&key, nonce, nonce, 5, quick, SIZE) && !aead_open(&key, nonce, nonce, 4, slow, SIZE);
-    memset(slow, i, SIZE);
-    memset(quick, i, SIZE);
-  }
-  if (key.sealer != nullptr) evp()->ctx_free(key.sealer);
-  if (key.opener != nullptr) evp()->ctx_free(key.opener);
-  evp()->clear_error();
-  return ok;
-}
-
-bool has_quick_nonce(int aead) {
-  static const bool works = try_quick_nonce();
-  return works && (aead == AEAD_AES_128_GCM || aead == AEAD_AES_256_GCM);
 }
 
 }  // namespace
@@ -110,121 +23,29 @@ size_t key_bytes(int aead) {
   return aead == AEAD_AES_256_GCM || aead == AEAD_CHACHA20_POLY1305 ? 32 : 0;
 }
 
-const EvpCipher* aead_cipher(int aead) {
-  return evp() != nullptr && key_bytes(aead) != 0 ? ciphers().aead[aead] : nullptr;
-}
-
-bool aead_seal_pieces(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size,
-                      const Piece* pieces, size_t count) {
-  const Evp& e = *evp();
-  if (key->sealer == nullptr) key->sealer = keyed(key, true);
-  EvpCtx* ctx = key->sealer;
-  if (ctx == nullptr) return false;
-  Piece whole;
-  int len;
-  if (key->quick_nonce) {
-    const EvpParam params[] = {nonce_param(nonce), END};
-    if (e.set_params(ctx, params) != 1) return false;
-  } else if (e.encrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1) {
-    return false;
-  }
-  if (key->aead == AEAD_AES_128_CCM) {  // wants its length first, and all of it at once
-    whole = joined(pieces, count);
-    pieces = &whole;
-    count = 1;
-    if (e.encrypt_update(ctx, nullptr, &len, nullptr, int(whole.size)) != 1) return false;
-  }
-  if (aad_size != 0 && e.encrypt_update(ctx, nullptr, &len, aad, int(aad_size)) != 1) return false;
-  for (size_t i = 0; i < count; i++)
-    if (e.encrypt_update(ctx, pieces[i].to, &len, pieces[i].from, int(pieces[i].size)) != 1) return false;
-  uint8_t* tag = pieces[count - 1].to + pieces[count - 1].size;
-  EvpParam params[] = {tag_param(tag), END};
-  return e.encrypt_final(ctx, tag, &len) == 1 && e.get_params(ctx, params) == 1;
-}
-
-bool aead_seal(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
-               size_t size) {
-  const Piece piece = {data, data, size};
-  return aead_seal_pieces(key, nonce, aad, aad_size, &piece, 1);
-}
-
-bool aead_open(PacketKey* key, const uint8_t nonce[IV_BYTES], const uint8_t* aad, size_t aad_size, uint8_t* data,
-               size_t size) {
-  const Evp& e = *evp();
-  if (key->opener == nullptr) key->opener = keyed(key, false);
-  EvpCtx* ctx = key->opener;
-  int len;
-  uint8_t nothing[TAG_BYTES];
-  if (ctx == nullptr) return false;
-  if (key->quick_nonce) {
-    const EvpParam params[] = {tag_param(data + size), nonce_param(nonce), END};
-    if (e.set_params(ctx, params) != 1) return false;
-  } else if (e.decrypt_init(ctx, nullptr, nullptr, nullptr, nonce) != 1 ||
-             e.ctrl(ctx, EVP_CTRL_SET_TAG, int(TAG_BYTES), data + size) != 1) {
-    return false;
-  }
-  if (key->aead == AEAD_AES_128_CCM) {
-    // CCM needs the length first, and the update that decrypts is the one that verifies.
-    return e.decrypt_update(ctx, nullptr, &len, nullptr, int(size)) == 1 &&
-           (aad_size == 0 || e.decrypt_update(ctx, nullptr, &len, aad, int(aad_size)) == 1) &&
-           e.decrypt_update(ctx, data, &len, data, int(size)) == 1;
-  }
-  return (aad_size == 0 || e.decrypt_update(ctx, nullptr, &len, aad, int(aad_size)) == 1) &&
-         e.decrypt_update(ctx, data, &len, data, int(size)) == 1 && e.decrypt_final(ctx, nothing, &len) == 1;
-}
-
-bool header_masks(HeaderKey* key, const uint8_t* samples, uint8_t* masks, size_t count) {
-  const Evp& e = *evp();
-  int len;
-  if (!key->chacha) return e.encrypt_update(key->ctx, masks, &len, samples, int(count * SAMPLE_BYTES)) == 1;
-  static const uint8_t zeros[SAMPLE_BYTES] = {};
-  for (size_t at = 0; at < count * SAMPLE_BYTES; at += SAMPLE_BYTES) {
-    // The sample is counter and nonce, laid out as OpenSSL wants its 16-byte ChaCha20 IV.
-    if (e.encrypt_init(key->ctx, nullptr, nullptr, nullptr, samples + at) != 1) return false;
-    if (e.encrypt_update(key->ctx, masks + at, &len, zeros, int(SAMPLE_BYTES)) != 1) return false;
-  }
-  return true;
-}
+bool aead_supported(int aead) { return engine_for(aead) != nullptr; }
 
 PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv) {
-  PacketKey* made = new (std::nothrow) PacketKey();
+  const AeadEngine* engine = engine_for(aead);
+  PacketKey* made = engine == nullptr ? nullptr : engine->packet_key_new(aead, key);
   if (made == nullptr) return nullptr;
-  made->aead = aead;
-  made->quick_nonce = has_quick_nonce(aead);
-  memcpy(made->key, key, key_bytes(aead));
+  made->engine = engine;
+  made->next = 0;
   memcpy(made->iv, iv, IV_BYTES);
   return made;
 }
 
-void packet_key_rest(PacketKey* key) {
-  const Evp& e = *evp();
-  if (key->sealer != nullptr) e.ctx_free(key->sealer);
-  if (key->opener != nullptr) e.ctx_free(key->opener);
-  key->sealer = key->opener = nullptr;
-}
+void packet_key_rest(PacketKey* key) { key->engine->packet_key_rest(key); }
 
-void packet_key_free(PacketKey* key) {
-  packet_key_rest(key);
-  evp()->cleanse(key, sizeof *key);
-  delete key;
-}
+void packet_key_free(PacketKey* key) { key->engine->packet_key_free(key); }
 
 HeaderKey* header_key_new(int aead, const uint8_t* key) {
-  const Evp& e = *evp();
-  EvpCtx* ctx = e.ctx_new();
-  HeaderKey* made = new (std::nothrow) HeaderKey{aead == AEAD_CHACHA20_POLY1305, ctx};
-  if (ctx != nullptr && made != nullptr && e.encrypt_init(ctx, header_cipher(aead), nullptr, key, nullptr) == 1) {
-    if (!made->chacha) e.set_padding(ctx, 0);
-    return made;
-  }
-  if (ctx != nullptr) e.ctx_free(ctx);
-  delete made;
-  return nullptr;
+  const AeadEngine* engine = engine_for(aead);
+  HeaderKey* made = engine == nullptr ? nullptr : engine->header_key_new(aead, key);
+  if (made != nullptr) made->engine = engine;
+  return made;
 }
 
-void header_key_free(HeaderKey* key) {
-  evp()->ctx_free(key->ctx);
-  delete key;
-}
+void header_key_free(HeaderKey* key) { key->engine->header_key_free(key); }
 
 }  // namespace netquic

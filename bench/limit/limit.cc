@@ -17,6 +17,7 @@
 #include <new>
 
 #include "aead_keys.h"
+#include "evp.h"
 
 using namespace netquic;
 
