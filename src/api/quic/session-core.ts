@@ -149,7 +149,7 @@ export class SessionCore implements TransportHandler {
     if (!this.destroyed && !this.closing) {
       this.closing = true;
       this.closeRequest = request;
-      this.refuseWaiting(invalidState("the session is closing"));
+      this.refuseWaiting(() => invalidState("the session is closing"));
       for (const stream of this.streams.values()) stream.recv?.keepAside();
       this.closeWhenIdle();
     }
@@ -353,8 +353,9 @@ export class SessionCore implements TransportHandler {
     });
   }
 
-  private refuseWaiting(error: unknown): void {
-    for (const queue of this.waiting) for (const request of queue.splice(0)) request.reject(error);
+  /** The error is made when somebody waits: its stack trace is dear. */
+  private refuseWaiting(error: () => unknown): void {
+    for (const queue of this.waiting) for (const request of queue.splice(0)) request.reject(error());
   }
 
   private closeWhenIdle(): void {
@@ -372,7 +373,7 @@ export class SessionCore implements TransportHandler {
     this.destroyed = true;
     const reason = error ?? null;
     this.opened.reject(reason ?? notOpened());
-    this.refuseWaiting(reason ?? invalidState("the session is closed"));
+    this.refuseWaiting(() => reason ?? invalidState("the session is closed"));
     for (const stream of this.streams.values()) stream.onSessionEnd(reason);
     this.streams.clear();
     if (reason === null) this.closed.resolve();
