@@ -7,6 +7,7 @@
  */
 
 import { LastView } from "../base/bytes.js";
+import { Fifo } from "../base/fifo.js";
 import { Heap } from "../base/heap.js";
 import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
@@ -89,10 +90,8 @@ export class Endpoint implements ConnectionHost {
   private readonly rxView = new LastView();
   private readonly deadlines = new Heap<Connection>();
   private readonly all = new Set<Connection>();
-  private transmitQueue: Connection[] = [];
-  private eventful: Connection[] = [];
-  /** How many of them were handed out: shifting thousands off an array costs each time the rest. */
-  private eventfulTaken = 0;
+  private readonly transmitQueue = new Fifo<Connection>();
+  private readonly eventful = new Fifo<Connection>();
   private insideDoor = false;
   private workTold = false;
 
@@ -181,13 +180,10 @@ export class Endpoint implements ConnectionHost {
 
   /** A connection with something to drain, or null; drain it before the next call. */
   takeEventful(): Connection | null {
-    while (this.eventfulTaken < this.eventful.length) {
-      const conn = this.eventful[this.eventfulTaken++] as Connection;
+    for (let conn = this.eventful.take(); conn !== null; conn = this.eventful.take()) {
       conn.isEventful = false;
       if (conn.events.pending) return conn;
     }
-    if (this.eventfulTaken > 0) this.eventful = [];
-    this.eventfulTaken = 0;
     return null;
   }
 
@@ -203,7 +199,7 @@ export class Endpoint implements ConnectionHost {
       conn.abandon();
       this.settle(conn);
     }
-    this.transmitQueue = [];
+    this.transmitQueue.clear();
   }
 
   // --- doors for the owner's loop -----------------------------------------------------------------------------------
@@ -374,24 +370,20 @@ export class Endpoint implements ConnectionHost {
   }
 
   private transmitConnections(tx: TxBatch, nowMicros: number): boolean {
-    const queue = this.transmitQueue;
-    this.transmitQueue = [];
-    for (let i = 0; i < queue.length; i++) {
-      const conn = queue[i] as Connection;
+    const { transmitQueue } = this;
+    for (let left = transmitQueue.count; left > 0; left--) {
+      const conn = transmitQueue.take() as Connection;
       const more = conn.transmit(tx, nowMicros);
       this.acceptor.onProgress(conn);
       this.noteEvents(conn);
       if (more) {
-        // those that have not had their turn go first next time
-        const rest = queue.slice(i + 1);
-        rest.push(conn);
-        this.transmitQueue = rest.concat(this.transmitQueue);
+        transmitQueue.push(conn); // those that have not had their turn go first next time
         return true;
       }
       conn.isQueued = false;
       this.settle(conn);
     }
-    return this.transmitQueue.length > 0;
+    return transmitQueue.count > 0;
   }
 
   private noteEvents(conn: Connection): void {
