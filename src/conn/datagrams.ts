@@ -9,6 +9,8 @@ import { STATE_OPEN } from "./state.js";
 
 export class ConnectionDatagrams implements DatagramTransport {
   readonly out: DatagramsOut;
+  /** The application tried to send one: whether the path carries larger ones matters to it. */
+  used = false;
   private readonly conn: Connection;
 
   constructor(conn: Connection) {
@@ -30,6 +32,7 @@ export class ConnectionDatagrams implements DatagramTransport {
   send(bytes: Uint8Array): number {
     const { conn } = this;
     if (conn.state !== STATE_OPEN) return T_CLOSED;
+    this.used = true;
     const id = this.out.send(bytes, this.maxBytes);
     conn.host.schedule(conn);
     return id;

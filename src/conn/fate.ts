@@ -14,6 +14,7 @@ import {
 } from "../outqueue/sent.js";
 import type { SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
+import { takePathMtu } from "./path-mtu.js";
 
 export class FrameFate implements FrameFates {
   constructor(private readonly conn: Connection) {}
@@ -35,6 +36,7 @@ export class FrameFate implements FrameFates {
         return;
       case REC_MTU_PROBE:
         conn.path.mtu.onProbeAcked(id);
+        takePathMtu(conn);
         return;
       case REC_DATAGRAM:
         conn.datagrams.out.onAcked(id);

@@ -20,17 +20,14 @@ const WINDOW_PROBES = 2;
 /** Packets that a key must still be able to seal: the probe, and those that an exhausted key is closed with. */
 const MIN_SEAL_BUDGET = 8;
 
-/** Takes what was found out, and sends the next probe if one is wanted; `dest` is the row of the path's address. */
+/** Leaves a black hole, and sends the next probe if one is wanted; `dest` is the row of the path's address. */
 export function tendPathMtu(conn: Connection, dest: number, nowMicros: number): void {
   const { path, recovery } = conn;
   const { mtu } = path;
   if (recovery.blackHole.found) {
     mtu.onBlackHole();
     recovery.blackHole.onLeft(recovery.sent[SPACE_APP]);
-  }
-  if (path.maxDatagramBytes !== mtu.currentBytes) {
-    path.maxDatagramBytes = mtu.currentBytes;
-    recovery.setDatagramBytes(mtu.currentBytes);
+    takePathMtu(conn);
   }
   path.reservedBytes = 0;
   const bytes = mtu.wantedBytes(nowMicros);
@@ -39,13 +36,20 @@ export function tendPathMtu(conn: Connection, dest: number, nowMicros: number): 
   else path.reservedBytes = bytes; // data waits until what is in flight has made room
 }
 
-/** Probes go to a proven address of a confirmed connection that has enough to send to profit from the answer. */
+/** Datagrams have the size from now on that discovery found. */
+export function takePathMtu({ path, recovery }: Connection): void {
+  if (path.maxDatagramBytes === path.mtu.currentBytes) return;
+  path.maxDatagramBytes = path.mtu.currentBytes;
+  recovery.setDatagramBytes(path.maxDatagramBytes);
+}
+
+/** Probes go to a proven address of a confirmed connection that sends enough, or datagrams, to profit from the answer. */
 function mayProbe(conn: Connection): boolean {
   const { keys, recovery } = conn;
   return (
     conn.handshakeState.confirmed &&
     conn.path.validated &&
-    conn.streamOut.streamBytesSent >= MTU_PROBE_AFTER_BYTES &&
+    (conn.streamOut.streamBytesSent >= MTU_PROBE_AFTER_BYTES || conn.datagrams.used) &&
     recovery.ptoCount === 0 &&
     keys.sealBudget(LEVEL_APP) >= MIN_SEAL_BUDGET &&
     !recovery.sent[SPACE_APP].full

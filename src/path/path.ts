@@ -31,7 +31,7 @@ export class Path {
   bytesReceived = DOUBLE;
   bytesSent = DOUBLE;
   readonly mtu: MtuDiscovery;
-  /** Largest UDP payload to send here: what `mtu` had found out when the owner last looked. */
+  /** Largest UDP payload to send here: the owner takes it from `mtu`. */
   maxDatagramBytes: number;
   /** Congestion window that is kept free for a probe of the path MTU, bytes. */
   reservedBytes = 0;

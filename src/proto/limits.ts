@@ -16,7 +16,7 @@ export const MTU_PROBE_TRIES = 3;
 export const MTU_RAISE_MICROS = 600_000_000;
 /** A search ends when less than this is left to gain, bytes: one in a hundred. */
 export const MTU_SEARCH_STEP_BYTES = 16;
-/** A connection that sends less stream data than this, bytes, has no use for larger datagrams and is not probed. */
+/** A connection that sends less stream data than this, bytes, and no DATAGRAM frames has no use for larger ones. */
 export const MTU_PROBE_AFTER_BYTES = 12_000;
 /** Flights in a row whose large packets were lost while small ones arrived [quinn 3]: the path has a black hole. */
 export const MTU_BLACK_HOLE_ROUNDS = 3;

@@ -67,6 +67,16 @@ describe("RFC 9221 datagrams between two connections", () => {
     assert.ok((pair.serverConn?.datagrams.maxBytes ?? 0) > 0, "the other direction is a matter of its own");
   });
 
+  test("RFC 9000 §14.3 one that does not fit starts the search for larger datagrams", () => {
+    const pair = opened({ server: { maxDatagramFrameBytes: 65_535 } });
+    const { datagrams } = pair.clientConn;
+    assert.ok(datagrams.maxBytes < 1200);
+    assert.equal(datagrams.send(new Uint8Array(1400)), T_TOO_LARGE);
+    pair.advance(1_000_000);
+    assert.equal(pair.clientConn.stats().maxDatagramBytes, 1452);
+    assert.ok(datagrams.send(new Uint8Array(1400)) > 0);
+  });
+
   test("the size follows the path", () => {
     const pair = opened({ server: { maxDatagramFrameBytes: 65_535 } });
     const before = pair.clientConn.datagrams.maxBytes;
