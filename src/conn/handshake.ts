@@ -269,6 +269,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
     case "send":
       handshake.started = true;
       if (result.level === LEVEL_APP) conn.early.noteTickets(result.bytes);
+      else if (result.level === LEVEL_INITIAL) handshake.framer.noteSent(result.bytes);
       if (conn.cryptoOut[levelSpace(result.level)].push(result.bytes)) return;
       closeTransport(
         conn,

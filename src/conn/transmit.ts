@@ -13,9 +13,9 @@ import { LEVEL_APP, LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.j
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId, spaceLevel } from "../proto/space.js";
 import { REC_ACK, REC_PING, type SentPackets } from "../outqueue/sent.js";
-import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
+import { AEAD_LIMIT_REACHED, INTERNAL_ERROR } from "../proto/transport-error.js";
 import { DEADLINE_PACING } from "../timer/deadlines.js";
-import { closeTransport } from "./close.js";
+import { closeTransport, vanish } from "./close.js";
 import { transmitClose } from "./transmit-close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel } from "./handshake.js";
@@ -49,7 +49,7 @@ const pending = new Pending(); // valid during one buildDatagram only
 /** Appends datagrams to `tx`. True when more could be sent at once if the batch had room. */
 export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: number): boolean {
   if (conn.state === STATE_CLOSING) return transmitClose(conn, tx, nowMicros);
-  if (!isOpen(conn)) return false;
+  if (!isOpen(conn) || endsExhausted(conn, nowMicros)) return false;
   const { builder } = conn.host.bench;
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);
@@ -70,6 +70,14 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   if (result === NOTHING && !conn.streamOut.hasPending() && !conn.datagrams.out.hasPending)
     conn.recovery.onAppLimited();
   return result === NO_ROOM;
+}
+
+/** RFC 9000 §12.3: without packet numbers the connection ends, and nothing says so to the peer. */
+function endsExhausted(conn: Connection, nowMicros: number): boolean {
+  if (!conn.space(SPACE_APP).isExhausted) return false;
+  const reason = "no packet number is left";
+  vanish(conn, { type: "transport", remote: false, code: BigInt(INTERNAL_ERROR), frameType: 0, reason }, nowMicros);
+  return true;
 }
 
 /** Asked again while packets are built, because using up a key closes the connection. */

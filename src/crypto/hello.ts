@@ -9,7 +9,7 @@ import { MAX_ALPN_READ } from "../proto/limits.js";
 
 const NEW_SESSION_TICKET = 4;
 const EXTENSION_SERVER_NAME = 0;
-const EXTENSION_ALPN = 16;
+export const EXTENSION_ALPN = 16;
 const EXTENSION_PRE_SHARED_KEY = 41;
 const EXTENSION_EARLY_DATA = 42;
 const RANDOM_BYTES = 32;
@@ -110,6 +110,14 @@ function readAlpn(body: Reader): string[] {
     names.push(asciiOf(name));
   }
   return names;
+}
+
+/** The one protocol that a server chose, from the next `length` bytes: the body of its ALPN extension. */
+export function readChosenAlpn(reader: Reader, length: number): string | null {
+  const bytes = reader.take(length);
+  const body = new Reader();
+  body.reset(bytes, 0, bytes.length);
+  return readAlpn(body)[0] ?? null;
 }
 
 function readTicket(body: Reader): Uint8Array | null {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { concatBytes, Writer } from "../base/bytes.js";
+import { concatBytes, fromHex, Writer } from "../base/bytes.js";
 import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
-import { MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
+import { MAX_ALPN_READ, MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
 import { CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { TlsFramer } from "./tls-framer.js";
 
@@ -11,7 +11,7 @@ const UNEXPECTED = 0x10a;
 const PARAMS = Uint8Array.of(4, 2, 0x40, 0x64);
 
 const TYPES = { CH: 1, SH: 2, NST: 4, EOED: 5, EE: 8, CERT: 11, CR: 13, CV: 15, FIN: 20, KU: 24, CCERT: 25 };
-type Name = keyof typeof TYPES;
+type Name = keyof typeof TYPES | "HRR";
 
 function message(type: number, body: Uint8Array): Uint8Array {
   const out = new Writer(body.length + 4);
@@ -50,7 +50,15 @@ function clientHello(block: Uint8Array, sessionIdBytes = 0): Uint8Array {
 
 const HELLO = clientHello(extensions(OTHER_EXTENSION, [0x39, PARAMS], [0x10, new Uint8Array(4)]));
 
+/** SHA-256 of "HelloRetryRequest" stands for the random (RFC 8446 §4.1.3). */
+const RETRY = concatBytes(
+  Uint8Array.of(3, 3),
+  fromHex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"),
+  new Uint8Array(4),
+);
+
 function named(name: Name): Uint8Array {
+  if (name === "HRR") return message(TYPES.SH, RETRY);
   if (name === "CH") return HELLO;
   if (name === "EE") return message(TYPES.EE, extensions([0x39, PARAMS]));
   return message(TYPES[name], new Uint8Array(name === "FIN" ? 32 : 7));
@@ -60,12 +68,18 @@ function named(name: Name): Uint8Array {
 function feed(framer: TlsFramer, ...messages: [Level, Name][]): number {
   for (const [level, name] of messages) {
     const bytes = named(name);
+    if (level === SENT) {
+      framer.noteSent(bytes);
+      continue;
+    }
     const error = framer.push(level, bytes, 0, bytes.length);
     if (error !== 0) return error;
   }
   return 0;
 }
 
+/** In place of a level: this side sends it. */
+const SENT = -1 as unknown as Level;
 const I = LEVEL_INITIAL;
 const H = LEVEL_HANDSHAKE;
 const A = LEVEL_APP;
@@ -78,6 +92,7 @@ describe("messages of a client", () => {
     ],
     "after HelloRetryRequest": [
       [I, "CH"],
+      [SENT, "HRR"],
       [I, "CH"],
       [H, "FIN"],
     ],
@@ -127,16 +142,7 @@ describe("messages of a client", () => {
       [H, "FIN"],
       [A, "FIN"],
     ],
-    "a third ClientHello": [
-      [I, "CH"],
-      [I, "CH"],
-      [I, "CH"],
-    ],
     "ClientHello in Handshake": [[H, "CH"]],
-    "Finished in Initial": [
-      [I, "CH"],
-      [I, "FIN"],
-    ],
     "Finished first": [[I, "FIN"]],
     "CertificateVerify without Certificate": [
       [I, "CH"],
@@ -183,7 +189,7 @@ describe("messages of a server", () => {
       [A, "NST"],
     ],
     "with HelloRetryRequest": [
-      [I, "SH"],
+      [I, "HRR"],
       [I, "SH"],
       [H, "EE"],
       [H, "CERT"],
@@ -213,15 +219,6 @@ describe("messages of a server", () => {
       [I, "SH"],
       [H, "CERT"],
     ],
-    "a third ServerHello": [
-      [I, "SH"],
-      [I, "SH"],
-      [I, "SH"],
-    ],
-    "EncryptedExtensions in Initial": [
-      [I, "SH"],
-      [I, "EE"],
-    ],
     "Finished without CertificateVerify": [
       [I, "SH"],
       [H, "EE"],
@@ -233,10 +230,6 @@ describe("messages of a server", () => {
       [H, "EE"],
       [H, "CR"],
       [H, "FIN"],
-    ],
-    "CompressedCertificate in Initial": [
-      [I, "SH"],
-      [I, "CCERT"],
     ],
     "9001-6-02 KeyUpdate in 1-RTT": [
       [I, "SH"],
@@ -301,6 +294,105 @@ describe("messages of a server", () => {
   });
 });
 
+describe("RFC 9001 §4.1.3 a side that moved on says nothing more in Initial packets", () => {
+  const late: [string, boolean, [Level, Name][]][] = [
+    [
+      "a second ClientHello that nobody asked for",
+      true,
+      [
+        [I, "CH"],
+        [I, "CH"],
+      ],
+    ],
+    [
+      "a third ClientHello",
+      true,
+      [
+        [I, "CH"],
+        [SENT, "HRR"],
+        [I, "CH"],
+        [I, "CH"],
+      ],
+    ],
+    [
+      "Finished of a client",
+      true,
+      [
+        [I, "CH"],
+        [I, "FIN"],
+      ],
+    ],
+    [
+      "a second ServerHello",
+      false,
+      [
+        [I, "SH"],
+        [I, "SH"],
+      ],
+    ],
+    [
+      "a third ServerHello",
+      false,
+      [
+        [I, "HRR"],
+        [I, "SH"],
+        [I, "SH"],
+      ],
+    ],
+    [
+      "EncryptedExtensions",
+      false,
+      [
+        [I, "SH"],
+        [I, "EE"],
+      ],
+    ],
+    [
+      "CompressedCertificate",
+      false,
+      [
+        [I, "SH"],
+        [I, "CCERT"],
+      ],
+    ],
+  ];
+  for (const [title, isServer, messages] of late) {
+    test(`9001-4.1.3-02 ${title} is PROTOCOL_VIOLATION`, () => {
+      const framer = new TlsFramer(isServer);
+      assert.equal(feed(framer, ...messages.slice(0, -1)), 0);
+      assert.equal(feed(framer, ...messages.slice(-1)), PROTOCOL_VIOLATION);
+    });
+  }
+});
+
+describe("RFC 9001 §8.1 the protocol that a server chose", () => {
+  const alpn = (...names: string[]): [number, Uint8Array] => {
+    const list = concatBytes(
+      ...names.map((name) => Uint8Array.of(name.length, ...Array.from(name, (char) => char.charCodeAt(0)))),
+    );
+    return [0x10, concatBytes(Uint8Array.of(list.length >> 8, list.length), list)];
+  };
+  const verdict = (chosen: [number, Uint8Array][], ...offered: string[]): number => {
+    const framer = new TlsFramer(false);
+    framer.noteSent(clientHello(extensions([0x39, PARAMS], alpn(...offered))));
+    feed(framer, [I, "SH"]);
+    const answer = message(TYPES.EE, extensions([0x39, PARAMS], ...chosen));
+    return framer.push(H, answer, 0, answer.length);
+  };
+
+  test("9001-8.1-02 one that was not offered, or none, is no_application_protocol", () => {
+    assert.equal(verdict([alpn("b")], "a", "b"), 0);
+    assert.equal(verdict([alpn("c")], "a", "b"), 0x178);
+    assert.equal(verdict([], "a", "b"), 0x178);
+    assert.equal(verdict([[0x10, new Uint8Array(0)]], "a"), 0x178);
+  });
+
+  test("a list that is too long to be read is for TLS to judge", () => {
+    const many = Array.from({ length: MAX_ALPN_READ }, (_, n) => `p${n}`);
+    assert.equal(verdict([alpn("c")], ...many), 0);
+  });
+});
+
 describe("transport parameters", () => {
   function afterHello(hello: Uint8Array): { framer: TlsFramer; error: number } {
     const framer = new TlsFramer(true);
@@ -359,6 +451,7 @@ describe("transport parameters", () => {
 
   test("RFC 8446 §4.1.2 the second ClientHello has the last word", () => {
     const { framer } = afterHello(HELLO);
+    feed(framer, [SENT, "HRR"]);
     const other = clientHello(extensions([0x39, Uint8Array.of(9)]));
     assert.equal(framer.push(I, other, 0, other.length), 0);
     assert.deepEqual(framer.peerParams, Uint8Array.of(9));

@@ -13,10 +13,14 @@
 import { Reader } from "../base/bytes.js";
 import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
-import { MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
-import { ALERT_ILLEGAL_PARAMETER, ALERT_UNEXPECTED_MESSAGE } from "../proto/tls-alert.js";
+import { MAX_ALPN_READ, MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
+import {
+  ALERT_ILLEGAL_PARAMETER,
+  ALERT_NO_APPLICATION_PROTOCOL,
+  ALERT_UNEXPECTED_MESSAGE,
+} from "../proto/tls-alert.js";
 import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
-import { type ClientHello, isHelloRetryRequest, readClientHello } from "./hello.js";
+import { EXTENSION_ALPN, type ClientHello, isHelloRetryRequest, readChosenAlpn, readClientHello } from "./hello.js";
 
 /** Handshake message types (RFC 8446 §4). */
 const CLIENT_HELLO = 1;
@@ -32,6 +36,7 @@ const COMPRESSED_CERTIFICATE = 25;
 
 const UNEXPECTED_MESSAGE = CRYPTO_ERROR + ALERT_UNEXPECTED_MESSAGE;
 const ILLEGAL_PARAMETER = CRYPTO_ERROR + ALERT_ILLEGAL_PARAMETER;
+const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
 
 const EXTENSION_TRANSPORT_PARAMETERS = 0x39;
 const EXTENSION_EARLY_DATA = 42;
@@ -92,6 +97,9 @@ export class TlsFramer {
   earlyDataAccepted: boolean | null = null;
   /** At a client: the latest ticket allows 0-RTT, and the server would not ask for another hello before. */
   ticketAllowsEarlyData = false;
+  private chosenAlpn: string | null = null;
+  /** At a client: the protocols of its own ClientHello; empty = not known, or too many to tell. */
+  private offeredAlpn: readonly string[] = [];
   private sawRetry = false;
   private readonly steps: readonly (readonly Step[])[];
   private point = 0;
@@ -109,6 +117,15 @@ export class TlsFramer {
   /** `isServer`: this side; the messages are the other's. */
   constructor(isServer: boolean) {
     this.steps = isServer ? FROM_CLIENT : FROM_SERVER;
+  }
+
+  /** What this side's TLS sends in Initial packets. */
+  noteSent(bytes: Uint8Array): void {
+    const body = bytes.subarray(HEADER_BYTES);
+    if (bytes[0] === SERVER_HELLO) this.sawRetry = isHelloRetryRequest(body, body.length);
+    if (bytes[0] !== CLIENT_HELLO) return;
+    const { alpn } = readClientHello(body, body.length);
+    this.offeredAlpn = alpn.length < MAX_ALPN_READ ? alpn : [];
   }
 
   /**
@@ -144,6 +161,12 @@ export class TlsFramer {
   }
 
   private checkType(type: number): void {
+    // RFC 9001 §4.1.3: after its hello a side moves on to the next level, unless there is a HelloRetryRequest
+    const isOver = this.level === LEVEL_INITIAL && this.point > 0 && !(this.sawRetry && this.point === 1);
+    if (isOver) {
+      this.fail(PROTOCOL_VIOLATION);
+      return;
+    }
     for (const step of this.steps[this.point]) {
       if (step.type !== type || step.level !== this.level) continue;
       this.point = step.to;
@@ -195,6 +218,10 @@ export class TlsFramer {
   private readEncryptedExtensions(reader: Reader): void {
     const hasEarlyData = this.readParams(reader);
     this.earlyDataAccepted ??= hasEarlyData;
+    const { offeredAlpn, chosenAlpn } = this;
+    // RFC 9001 §8.1; libraries have different alerts for it, or none
+    if (!this.sawParamsMessage || offeredAlpn.length === 0) return;
+    if (chosenAlpn === null || !offeredAlpn.includes(chosenAlpn)) this.fail(NO_APPLICATION_PROTOCOL);
   }
 
   private readClientHello(reader: Reader): void {
@@ -229,6 +256,7 @@ export class TlsFramer {
       if (seen.has(type)) this.fail(ILLEGAL_PARAMETER);
       seen.add(type);
       if (type === EXTENSION_TRANSPORT_PARAMETERS) params = reader.take(length);
+      else if (type === EXTENSION_ALPN && this.steps === FROM_SERVER) this.chosenAlpn = readChosenAlpn(reader, length);
       else reader.skip(length);
     }
     if (!reader.ok || this.error !== 0) return false;

@@ -10,6 +10,7 @@ export const ALERT_BAD_CERTIFICATE = 42;
 export const ALERT_CERTIFICATE_EXPIRED = 45;
 export const ALERT_ILLEGAL_PARAMETER = 47;
 export const ALERT_MISSING_EXTENSION = 109;
+export const ALERT_NO_APPLICATION_PROTOCOL = 120;
 
 interface AlertRow {
   name: string;

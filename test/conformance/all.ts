@@ -9,3 +9,5 @@ import "./rfc9000-params.js";
 import "./rfc9000-streams.js";
 import "./rfc9001.js";
 import "./rfc9002.js";
+import "./rest.js";
+import "./rfc9000-paths.js";

@@ -75,6 +75,8 @@ export interface Lab {
   until(condition: () => boolean, millis?: number): Promise<boolean>;
   wait(millis: number): Promise<void>;
   drops(): Record<string, number>;
+  /** The engine is told of an ICMP message: a datagram to one of the peer's addresses was larger than `mtuBytes`. */
+  icmpTooBig(peer: RawPeer, address: number, mtuBytes: number): void;
   /** Ends everything and throws when anything is held still. */
   finish(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import {
   ADDR_COLS,
   ADDR_IP3,
   ADDR_PORT,
+  ICMP_TOO_BIG,
   RX_COLS,
   RX_ECN,
   RX_LEN,
@@ -233,6 +234,11 @@ export class MemoryLab implements Lab {
     return this.apps.find(({ conn }) => this.ports.get(conn) === port) ?? null;
   }
 
+  /** Hands what waits to the engine, nothing more. */
+  deliverNow(): void {
+    this.deliver();
+  }
+
   async until(condition: () => boolean, millis = 20_000): Promise<boolean> {
     const end = this.micros + millis * 1000;
     this.pump();
@@ -258,8 +264,9 @@ export class MemoryLab implements Lab {
     return this.endpoint.counters.dropsByName();
   }
 
-  get counters(): Endpoint["counters"] {
-    return this.endpoint.counters;
+  icmpTooBig(peer: RawPeer, address: number, mtuBytes: number): void {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    this.endpoint.onIcmp(entry.addresses[address] as Int32Array, ICMP_TOO_BIG, mtuBytes);
   }
 
   async finish(): Promise<void> {

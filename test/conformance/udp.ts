@@ -12,7 +12,10 @@ import {
   type QuicStream,
   type TransportParamOptions,
 } from "#src/api/quic/index.js";
+import { coreOf } from "#src/api/quic/endpoint.js";
 import type { Connection } from "#src/conn/connection.js";
+import { ICMP_TOO_BIG } from "#src/port/udp.js";
+import { simAddress } from "#src/sim/batches.js";
 import { STREAM_UNI, type StreamKind } from "#src/port/transport.js";
 import type { RawPeer } from "../raw/peer.js";
 import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type Role, type Setup } from "./lab.js";
@@ -175,7 +178,8 @@ export class UdpLab implements Lab {
       peer.receive(datagram, to, 0);
       peer.afterReceive();
     });
-    await new Promise<void>((resolve) => socket.bind(0, HOST, resolve));
+    // a host of its own, where it is not the first
+    await new Promise<void>((resolve) => socket.bind(0, `127.0.0.${to + 1}`, resolve));
     return to;
   }
 
@@ -205,6 +209,13 @@ export class UdpLab implements Lab {
 
   drops(): Record<string, number> {
     return this.endpoint.ext.drops;
+  }
+
+  icmpTooBig(peer: RawPeer, address: number, mtuBytes: number): void {
+    const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    const { address: host, port } = (entry.sockets[address] as Socket).address();
+    const [a, b, c, d] = host.split(".").map(Number) as [number, number, number, number];
+    coreOf(this.endpoint).host?.endpoint.onIcmp(simAddress(a, b, c, d, port), ICMP_TOO_BIG, mtuBytes);
   }
 
   async finish(): Promise<void> {

@@ -1,0 +1,170 @@
+/** Rows that belong to no other file: what is left of RFC 9000 and RFC 9001, the extensions, and version negotiation. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { MAX_PN } from "#src/pnspace/pnspace.js";
+import { STREAM_BIDI } from "#src/port/transport.js";
+import { SPACE_APP } from "#src/proto/space.js";
+import { bytes, crypto, padding, PING } from "../support/raw-frames.js";
+import { versionNegotiation } from "../raw/headers.js";
+import { APP, INITIAL, RawPeer } from "../raw/peer.js";
+import { type Check, filled } from "./check.js";
+import { newId } from "./rfc9000-handshake.js";
+import { row } from "./scripts.js";
+
+/** Seconds that `act` takes at best, of `rounds`. */
+function fastest(rounds: number, act: () => void): number {
+  let best = Infinity;
+  for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    act();
+    best = Math.min(best, performance.now() - start);
+  }
+  return best;
+}
+
+/** Whether all take the same time, tried a few times: a busy machine lies. */
+function sameTime(what: string, share: number, acts: readonly (() => void)[]): void {
+  let times: number[] = [];
+  for (let attempt = 0; attempt < 6; attempt++) {
+    for (const act of acts) act();
+    times = acts.map((act) => fastest(15, act));
+    if (Math.max(...times) <= (1 + share) * Math.min(...times)) return;
+  }
+  assert.fail(`${what}: ${times.map((time) => time.toFixed(3)).join(", ")} ms`);
+}
+
+const TIMES = "what a function costs shows no network";
+
+row(
+  "9000-10.3.1-03",
+  async (check) => {
+    const peer = await check.connect();
+    peer.send(APP, newId(1, 1));
+    await check.until(() => peer.frames("RETIRE_CONNECTION_ID").length > 0, "use of an id with a token");
+    const { peerIds } = check.app(peer).conn;
+    const { currentToken } = peerIds;
+    assert.ok(currentToken !== null);
+    const random = randomBytes(16);
+    const prefix = Buffer.from(currentToken);
+    prefix[15] = (prefix[15] as number) ^ 1;
+    const compare = (token: Uint8Array) => () => {
+      for (let i = 0; i < 40_000; i++) if (peerIds.isResetToken(token, 0)) throw new Error("it is not the token");
+    };
+    sameTime("prefix and random tokens", 0.2, [compare(random), compare(prefix)]);
+  },
+  { memoryOnly: TIMES },
+);
+
+row(
+  "9001-9.5-01",
+  async (check) => {
+    const peer = await check.connect();
+    await check.acknowledged(peer);
+    const many = (datagram: Buffer) => () => {
+      for (let i = 0; i < 100; i++) {
+        peer.sendRaw(datagram);
+        check.memory.deliverNow(); // each in a batch of its own, as a forger would send them
+      }
+    };
+    const pn = peer.nextPn[2] as number;
+    const forged = (options: object): (() => void) =>
+      many(peer.packet(APP, [PING], { forged: true, padTo: 600, pn, ...options }));
+    const kinds = [forged({}), forged({ generation: 1 }), forged({ pn: pn + 100_000 }), forged({ flip: 0x18 })];
+    sameTime("packets with a bad tag, phase, number, reserved bits", 0.3, kinds);
+    await check.usable(peer);
+  },
+  { memoryOnly: TIMES },
+);
+
+row("9000-12.3-02", async (check) => {
+  const peer = await check.connect();
+  await check.acknowledged(peer);
+  const app = check.app(peer);
+  const id = await app.open(STREAM_BIDI);
+  await check.quiet(100);
+  const before = peer.datagrams.length;
+  app.conn.space(SPACE_APP).nextPn = MAX_PN;
+  app.write(id, filled(100), false);
+  await check.until(() => app.error !== undefined, "the end");
+  await check.quiet(100);
+  assert.equal(peer.datagrams.length, before, "without another packet");
+});
+
+// --- RFC 9000 §17.2.5.3: what a server that keeps nothing of the first Initial cannot see
+
+async function retriedWith(check: Check, hello: Uint8Array): Promise<RawPeer> {
+  const peer = await check.peer({ followRetry: false });
+  peer.send(INITIAL, crypto(0, hello.subarray(0, 900)));
+  await check.until(() => peer.retries.length > 0, "a Retry");
+  const retry = peer.retries[0] as Buffer;
+  const scidAt = 7 + (retry[5] as number);
+  const scid = retry.subarray(scidAt, scidAt + (retry[scidAt - 1] as number));
+  peer.dcid = Buffer.from(scid);
+  peer.token = Buffer.from(retry.subarray(scidAt + scid.length, retry.length - 16));
+  peer.installInitial(1, scid);
+  return peer;
+}
+
+function anotherHello(): Buffer {
+  const other = new RawPeer(false);
+  other.tlsClient?.start();
+  return other.firstFlight;
+}
+
+row(
+  "9000-17.2.5.3-01",
+  async (check) => {
+    const peer = await retriedWith(check, anotherHello());
+    peer.hello();
+    await check.confirmed(peer);
+    await check.usable(peer);
+  },
+  { setup: { retry: true } },
+);
+
+row(
+  "9000-17.2.5.3-02",
+  async (check) => {
+    const peer = await retriedWith(check, anotherHello());
+    peer.nextPn[0] = 0;
+    peer.hello();
+    await check.confirmed(peer);
+    await check.usable(peer);
+  },
+  { setup: { retry: true } },
+);
+
+// --- RFC 9287, RFC 9368
+
+row("9287-3.1-01", async (check) => {
+  const peer = await check.begin();
+  await check.until(() => peer.datagrams.length > 0, "the first flight");
+  for (const datagram of peer.datagrams) assert.ok(((datagram[0] as number) & 0x40) !== 0, "the QUIC bit is set");
+  await check.confirmed(peer);
+});
+
+row("9368-2.1-01", async (check) => {
+  const peer = await check.begin({ autoTls: false });
+  peer.flushTls();
+  await check.until(() => peer.datagrams.length > 0, "an answer");
+  const before = peer.datagrams.length;
+  peer.sendRaw(bytes(versionNegotiation(peer.dcid, peer.scid, [1, 2]), padding(1200)));
+  peer.sendRaw(bytes(versionNegotiation(randomBytes(8), randomBytes(8), [0x1a2a3a4a]), padding(1200)));
+  await check.quiet(20);
+  assert.ok(peer.datagrams.slice(before).every((datagram) => datagram.readUInt32BE(1) !== 0));
+  peer.autoTls = true;
+  peer.flushTls();
+  await check.confirmed(peer);
+  await check.usable(peer);
+});
+
+row("9368-4-01", async (check) => {
+  const peer = await check.connect({
+    onFirst: (self) => {
+      self.sendRaw(versionNegotiation(self.dcid, self.origDcid, [0x709a50c4, 1]));
+      return false;
+    },
+  });
+  await check.usable(peer);
+});
