@@ -8,7 +8,7 @@ import { chooseTls } from "#src/runtime/choose-tls.js";
 import { newNativeAead } from "#src/runtime/native/aead.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { NullAead } from "../support/null-aead.js";
-import { NullTls } from "../support/null-tls.js";
+import { NullTls, type NullTlsOptions } from "../support/null-tls.js";
 import type { TlsPlan } from "./scenario.js";
 
 export type ModeName = "null" | "real";
@@ -21,6 +21,10 @@ export interface RunCrypto {
   serverAead: AeadPort;
   clientTls: TlsContext;
   serverTls: TlsContext;
+  /** The protocol that both speak. */
+  alpn: string;
+  /** Runs handshakes that give tickets: at once, in full, without HelloRetryRequest. Absent: no tickets in this plan. */
+  prepare?: (run: () => void) => void;
   /** Sessions and keys that still exist; what a run left behind. Null mode only. */
   leftovers(): string;
   close(): void;
@@ -41,27 +45,32 @@ export function nullMode(): Mode {
   return {
     name: "null",
     open(plan, random, maskHeaders, later) {
-      const options = { ...plan, random };
+      const options: NullTlsOptions = { ...plan, random };
       const { lateMicros } = plan;
       const delay = new Uint8Array(2);
-      const tls = new NullTls(
-        lateMicros === 0
-          ? options
-          : {
-              ...options,
-              later: (step) => {
-                random.fill(delay, 0, 2);
-                later((lateMicros * (delay[0] * 256 + delay[1])) >>> 16, step);
-              },
-            },
-      );
+      const late = (step: () => void): void => {
+        random.fill(delay, 0, 2);
+        later((lateMicros * (delay[0] * 256 + delay[1])) >>> 16, step);
+      };
+      if (lateMicros > 0) options.later = late;
+      const tls = new NullTls(options);
+      const prepare = (run: () => void): void => {
+        delete options.later;
+        // small enough for no pacer to hold any of it back: the clock stands
+        Object.assign(options, { helloRetry: false, tickets: 1, certificateBytes: 700, keyShareBytes: 32 });
+        run();
+        Object.assign(options, plan);
+        if (lateMicros > 0) options.later = late;
+      };
       const clientAead = new NullAead(maskHeaders);
       const serverAead = new NullAead(maskHeaders);
       return {
         clientAead,
         serverAead,
-        clientTls: tls.newClientContext({ alpn: ALPN, serverName: SERVER_NAME, verify: "strict" }),
-        serverTls: tls.newServerContext({ alpn: ALPN, identities: {} }),
+        clientTls: tls.newClientContext({ alpn: ALPN, serverName: SERVER_NAME, verify: "strict", earlyData: true }),
+        serverTls: tls.newServerContext({ alpn: ALPN, identities: {}, earlyData: true }),
+        alpn: ALPN[0],
+        ...(plan.clientAuth ? {} : { prepare }),
         leftovers: () => leftoversOf(tls, [clientAead, serverAead]),
         close: () => {},
       };
@@ -89,8 +98,9 @@ export function realMode(env: Readonly<Record<string, string | undefined>>): Mod
     const name = `${clientAuth} ${helloRetry}`;
     let made = contexts.get(name);
     if (made === undefined) {
-      const client = { alpn: ALPN, ca, serverName: SERVER_NAME, verify: "strict" as const, identity: { cert, key } };
-      const server = { alpn: ALPN, ca, identities: { "*": { cert, key } } };
+      const common = { alpn: ALPN, ca, earlyData: true };
+      const client = { ...common, serverName: SERVER_NAME, verify: "strict" as const, identity: { cert, key } };
+      const server = { ...common, identities: { "*": { cert, key } } };
       made = {
         // The client's first shares (GnuTLS sends two) are of groups that the server does not take: HelloRetryRequest.
         client: provider.newClientContext(helloRetry ? { ...client, groups: "X25519:P-256:P-384" } : client),
@@ -113,6 +123,9 @@ export function realMode(env: Readonly<Record<string, string | undefined>>): Mod
         serverAead: aead,
         clientTls: client,
         serverTls: server,
+        alpn: ALPN[0],
+        // after a HelloRetryRequest there are tickets, but none for 0-RTT
+        ...(plan.clientAuth || plan.helloRetry ? {} : { prepare: (run: () => void) => run() }),
         leftovers: () => "",
         close: () => {},
       };

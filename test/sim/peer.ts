@@ -125,6 +125,13 @@ export class Peer implements TransportHandler {
     );
   }
 
+  /** In 0-RTT: opens and writes what the remembered limits allow. */
+  openEarly(): void {
+    this.openPlanned(STREAM_BIDI);
+    this.openPlanned(STREAM_UNI);
+    this.afterDrain();
+  }
+
   onHandshake(info: HandshakeInfo): void {
     this.require(this.handshake === null, "onHandshake came twice");
     this.handshake = info;
@@ -141,6 +148,8 @@ export class Peer implements TransportHandler {
   onStream(id: number): void {
     this.require(((id & 1) === 1) !== this.conn.isServer, `onStream(${id}) of our own stream`);
     this.require(!this.receiving.has(id), `onStream(${id}) came twice`);
+    // a late copy of a first flight: its ticket was used
+    this.require(!this.isSecond || !this.conn.isEarly(id), `E10: onStream(${id}) of 0-RTT that was sent before`);
     const plan = planOf(this.workload, id);
     if (plan === undefined) throw this.failure(`I13: stream ${id} was never planned`);
     this.receiving.set(id, newReceiving(id, plan.forward));

@@ -6,7 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
-import { Endpoint } from "#src/endpoint/endpoint.js";
+import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
@@ -17,6 +17,7 @@ import { Peer } from "./peer.js";
 import { PrintingTap } from "./printing-tap.js";
 import { Program } from "./program.js";
 import type { DirectionPlan, Scenario } from "./scenario.js";
+import { collectTickets } from "./tickets.js";
 import { TracingTap } from "./tracing-tap.js";
 
 const CLIENT_ADDRESS = simAddress(10, 0, 0, 1, 50_000);
@@ -72,6 +73,8 @@ class World {
   private readonly startMicros: number;
   private readonly checker: Checker;
   private readonly hash: Hash | null;
+  /** One for each connection that resumes. */
+  private readonly tickets: Uint8Array[];
   private killed = false;
 
   constructor(
@@ -88,6 +91,7 @@ class World {
     this.client = this.program("client", this.crypto.clientAead);
     this.server = this.program("server", this.crypto.serverAead);
     this.listen();
+    this.tickets = this.collectTickets();
     const { sim } = this;
     const add = (name: "client" | "server", address: Int32Array): Host => {
       const app = this[name];
@@ -109,7 +113,7 @@ class World {
   }
 
   run(): Outcome {
-    for (let left = this.scenario.connections; left > 0; left--) this.connect();
+    for (let i = 0; i < this.scenario.connections; i++) this.connect(this.tickets[i]);
     this.work();
     const finished = this.allFinished();
     const atEnd = this.sim.nowMicros - this.startMicros;
@@ -157,13 +161,37 @@ class World {
     return new Program(endpoint, makePeer, wakeAt);
   }
 
-  private connect(): void {
+  private connect(ticket: Uint8Array | undefined): void {
+    const { crypto, sim } = this;
+    const isEarly = ticket !== undefined && this.scenario.resume !== "resumed";
+    const options = {
+      ...this.connectOptions(),
+      ...(ticket !== undefined && { ticket }),
+      ...(isEarly && { earlyAlpn: crypto.alpn }),
+    };
+    const peer = this.client.adopt(this.client.endpoint.connect(options, sim.nowMicros));
+    if (isEarly) peer.openEarly();
+  }
+
+  private connectOptions(): ConnectOptions {
+    const { clientTls: tls } = this.crypto;
+    return { tls, serverName: SERVER_NAME, remote: SERVER_ADDRESS, config: this.scenario.clientConfig };
+  }
+
+  private collectTickets(): Uint8Array[] {
     const { scenario, crypto, sim } = this;
-    const conn = this.client.endpoint.connect(
-      { tls: crypto.clientTls, serverName: SERVER_NAME, remote: SERVER_ADDRESS, config: scenario.clientConfig },
-      sim.nowMicros,
-    );
-    this.client.adopt(conn);
+    const { resume, connections } = scenario;
+    if (resume === "no" || crypto.prepare === undefined) return [];
+    const ends = {
+      client: this.client.endpoint,
+      server: this.server.endpoint,
+      clientAddress: CLIENT_ADDRESS,
+      nowMicros: sim.nowMicros,
+    };
+    const count = resume === "reused" ? 1 : connections;
+    let tickets: Uint8Array[] = [];
+    crypto.prepare(() => (tickets = collectTickets(ends, this.connectOptions(), count)));
+    return Array.from({ length: connections }, (_, i) => tickets[Math.min(i, count - 1)]);
   }
 
   private scheduleActs(): void {
@@ -200,7 +228,7 @@ class World {
 
   private listen(): void {
     const { serverConfig: config, retry } = this.scenario;
-    this.server.endpoint.listen({ tls: this.crypto.serverTls, config, retry });
+    this.server.endpoint.listen({ tls: this.crypto.serverTls, config, retry, earlyData: true });
   }
 
   private updateKeys(program: Program): void {
@@ -386,6 +414,9 @@ class World {
       if (stats.mtuBlackHoles > 0) marks.add("black hole left");
       if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
       if (stats.flowBlocked > 0) marks.add("flow blocked");
+      if (peer.handshake?.resumed === true) marks.add("resumed");
+      if (stats.earlyPacketsReceived > 0) marks.add("0-RTT received");
+      if (peer.handshake?.earlyDataAttempted === true && !peer.handshake.earlyDataAccepted) marks.add("0-RTT refused");
       if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);
       if (peer.handshake === null) marks.add("closed before the handshake");
     }

@@ -59,6 +59,7 @@ export const DIMENSIONS = [
   "bbr",
   "pathMtu",
   "datagrams",
+  "resume",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -112,6 +113,8 @@ export interface Scenario {
   serverConfig: Partial<ConnectionConfig>;
   clientHost: HostOptions;
   serverHost: HostOptions;
+  /** `resumed`: with a ticket of a handshake before; `early`: and in 0-RTT; `reused`: all with the same ticket. */
+  resume: "no" | "resumed" | "early" | "reused";
   /** Connections from one client endpoint. */
   connections: number;
   workload: Workload;
@@ -155,6 +158,7 @@ export function plainScenario(seed: number): Scenario {
     serverConfig: { handshakeTimeoutMillis: 60_000, maxIdleTimeoutMillis: 120_000 },
     clientHost: PROMPT_HOST,
     serverHost: PROMPT_HOST,
+    resume: "no",
     connections: 1,
     workload: plainWorkload(1, 1000),
     maskHeaders: false,
@@ -180,6 +184,7 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   scenario.mayTimeOut = on.randomClose;
   if (on.keyUpdate) scenario.keyUpdates = drawTimes(new Prng(seed, "keys"), 4);
   if (on.cidRotation) scenario.cidRotations = drawTimes(new Prng(seed, "ids"), 10);
+  if (on.resume) scenario.resume = new Prng(seed, "resume").pick(["resumed", "early", "early", "reused"] as const);
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
   if (on.datagrams) drawDatagrams(scenario.workload, new Prng(seed, "datagrams"));
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
@@ -205,6 +210,7 @@ const CHANCES: Partial<Record<Dimension, number>> = {
   pathMtu: 0.2,
   big: 0.12,
   randomClose: 0.12,
+  resume: 0.4,
   retry: 0.3,
   certificate: 0.3,
   bigHello: 0.2,
