@@ -89,6 +89,7 @@ struct TypedData {
   X(int, gnutls_record_set_max_early_data_size, (SessionT*, size_t))                                                   \
   X(int, gnutls_anti_replay_init, (AntiReplayT**))                                                                     \
   X(void, gnutls_anti_replay_deinit, (AntiReplayT*))                                                                   \
+  X(void, gnutls_anti_replay_set_window, (AntiReplayT*, unsigned))                                                      \
   X(void, gnutls_anti_replay_set_ptr, (AntiReplayT*, void*))                                                           \
   X(void, gnutls_anti_replay_set_add_function, (AntiReplayT*, int (*)(void*, time_t, const Datum*, const Datum*)))     \
   X(void, gnutls_anti_replay_enable, (SessionT*, AntiReplayT*))

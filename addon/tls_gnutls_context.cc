@@ -45,6 +45,10 @@ GnutlsContext::~GnutlsContext() {
 
 namespace {
 
+// Else tickets are refused that are older than some 20 s, whatever age their client claims. A ticket is taken once, so
+// its age need not tell a replay from the first.
+constexpr unsigned REPLAY_WINDOW_MILLIS = 7 * 24 * 3600 * 1000u;
+
 // GnuTLS asks for each 0-RTT whose ticket is of the age that the client claims; its owner knows which are fresh.
 int judge_early_data(void* context, time_t, const Datum*, const Datum*) {
   EarlyDataJudge* judge = static_cast<GnutlsContext*>(context)->current;
@@ -107,6 +111,7 @@ class GnutlsLibrary : public tls::Library {
     if (c.is_server && c.early_data) {
       a.gnutls_anti_replay_init(&context->anti_replay);
       a.gnutls_anti_replay_set_add_function(context->anti_replay, judge_early_data);
+      a.gnutls_anti_replay_set_window(context->anti_replay, REPLAY_WINDOW_MILLIS);
       a.gnutls_anti_replay_set_ptr(context->anti_replay, context.get());
     }
     return context;

@@ -30,7 +30,7 @@ export type EarlyStatus = typeof EARLY_NONE | typeof EARLY_OFFERED | typeof EARL
 /** A server drops its 0-RTT keys this many PTOs after the handshake is complete (RFC 9001 §4.9.3). */
 const KEEP_KEYS_PTOS = 3;
 
-/** Limits that a server which accepts 0-RTT must not lower (RFC 9000 §7.4.1). */
+/** Limits that a server which accepts 0-RTT must not lower (RFC 9000 §7.4.1, RFC 9221 §3). */
 const KEPT_LIMITS = [
   "activeConnectionIdLimit",
   "initialMaxData",
@@ -39,6 +39,7 @@ const KEPT_LIMITS = [
   "initialMaxStreamDataUni",
   "initialMaxStreamsBidi",
   "initialMaxStreamsUni",
+  "maxDatagramFrameBytes",
 ] as const satisfies readonly (keyof TransportParams)[];
 
 export class EarlyState {
