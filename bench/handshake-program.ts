@@ -1,12 +1,13 @@
 /** Server and load client of the handshake benchmark: connections that are opened and closed, nothing else. */
 
-import { listen } from "#src/api/quic/index.js";
+import { listen, type QuicSession } from "#src/api/quic/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
 import { cpuMicros, repeat } from "./load.js";
 import { LoadClient, type Target } from "./load-client.js";
 
 const ALPN = "perf";
+const MAX_TICKETS = 1000;
 
 export interface HandshakeJob {
   role: "server" | "client";
@@ -16,30 +17,36 @@ export interface HandshakeJob {
 export interface Load {
   count: number;
   inFlight: number;
-  /** With the ticket of an earlier connection. */
-  resume: boolean;
+  /** With the ticket of an earlier connection, and with data in 0-RTT. */
+  kind: "full" | "resumed" | "early";
 }
 
 export interface LoadResult {
   millis: number;
   resumed: number;
+  early: number;
 }
 
 let client: LoadClient | null = null;
-let ticket: Uint8Array | null = null;
+/** The latest ones: each is good for 0-RTT once. */
+let tickets: Uint8Array[] = [];
 
-async function load({ count, inFlight, resume }: Load): Promise<LoadResult> {
+async function load({ count, inFlight, kind }: Load): Promise<LoadResult> {
   const open = client as LoadClient;
   let resumed = 0;
+  let early = 0;
   const started = performance.now();
   await repeat(count, inFlight, async () => {
-    const connection = open.connect(resume ? ticket : null);
+    const ticket = kind === "full" ? undefined : kind === "early" ? tickets.shift() : tickets[0];
+    const connection = open.connect(ticket ?? null, kind === "early");
     await connection.opened;
     if (connection.isResumed) resumed++;
-    ticket = connection.ticket ?? ticket;
+    if (connection.isEarly) early++;
+    if (connection.ticket !== null) tickets.push(connection.ticket);
     void connection.close();
   });
-  return { millis: performance.now() - started, resumed };
+  tickets = tickets.slice(-MAX_TICKETS);
+  return { millis: performance.now() - started, resumed, early };
 }
 
 const job = ownJob<HandshakeJob>({
@@ -49,7 +56,11 @@ const job = ownJob<HandshakeJob>({
 
 async function serve(): Promise<void> {
   const { cert, key } = devCertificate({ hosts: ["localhost"] });
-  const endpoint = await listen((session) => void session.closed.catch(() => {}), {
+  const onsession = (session: QuicSession): void => {
+    session.closed.catch(() => {});
+    session.onstream = (stream) => void stream.closed.catch(() => {});
+  };
+  const endpoint = await listen(onsession, {
     alpn: [ALPN],
     endpoint: { address: "127.0.0.1:0" },
     sni: { "*": { keys: key, certs: cert } },

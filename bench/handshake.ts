@@ -17,6 +17,8 @@ export interface HandshakeRow {
   fullPerSec: number;
   /** Null: nothing was resumed. */
   resumedPerSec: number | null;
+  /** With 32 bytes in 0-RTT. Null: the server did not take it each time. */
+  earlyPerSec: number | null;
   /** Both sides on one core, no QUIC. */
   libraryPerSec: number;
   spread: [number, number];
@@ -34,20 +36,22 @@ interface Rate {
   perCpuSec: number;
   perWallSec: number;
   resumed: number;
+  early: number;
 }
 
 interface Run {
   full: Rate;
   resumed: Rate;
+  early: Rate;
   library: LibraryFigures;
   runtime: Runtime;
 }
 
 async function rate(server: Child, client: Child, load: Load): Promise<Rate> {
   const before = await server.ask<number>("cpuMicros");
-  const { millis, resumed } = await client.ask<LoadResult>("load", load);
+  const { millis, resumed, early } = await client.ask<LoadResult>("load", load);
   const cpuMicros = (await server.ask<number>("cpuMicros")) - before;
-  return { perCpuSec: (load.count * 1e6) / cpuMicros, perWallSec: (load.count * 1000) / millis, resumed };
+  return { perCpuSec: (load.count * 1e6) / cpuMicros, perWallSec: (load.count * 1000) / millis, resumed, early };
 }
 
 async function library(count: number): Promise<LibraryFigures> {
@@ -62,11 +66,12 @@ async function library(count: number): Promise<LibraryFigures> {
 async function measure(count: number, inFlight: number): Promise<Run> {
   const quic = await withPair(own("handshake-program.js"), {}, async (server, client) => {
     const runtime = await client.message<Runtime>();
-    await rate(server, client, { count: WARM_UP, inFlight, resume: false });
-    const full = await rate(server, client, { count, inFlight, resume: false });
-    const resumed = await rate(server, client, { count, inFlight, resume: true });
+    await rate(server, client, { count: WARM_UP, inFlight, kind: "full" });
+    const full = await rate(server, client, { count, inFlight, kind: "full" });
+    const resumed = await rate(server, client, { count, inFlight, kind: "resumed" });
+    const early = await rate(server, client, { count, inFlight, kind: "early" });
     if (full.resumed > 0) throw new Error(`${full.resumed} of ${count} full handshakes were resumed ones`);
-    return { full, resumed, runtime };
+    return { full, resumed, early, runtime };
   });
   return { ...quic, library: await library(count) };
 }
@@ -81,10 +86,12 @@ async function runHandshake(options: Options, print: (line: string) => void): Pr
   const full = figures.map((run) => run.full.perCpuSec);
   const alone = figures.map((run) => run.library.serverPerSec);
   const isResumed = figures.every((run) => run.resumed.resumed === count);
+  const isEarly = figures.every((run) => run.early.early === count);
   const [least, most] = spread(full);
   const row: HandshakeRow = {
     fullPerSec: round(median(full)),
     resumedPerSec: isResumed ? round(median(figures.map((run) => run.resumed.perCpuSec))) : null,
+    earlyPerSec: isEarly ? round(median(figures.map((run) => run.early.perCpuSec))) : null,
     libraryPerSec: round(median(figures.map((run) => run.library.perSec))),
     spread: [round(least), round(most)],
     libraryServerPerSec: round(median(alone)),
@@ -99,6 +106,7 @@ async function runHandshake(options: Options, print: (line: string) => void): Pr
     [
       "full/s of server CPU [least..most]",
       "resumed/s",
+      "0-RTT/s",
       "by the clock",
       "library, both sides/s",
       "its server part/s",
@@ -106,10 +114,27 @@ async function runHandshake(options: Options, print: (line: string) => void): Pr
     ],
     print,
   );
-  const { fullPerSec, resumedPerSec, fullPerWallSec, libraryPerSec, libraryServerPerSec, libraryServerRatio } = row;
+  const {
+    fullPerSec,
+    resumedPerSec,
+    earlyPerSec,
+    fullPerWallSec,
+    libraryPerSec,
+    libraryServerPerSec,
+    libraryServerRatio,
+  } = row;
   const rates = `${fullPerSec} [${row.spread.join("..")}]`;
-  table.row(rates, resumedPerSec ?? "none", fullPerWallSec, libraryPerSec, libraryServerPerSec, libraryServerRatio);
+  table.row(
+    rates,
+    resumedPerSec ?? "none",
+    earlyPerSec ?? "none",
+    fullPerWallSec,
+    libraryPerSec,
+    libraryServerPerSec,
+    libraryServerRatio,
+  );
   if (!isResumed) print("no figure for resumed handshakes: not all of the handshakes with a ticket were resumed");
+  if (!isEarly) print("no figure for 0-RTT: the server did not take it each time");
   return report;
 }
 

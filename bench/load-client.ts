@@ -6,11 +6,13 @@
 import { type Connection, EndpointHost, type HostOwner } from "#src/runtime/loop.js";
 import { ADDR_COLS } from "#src/port/udp.js";
 import type { TlsContext } from "#src/port/tls.js";
-import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
+import { type CloseInfo, STREAM_UNI, type TransportHandler } from "#src/port/transport.js";
 import { setAddressRow } from "#src/runtime/address.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
 import { chooseTls } from "#src/runtime/choose-tls.js";
 import type { Runtime } from "./bench.js";
+
+const FEW_BYTES = new Uint8Array(32);
 
 export interface Target {
   port: number;
@@ -37,6 +39,17 @@ export class LoadConnection implements TransportHandler {
 
   get isResumed(): boolean {
     return this.conn.handshake?.resumed === true;
+  }
+
+  /** What it wrote before the handshake was taken in 0-RTT. */
+  get isEarly(): boolean {
+    return this.conn.handshake?.earlyDataAccepted === true;
+  }
+
+  /** A stream of a few bytes. */
+  say(): void {
+    const id = this.conn.open(STREAM_UNI);
+    this.conn.write(id, FEW_BYTES, 0, FEW_BYTES.length, true);
   }
 
   close(): Promise<void> {
@@ -74,9 +87,12 @@ export class LoadClient implements HostOwner {
   private readonly remote = new Int32Array(ADDR_COLS);
   private host: EndpointHost | null = null;
 
-  private constructor(target: Target, alpn: string) {
-    const provider = chooseTls(process.env);
-    this.tls = provider.newClientContext({ alpn: [alpn], serverName: "localhost", verify: "strict", ca: [target.ca] });
+  private constructor(
+    target: Target,
+    private readonly alpn: string,
+  ) {
+    const config = { alpn: [alpn], serverName: "localhost", verify: "strict" as const, ca: [target.ca] };
+    this.tls = chooseTls(process.env).newClientContext({ ...config, earlyData: true });
     setAddressRow(this.remote, 0, "127.0.0.1", target.port);
   }
 
@@ -92,13 +108,14 @@ export class LoadClient implements HostOwner {
   }
 
   /** Begins a connection; its handshake goes on. */
-  connect(ticket: Uint8Array | null = null): LoadConnection {
-    const { tls, remote } = this;
+  connect(ticket: Uint8Array | null = null, isEarly = false): LoadConnection {
+    const { tls, remote, alpn } = this;
     const host = this.host as EndpointHost;
-    const config = { maxIdleTimeoutMillis: 0 };
-    const conn = host.endpoint.connect({ tls, remote, config, ...(ticket !== null && { ticket }) }, host.now());
+    const options = { tls, remote, config: { maxIdleTimeoutMillis: 0 }, ...(isEarly && { earlyAlpn: alpn }) };
+    const conn = host.endpoint.connect({ ...options, ...(ticket !== null && { ticket }) }, host.now());
     const load = new LoadConnection(conn);
     conn.owner = load;
+    if (isEarly) load.say();
     host.flush();
     return load;
   }
