@@ -522,3 +522,40 @@ describe("bytes cut anywhere", () => {
     assert.deepEqual(framer.peerParams, PARAMS);
   });
 });
+
+describe("0-RTT", () => {
+  const EARLY: [number, Uint8Array] = [42, new Uint8Array(0)];
+  const CHOSEN: [number, Uint8Array] = [16, Uint8Array.of(0, 3, 2, 0x68, 0x33)];
+
+  test("RFC 9001 §4.6.2 a client learns from EncryptedExtensions, or before from HelloRetryRequest", () => {
+    for (const [list, expected] of [
+      [[[0x39, PARAMS], CHOSEN, EARLY], true],
+      [[[0x39, PARAMS], CHOSEN], false],
+    ] as [[number, Uint8Array][], boolean][]) {
+      const framer = new TlsFramer(false);
+      feed(framer, [I, "SH"]);
+      assert.equal(framer.earlyDataAccepted, null);
+      const answer = message(TYPES.EE, extensions(...list));
+      assert.equal(framer.push(H, answer, 0, answer.length), 0);
+      assert.equal(framer.earlyDataAccepted, expected);
+    }
+    const retried = new TlsFramer(false);
+    feed(retried, [I, "HRR"]);
+    assert.equal(retried.earlyDataAccepted, false);
+    feed(retried, [I, "SH"]);
+    const answer = message(TYPES.EE, extensions([0x39, PARAMS], CHOSEN, EARLY));
+    retried.push(H, answer, 0, answer.length);
+    assert.equal(retried.earlyDataAccepted, false, "no second thought");
+  });
+
+  test("RFC 8446 §4.2.10 a server that asks for it gets the first hello, before TLS does", () => {
+    const early = clientHello(extensions([0x39, PARAMS], CHOSEN, EARLY));
+    for (const wants of [true, false]) {
+      const framer = new TlsFramer(true);
+      framer.wantsHello = wants;
+      assert.equal(framer.push(I, early, 0, early.length), 0);
+      assert.equal(framer.hello?.offersEarlyData, wants ? true : undefined);
+      assert.deepEqual(framer.hello?.alpn, wants ? ["h3"] : undefined);
+    }
+  });
+});

@@ -5,7 +5,13 @@ import { TAG_BYTES } from "../port/aead.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import { ADDR_COLS, ADDR_IP2, ADDR_IP3, ADDR_PORT } from "../port/udp.js";
-import { MAX_TOKEN_BYTES, MAX_USED_TOKENS, NEW_TOKEN_SECONDS, RETRY_TOKEN_SECONDS } from "../proto/limits.js";
+import {
+  MAX_TOKEN_BYTES,
+  MAX_USED_TOKENS,
+  NEW_TOKEN_SECONDS,
+  RETRY_TOKEN_SECONDS,
+  TOKEN_KEY_SECONDS,
+} from "../proto/limits.js";
 import { newPortableAead } from "../runtime/portable/aead.js";
 import { addressKey, ADDRESS_KEY_BYTES, TokenKeys } from "./token.js";
 
@@ -117,6 +123,21 @@ describe("NEW_TOKEN tokens", () => {
     assert.equal(keys.open(token, HERE, NOW), null);
     assert.equal(keys.isRetryToken(token), false);
     assert.equal(keys.open(keys.sealNewToken(HERE, NOW), HERE, NOW + NEW_TOKEN_SECONDS + 1), null);
+  });
+
+  test("RFC 9000 §8.1.4 keys change each TOKEN_KEY_SECONDS; those before and after are taken, at any server of the secret", () => {
+    const start = Math.ceil(NOW / TOKEN_KEY_SECONDS) * TOKEN_KEY_SECONDS;
+    const token = make().sealNewToken(HERE, start - 1);
+    assert.deepEqual(make().open(token, HERE, start), { kind: "new" }, "the key before");
+    assert.notEqual(make().sealNewToken(HERE, start)[1], token[1]);
+    const ahead = make().sealRetryToken(ODCID, SCID, HERE, start);
+    assert.equal(make().open(ahead, HERE, start - 1)?.kind, "retry", "a clock that is behind");
+    const keys = make();
+    for (let day = 0; day < 400; day++) {
+      const now = start + day * TOKEN_KEY_SECONDS;
+      assert.notEqual(keys.open(keys.sealNewToken(HERE, now), HERE, now), null);
+      assert.equal(keys.open(token, HERE, now + TOKEN_KEY_SECONDS), null);
+    }
   });
 
   test("one kind cannot be passed off as the other", () => {

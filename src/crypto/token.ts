@@ -3,7 +3,10 @@
  * stateless reset tokens (RFC 9000 §10.3.2). All keys come from one secret, so that servers that share it understand
  * each other.
  *
- *   token = kind (1) · nonce (12) · AEAD(issued seconds (4) [· odcid length (1) · odcid · scid length (1) · scid])
+ *   token = kind (1) · epoch (1) · nonce (12) · AEAD(issued seconds (4) [· odcid length (1) · odcid · scid length (1) · scid])
+ *
+ * Keys of tokens change each TOKEN_KEY_SECONDS; tokens of the epoch before are still taken, and of the next one, which a
+ * server whose clock is ahead may have begun. The key of reset tokens stays: they are for connections of any age.
  *
  * Invariants: the kind and the client's address are authenticated with the token: IP address and port of a Retry token,
  * the IP address of a NEW_TOKEN token, which must work from another port. A NEW_TOKEN token is taken once. What does
@@ -15,7 +18,13 @@ import { AEAD_AES_128_GCM, aeadKeyBytes, HASH_SHA256, TAG_BYTES } from "../port/
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import { ADDR_COLS, ADDR_IP0, ADDR_PORT } from "../port/udp.js";
-import { MAX_TOKEN_BYTES, MAX_USED_TOKENS, NEW_TOKEN_SECONDS, RETRY_TOKEN_SECONDS } from "../proto/limits.js";
+import {
+  MAX_TOKEN_BYTES,
+  MAX_USED_TOKENS,
+  NEW_TOKEN_SECONDS,
+  RETRY_TOKEN_SECONDS,
+  TOKEN_KEY_SECONDS,
+} from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { expandLabel } from "./schedule.js";
 
@@ -26,7 +35,8 @@ const IP_BYTES = 16;
 const KIND_RETRY = 0x52;
 const KIND_NEW = 0x4e;
 const NONCE_BYTES = 12;
-const HEAD_BYTES = 1 + NONCE_BYTES;
+const NONCE_AT = 2;
+const HEAD_BYTES = NONCE_AT + NONCE_BYTES;
 const MIN_TOKEN_BYTES = HEAD_BYTES + 4 + TAG_BYTES;
 const WORD = 2 ** 32;
 
@@ -41,11 +51,25 @@ export type OpenedToken =
     }
   | { kind: "new" };
 
+/** Before, now and next. */
+const KEPT_EPOCHS = 3;
+
+interface EpochKeys {
+  readonly epoch: number;
+  readonly retry: Uint8Array;
+  readonly new: Uint8Array;
+}
+
+function epochOf(nowSeconds: number): number {
+  return Math.floor(nowSeconds / TOKEN_KEY_SECONDS);
+}
+
 export class TokenKeys {
   private readonly aead: AeadPort;
   private readonly random: Random;
-  private readonly retryKey: Uint8Array;
-  private readonly newKey: Uint8Array;
+  private readonly base: Uint8Array;
+  /** Of the epochs that were asked for last. */
+  private keys: EpochKeys[] = [];
   private readonly resetKey: Uint8Array;
   private readonly used = new UsedTokens(MAX_USED_TOKENS);
 
@@ -53,12 +77,8 @@ export class TokenKeys {
   constructor(aead: AeadPort, random: Random, secret: Uint8Array) {
     this.aead = aead;
     this.random = random;
-    const prk = aead.hkdfExtract(HASH_SHA256, new Uint8Array(0), secret);
-    const tokenKeyBytes = aeadKeyBytes(AEAD_AES_128_GCM);
-    this.retryKey = expandLabel(HASH_SHA256, prk, "netquic retry", tokenKeyBytes, aead);
-    this.newKey = expandLabel(HASH_SHA256, prk, "netquic new token", tokenKeyBytes, aead);
-    this.resetKey = expandLabel(HASH_SHA256, prk, "netquic reset", 32, aead);
-    prk.fill(0);
+    this.base = aead.hkdfExtract(HASH_SHA256, new Uint8Array(0), secret);
+    this.resetKey = expandLabel(HASH_SHA256, this.base, "netquic reset", 32, aead);
   }
 
   /** Token for a Retry packet; `addressKey` is from {@link addressKey}. `nowSeconds` is wall clock time. */
@@ -69,14 +89,14 @@ export class TokenKeys {
     plain.bytes(odcid);
     plain.u8(retryScid.length);
     plain.bytes(retryScid);
-    return this.seal(KIND_RETRY, this.retryKey, addressKey, plain.finish());
+    return this.seal(KIND_RETRY, nowSeconds, addressKey, plain.finish());
   }
 
   /** Token for a NEW_TOKEN frame; differs each time (RFC 9000 §8.1.3). */
   sealNewToken(addressKey: Uint8Array, nowSeconds: number): Uint8Array {
     const plain = new Writer(4);
     plain.u32(nowSeconds);
-    return this.seal(KIND_NEW, this.newKey, addressKey.subarray(0, IP_BYTES), plain.finish());
+    return this.seal(KIND_NEW, nowSeconds, addressKey.subarray(0, IP_BYTES), plain.finish());
   }
 
   /**
@@ -88,9 +108,11 @@ export class TokenKeys {
     if (token.length < MIN_TOKEN_BYTES || token.length > MAX_TOKEN_BYTES) return null;
     const isRetry = token[0] === KIND_RETRY;
     if (!isRetry && token[0] !== KIND_NEW) return null;
-    const aad = concatBytes(token.subarray(0, 1), isRetry ? addressKey : addressKey.subarray(0, IP_BYTES));
-    const nonce = token.subarray(1, HEAD_BYTES);
-    const key = isRetry ? this.retryKey : this.newKey;
+    const keys = this.keysOf(token[1], nowSeconds);
+    if (keys === null) return null;
+    const aad = concatBytes(token.subarray(0, NONCE_AT), isRetry ? addressKey : addressKey.subarray(0, IP_BYTES));
+    const nonce = token.subarray(NONCE_AT, HEAD_BYTES);
+    const key = isRetry ? keys.retry : keys.new;
     const plain = this.aead.openOnce(AEAD_AES_128_GCM, key, nonce, aad, token.subarray(HEAD_BYTES));
     if (plain === null) return null;
 
@@ -116,12 +138,32 @@ export class TokenKeys {
     return this.aead.hkdfExpand(HASH_SHA256, this.resetKey, cid, RESET_TOKEN_BYTES);
   }
 
-  private seal(kind: number, key: Uint8Array, address: Uint8Array, plain: Uint8Array): Uint8Array {
+  private seal(kind: number, nowSeconds: number, address: Uint8Array, plain: Uint8Array): Uint8Array {
+    const keys = this.epochKeys(epochOf(nowSeconds));
     const head = new Uint8Array(HEAD_BYTES);
     head[0] = kind;
-    this.random.fill(head, 1, HEAD_BYTES);
-    const aad = concatBytes(head.subarray(0, 1), address);
-    return concatBytes(head, this.aead.sealOnce(AEAD_AES_128_GCM, key, head.subarray(1), aad, plain));
+    head[1] = keys.epoch;
+    this.random.fill(head, NONCE_AT, HEAD_BYTES);
+    const aad = concatBytes(head.subarray(0, NONCE_AT), address);
+    const key = kind === KIND_RETRY ? keys.retry : keys.new;
+    return concatBytes(head, this.aead.sealOnce(AEAD_AES_128_GCM, key, head.subarray(NONCE_AT), aad, plain));
+  }
+
+  /** The keys of the epoch that ends in this byte, if it is now, before or next; else null. */
+  private keysOf(lowByte: number, nowSeconds: number): EpochKeys | null {
+    const now = epochOf(nowSeconds);
+    for (let epoch = now - 1; epoch <= now + 1; epoch++) if ((epoch & 0xff) === lowByte) return this.epochKeys(epoch);
+    return null;
+  }
+
+  private epochKeys(epoch: number): EpochKeys {
+    const known = this.keys.find((each) => each.epoch === epoch);
+    if (known !== undefined) return known;
+    const derive = (label: string): Uint8Array =>
+      expandLabel(HASH_SHA256, this.base, `${label} ${epoch}`, aeadKeyBytes(AEAD_AES_128_GCM), this.aead);
+    const made = { epoch, retry: derive("netquic retry"), new: derive("netquic new token") };
+    this.keys = [made, ...this.keys.slice(0, KEPT_EPOCHS - 1)];
+    return made;
   }
 }
 

@@ -69,9 +69,11 @@ export class Acceptor {
   private accepted: Connection[] = [];
   /** Null: no 0-RTT. New with each `listen`, so that tickets of other settings do not count. */
   private earlyTickets: EarlyTickets | null = null;
-  private readonly earlyHeld = new EarlyHeld();
+  private readonly earlyHeld: EarlyHeld;
 
-  constructor(private readonly endpoint: Endpoint) {}
+  constructor(private readonly endpoint: Endpoint) {
+    this.earlyHeld = new EarlyHeld(() => endpoint.countDrop(DROP_KEYS_UNAVAILABLE));
+  }
 
   get halfOpenCount(): number {
     return this.halfOpen.size;

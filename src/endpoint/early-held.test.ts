@@ -41,11 +41,13 @@ describe("0-RTT packets before their Initial", () => {
   });
 
   test("are bounded for each id, in number and in bytes; the oldest go", () => {
-    const held = new EarlyHeld();
+    let dropped = 0;
+    const held = new EarlyHeld(() => dropped++);
     for (let i = 0; i < MAX_EARLY_HELD_PER_CONNECTION; i++) assert.equal(held.hold(packet(1)), true);
     assert.equal(held.hold(packet(1)), false);
     for (let i = 0; i < 2000; i++) held.hold(packet(2 + i));
     assert.equal(held.count, MAX_EARLY_HELD_PACKETS);
+    assert.equal(dropped, MAX_EARLY_HELD_PER_CONNECTION + 2000 - MAX_EARLY_HELD_PACKETS);
     assert.deepEqual(held.take(packet(1).dcid, ADDR, 0), []);
     assert.equal(held.take(packet(2001).dcid, ADDR, 0).length, 1);
     for (let i = 0; i < 1000; i++) held.hold(packet(i, 60_000));

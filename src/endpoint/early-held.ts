@@ -24,6 +24,9 @@ export class EarlyHeld {
   private packets: EarlyHeldPacket[] = [];
   private bytesSum = 0;
 
+  /** `onDropped` is told of each packet that makes room, or was here too long. */
+  constructor(private readonly onDropped: () => void = () => {}) {}
+
   get count(): number {
     return this.packets.length;
   }
@@ -68,7 +71,9 @@ export class EarlyHeld {
 
   private dropOldest(): void {
     const oldest = this.packets.shift();
-    if (oldest !== undefined) this.bytesSum -= oldest.bytes.length;
+    if (oldest === undefined) return;
+    this.bytesSum -= oldest.bytes.length;
+    this.onDropped();
   }
 }
 

@@ -494,3 +494,26 @@ describe("the end of a space, and Retry", () => {
     assert.equal(bench.recovery.ptoCount, 0);
   });
 });
+
+describe("RFC 9002 §6.4 refused 0-RTT", () => {
+  test("packets leave flight without a sign of congestion, hand back what they carried, and may not be acknowledged", () => {
+    const bench = new Bench({ isServer: false });
+    const { recovery } = bench;
+    const before = recovery.cc.cwndBytes;
+    bench.send(SPACE_APP, 3);
+    recovery.disownEarly();
+    assert.equal(recovery.bytesInFlight, 0);
+    assert.deepEqual(bench.lost, [0, 1, 2]);
+    assert.equal(recovery.packetsLost, 0);
+    assert.equal(recovery.cc.cwndBytes, before);
+    bench.send(SPACE_APP, 2);
+    assert.equal(bench.ack(SPACE_APP, 2, 4), PROTOCOL_VIOLATION);
+    const honest = new Bench({ isServer: false });
+    honest.send(SPACE_APP, 3);
+    honest.recovery.disownEarly();
+    honest.send(SPACE_APP, 2);
+    assert.equal(honest.ack(SPACE_APP, 3, 4), 0);
+    assert.deepEqual(honest.acked.sort(), [3, 4]);
+    assert.equal(honest.recovery.bytesInFlight, 0);
+  });
+});

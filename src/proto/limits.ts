@@ -95,8 +95,9 @@ export const HANDSHAKE_TIMEOUT_MICROS = 10_000_000;
 export const RETRY_TOKEN_SECONDS = 10;
 /** NEW_TOKEN tokens are valid this long, seconds. */
 export const NEW_TOKEN_SECONDS = 24 * 3600;
-/** Keys of tickets and of tokens change after this time; those of the time before are still taken. */
+/** Keys of tickets, and of tokens, change after this time; those of the time before are still taken. */
 export const TICKET_KEY_SECONDS = 12 * 3600;
+export const TOKEN_KEY_SECONDS = 24 * 3600;
 /** NEW_TOKEN tokens remembered as used, so that each validates an address once; about 40 bytes each. */
 export const MAX_USED_TOKENS = 65_536;
 /** Largest token of a server's Retry or NEW_TOKEN that we send back, bytes: a third of an Initial is left for TLS. */

@@ -5,8 +5,10 @@ import { describe, test } from "node:test";
 import { EARLY_ACCEPTED, EARLY_REFUSED } from "#src/conn/early.js";
 import type { Connection } from "#src/conn/connection.js";
 import { openSessionTicket, sealSessionTicket } from "#src/conn/session-ticket.js";
+import { DROP_KEYS_UNAVAILABLE, DROP_UNKNOWN_CID } from "#src/observe/drop-reason.js";
 import { LEVEL_EARLY } from "#src/port/tls.js";
 import { type HandshakeInfo, STREAM_BIDI, STREAM_UNI, T_BLOCKED } from "#src/port/transport.js";
+import { MAX_EARLY_HELD_PACKETS } from "#src/proto/limits.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { PROTOCOL_VIOLATION } from "#src/proto/transport-error.js";
 import { closeOf, Pair, type PairOptions } from "../support/pair.js";
@@ -305,5 +307,57 @@ describe("0-RTT and what a client remembers", () => {
       pair.settle();
       assert.equal(infoOf(pair).resumed, false);
     }
+  });
+});
+
+describe("0-RTT under attack", () => {
+  /** A 0-RTT packet that looks right, to an id that nobody has. */
+  function forged(n: number): Uint8Array {
+    const bytes = new Uint8Array(1200).fill(n);
+    bytes.set([0xd0, 0, 0, 0, 1, 8, n >> 16, n >> 8, n, 1, 2, 3, 4, 5, 0], 0);
+    bytes.set([0x44, 0x9f], 15); // 1183 bytes follow
+    return bytes;
+  }
+
+  test("a flood without Initials holds a bounded number of packets, and an honest client is served in 0-RTT", () => {
+    const { pair, ticket } = withTicket();
+    const before = pair.server.counters.drops[DROP_KEYS_UNAVAILABLE];
+    for (let n = 1; n <= 5000; n++) pair.inject(true, forged(n));
+    const dropped = pair.server.counters.drops[DROP_KEYS_UNAVAILABLE] - before;
+    assert.ok(dropped >= 5000 - MAX_EARLY_HELD_PACKETS, `${dropped}`);
+    const id = request(pair, ticket);
+    pair.settle();
+    assert.equal(pair.serverConn!.isEarly(id), true);
+    assert.equal(infoOf(pair).earlyDataAccepted, true);
+  });
+
+  test("without 0-RTT nothing is held for it", () => {
+    const pair = new Pair();
+    pair.settle();
+    pair.inject(true, forged(1));
+    assert.equal(pair.server.counters.drops[DROP_UNKNOWN_CID], 1);
+  });
+
+  test("RFC 9001 §9.2 the same first flight twice opens its streams once", () => {
+    const { pair, ticket } = withTicket();
+    request(pair, ticket);
+    const flight: Uint8Array[] = [];
+    pair.filter = (fromClient, bytes) => {
+      if (fromClient && typeOf(bytes) === 0) flight.push(bytes.slice());
+      return true;
+    };
+    pair.settle();
+    assert.equal(pair.serverEvents.names().filter((name) => name === "stream").length, 1);
+    pair.clientConn.close(true, 0n, "");
+    pair.advance(10_000_000);
+    assert.equal(pair.server.connectionCount, 0);
+    pair.serverEvents.calls.length = 0;
+    for (const bytes of flight) pair.inject(true, bytes);
+    pair.settle();
+    assert.equal(pair.server.connectionCount, 1, "a handshake begins again");
+    assert.deepEqual(
+      pair.serverEvents.names().filter((name) => name === "stream"),
+      [],
+    );
   });
 });

@@ -28,8 +28,8 @@ export interface EndpointOptions {
   tokenSecret?: ArrayBuffer | ArrayBufferView;
   ext?: {
     /**
-     * 32 bytes or more, in place of both: from it come the keys of resets, of tokens and of session tickets, the latter
-     * two new each 12 hours with the former still valid. Servers that share it know each other's, also after a restart;
+     * 32 bytes or more, in place of both: from it come the keys of resets, of tokens (new each day) and of session
+     * tickets (new each 12 hours); those of the time before are still taken. Servers that share it know each other's, also after a restart;
      * 0-RTT is taken by the process that gave the ticket only.
      */
     secret?: ArrayBuffer | ArrayBufferView;
