@@ -144,7 +144,7 @@ export const bulk: Bench = {
   options: {
     runs: "9",
     mebibytes: "512",
-    "warm-up": "1024",
+    "warm-up": "3072",
     streams: "1,8",
     datagrams: "1252,1452,8952",
     dirs: "down,up",

@@ -130,6 +130,6 @@ async function runJs(options: Options, print: (line: string) => void): Promise<R
 
 export const js: Bench = {
   help: "nanoseconds of JavaScript per packet, and scavenges per million packets",
-  options: { runs: "9", mebibytes: "1024", "warm-up": "1024", datagrams: "1452" },
+  options: { runs: "9", mebibytes: "1024", "warm-up": "3072", datagrams: "1452" },
   run: runJs,
 };
