@@ -7,19 +7,23 @@ import type { AckFrame } from "../frame/ack.js";
 import type { FrameHandler } from "../frame/decode.js";
 import {
   FRAME_ACK,
+  FRAME_DATA_BLOCKED,
   FRAME_DATAGRAM,
   FRAME_HANDSHAKE_DONE,
   FRAME_MAX_STREAM_DATA,
   FRAME_NEW_CONNECTION_ID,
   FRAME_NEW_TOKEN,
+  FRAME_PING,
   FRAME_RESET_STREAM,
   FRAME_RETIRE_CONNECTION_ID,
   FRAME_STOP_SENDING,
   FRAME_STREAM,
   FRAME_STREAM_DATA_BLOCKED,
+  FRAME_STREAMS_BLOCKED_BIDI,
+  FRAME_STREAMS_BLOCKED_UNI,
 } from "../frame/table.js";
 import { LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
-import type { StreamKind } from "../port/transport.js";
+import { STREAM_BIDI, type StreamKind } from "../port/transport.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { levelSpace, SPACE_APP, SPACE_HANDSHAKE } from "../proto/space.js";
@@ -72,7 +76,14 @@ export class ConnectionFrames implements FrameHandler {
     if (error !== 0) closeTransport(this.conn, error, frameType, `${this.conn.streamIn.errorReason}, stream ${id}`);
   }
 
-  onPing(): void {}
+  onPing(): void {
+    this.useless(FRAME_PING);
+  }
+
+  private useless(frameType: number): void {
+    if (this.conn.counters.takeUseless(this.nowMicros)) return;
+    this.verdict(PROTOCOL_VIOLATION, frameType, "too many frames that move nothing");
+  }
 
   onAck(ack: AckFrame): void {
     const { conn } = this;
@@ -129,14 +140,17 @@ export class ConnectionFrames implements FrameHandler {
 
   onDataBlocked(limit: number): void {
     this.conn.streamIn.onDataBlocked(limit);
+    this.useless(FRAME_DATA_BLOCKED);
   }
 
   onStreamDataBlocked(id: number, limit: number): void {
     this.streamVerdict(this.conn.streamIn.onStreamDataBlocked(id, limit), FRAME_STREAM_DATA_BLOCKED, id);
+    this.useless(FRAME_STREAM_DATA_BLOCKED);
   }
 
   onStreamsBlocked(kind: StreamKind, limit: number): void {
     this.conn.streamIn.onStreamsBlocked(kind, limit);
+    this.useless(kind === STREAM_BIDI ? FRAME_STREAMS_BLOCKED_BIDI : FRAME_STREAMS_BLOCKED_UNI);
   }
 
   onNewConnectionId(

@@ -2,6 +2,7 @@
 
 import { DOUBLE } from "../base/double.js";
 import type { EcnCounts } from "../pnspace/ecn.js";
+import { USELESS_FRAMES_BURST, USELESS_FRAMES_PER_SECOND } from "../proto/limits.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
 import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
@@ -21,13 +22,25 @@ export class ConnectionCounters {
   earlyPacketsReceived = 0;
   earlyPacketsSent = 0;
   cwndBlocked = 0;
+  /** Frames that moved nothing, less what time has forgiven, and when that was reckoned. */
+  private uselessFrames = DOUBLE;
+  private uselessAtMicros = DOUBLE;
   /** Marks received in spaces that are closed. */
   ect0 = 0;
   ect1 = 0;
   ce = 0;
 
   constructor(readonly createdAtMicros: number) {
-    this.bytesReceived = this.bytesSent = 0;
+    this.bytesReceived = this.bytesSent = this.uselessFrames = 0;
+    this.uselessAtMicros = createdAtMicros;
+  }
+
+  /** One more frame that asks for an answer and moves nothing. False: there are too many (RFC 9000 §21.9). */
+  takeUseless(nowMicros: number): boolean {
+    const forgiven = ((nowMicros - this.uselessAtMicros) * USELESS_FRAMES_PER_SECOND) / 1e6;
+    this.uselessAtMicros = nowMicros;
+    this.uselessFrames = Math.max(0, this.uselessFrames - forgiven) + 1;
+    return this.uselessFrames <= USELESS_FRAMES_BURST;
   }
 
   /** The space of `counts` goes. */

@@ -211,6 +211,11 @@ export const INTEGRITY_LIMIT_GCM = 2 ** 52;
 export const INTEGRITY_LIMIT_CHACHA = 2 ** 36;
 export const INTEGRITY_LIMIT_CCM = 2 ** 21.5;
 
+// --- work that a peer causes and that moves nothing (RFC 9000 §21.9) -----------------------------------------------
+/** PING and *_BLOCKED frames of one connection: so many at once, and so many a second after [ngtcp2 10,000 and 330]. */
+export const USELESS_FRAMES_BURST = 10_000;
+export const USELESS_FRAMES_PER_SECOND = 330;
+
 // --- endpoint ----------------------------------------------------------------------------------------------------------
 /** Half-open handshakes: Retry above the first, refusal above the second. */
 export const RETRY_ABOVE_HALF_OPEN = 256;

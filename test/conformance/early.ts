@@ -135,7 +135,7 @@ row(
 // --- the engine as the client
 
 /** A ticket that a raw server gave to the engine. */
-async function engineTicket(check: Check, options: RawPeerOptions): Promise<Uint8Array> {
+export async function engineTicket(check: Check, options: RawPeerOptions): Promise<Uint8Array> {
   const peer = await check.connect(options);
   peer.tlsServer?.sendTicket();
   peer.flushTls();
@@ -145,7 +145,7 @@ async function engineTicket(check: Check, options: RawPeerOptions): Promise<Uint
 }
 
 /** The engine resumes and writes a request before anything else. */
-async function request(check: Check, ticket: Uint8Array, options: RawPeerOptions): Promise<RawPeer> {
+export async function request(check: Check, ticket: Uint8Array, options: RawPeerOptions): Promise<RawPeer> {
   const onStart = (app: App): void => {
     void app.open(STREAM_BIDI).then((id) => app.write(id, HELLO, true));
   };

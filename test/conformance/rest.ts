@@ -5,12 +5,14 @@ import { randomBytes } from "node:crypto";
 import { MAX_PN } from "#src/pnspace/pnspace.js";
 import { STREAM_BIDI } from "#src/port/transport.js";
 import { SPACE_APP } from "#src/proto/space.js";
-import { bytes, crypto, padding, PING } from "../support/raw-frames.js";
+import { bytes, crypto, padding, PING, vi } from "../support/raw-frames.js";
 import { versionNegotiation } from "../raw/headers.js";
-import { APP, INITIAL, RawPeer } from "../raw/peer.js";
+import { intParam, P_MAX_DATAGRAM } from "../raw/params.js";
+import { APP, HANDSHAKE, INITIAL, RawPeer, type RawPeerOptions } from "../raw/peer.js";
 import { type Check, filled } from "./check.js";
 import { newId } from "./rfc9000-handshake.js";
-import { row } from "./scripts.js";
+import { engineTicket, request } from "./early.js";
+import { closes, row } from "./scripts.js";
 
 /** Seconds that `act` takes at best, of `rounds`. */
 function fastest(rounds: number, act: () => void): number {
@@ -133,6 +135,76 @@ row(
     await check.usable(peer);
   },
   { setup: { retry: true } },
+);
+
+// --- RFC 9000 §21.9
+
+row("9000-21.9-01", async (check) => {
+  const peer = await check.connect();
+  const pings = bytes(...Array.from({ length: 20 }, () => PING));
+  for (let sent = 0; sent < 15_000 && peer.closes.length === 0; sent += 1000) {
+    for (let i = 0; i < 50; i++) peer.send(APP, pings);
+    await check.lab.wait(20); // 50,000 a second
+    if (sent === 8000) assert.equal(peer.closes.length, 0, "a burst is forgiven");
+  }
+  await check.closes(peer, 0x01);
+});
+
+// --- RFC 9221
+
+const DATAGRAM = 0x30;
+const NO_DATAGRAMS = { setup: { config: { maxDatagramFrameBytes: 0 } } };
+const dgram = (size: number): Uint8Array => bytes(0x31, vi(size), filled(size));
+
+closes("9221-3-01", DATAGRAM, () => bytes(0x30, filled(4)), NO_DATAGRAMS);
+closes("9221-3-02", DATAGRAM, (peer) => dgram(intParam(peer.peerParams, P_MAX_DATAGRAM) - 2), {
+  setup: { config: { maxDatagramFrameBytes: 500 } },
+});
+closes("9221-4-01", 0x31, () => bytes(0x31, vi(2 ** 14), filled(60)));
+
+row("9000-12.4-11", async (check) => {
+  for (const type of [0x30, 0x31]) {
+    for (const level of [INITIAL, HANDSHAKE]) {
+      const peer = await check.begin({ autoTls: false, autoAck: false });
+      if (check.isServer) peer.flushTls();
+      await check.until(() => peer.tlsOut.length > 0, "TLS messages");
+      if (!check.isServer && level === HANDSHAKE) peer.flushTls(INITIAL);
+      peer.send(level, type === 0x30 ? bytes(type, filled(4)) : dgram(4));
+      await check.closes(peer, type);
+    }
+  }
+});
+
+row(
+  "9221-5-01",
+  async (check) => {
+    const peer = await check.connect();
+    for (let i = 0; i < 3000; i++) {
+      peer.send(APP, dgram(1000));
+      if (i % 100 === 99) await check.lab.wait(check.inMemory ? 0 : 1);
+    }
+    await check.quiet(10);
+    assert.ok(check.app(peer).conn.heldBytes() < 1 << 20, `${check.app(peer).conn.heldBytes()} bytes held`);
+    await check.acknowledged(peer);
+  },
+  { setup: { app: "idle" } },
+);
+
+row(
+  "9221-3-03",
+  async (check) => {
+    const tickets = new Map<string, Buffer>();
+    const announcing = (size: number): Partial<RawPeerOptions> => ({
+      tickets,
+      early: true,
+      params: (list) => [...list, [P_MAX_DATAGRAM, vi(size)]],
+    });
+    const ticket = await engineTicket(check, announcing(1200));
+    const peer = await request(check, ticket, announcing(600));
+    await check.closes(peer);
+    assert.ok(peer.tlsServer?.earlyAccepted);
+  },
+  { setup: { early: true } },
 );
 
 // --- RFC 9287, RFC 9368

@@ -249,6 +249,7 @@ function apiOptions(setup: Setup): Partial<ListenOptions & ConnectOptions> {
   if (config.initialMaxStreamDataUni !== undefined) params.initialMaxStreamDataUni = config.initialMaxStreamDataUni;
   if (config.initialMaxStreamsBidi !== undefined) params.initialMaxStreamsBidi = config.initialMaxStreamsBidi;
   if (config.initialMaxStreamsUni !== undefined) params.initialMaxStreamsUni = config.initialMaxStreamsUni;
+  if (config.maxDatagramFrameBytes !== undefined) params.maxDatagramFrameSize = config.maxDatagramFrameBytes;
   if (config.handshakeTimeoutMillis !== undefined) options.handshakeTimeout = config.handshakeTimeoutMillis;
   if (config.keepAliveMillis !== undefined) options.keepAlive = config.keepAliveMillis;
   if (config.congestion !== undefined) options.cc = config.congestion === "newreno" ? "reno" : config.congestion;
