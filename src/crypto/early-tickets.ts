@@ -18,15 +18,13 @@ const FIRST_SLOTS = 256;
 const TAIL_BYTES = 8;
 
 export class EarlyTickets {
-  private young: Generation;
-  private old: Generation;
+  private young = new Generation();
+  private old = new Generation();
 
   constructor(
     private readonly maxTickets = MAX_EARLY_TICKETS,
     private readonly lifeMicros = EARLY_TICKET_SECONDS * 1e6,
-  ) {
-    this.old = this.young = new Generation(-Infinity);
-  }
+  ) {}
 
   /** A ticket is on its way to the client. */
   issue(ticket: Uint8Array, serverName: string, alpn: string, version: number, nowMicros: number): void {
@@ -49,21 +47,28 @@ export class EarlyTickets {
   }
 
   private age(nowMicros: number): void {
-    const { young } = this;
-    const isOld = nowMicros - young.bornMicros >= this.lifeMicros;
-    if (!isOld && young.count < this.maxTickets / 2) return;
-    // after a long rest both are old
-    this.old = nowMicros - young.bornMicros >= 2 * this.lifeMicros ? new Generation(-Infinity) : young;
-    this.young = new Generation(nowMicros);
+    const { young, old } = this;
+    const ageMicros = nowMicros - young.bornMicros;
+    if (ageMicros < this.lifeMicros && young.count < this.maxTickets / 2) return;
+    if (ageMicros >= 2 * this.lifeMicros) young.restart(nowMicros); // a long rest: both are old
+    old.restart(nowMicros);
+    this.young = old;
+    this.old = young;
   }
 }
 
 /** A set of numbers above 0 by open addressing; one that was taken stays, negated. Half of the slots stay free. */
 class Generation {
   count = 0;
+  bornMicros = -Infinity;
   private slots = new Float64Array(0);
 
-  constructor(readonly bornMicros: number) {}
+  /** Forgets everything but the memory: a busy server has what it needs after two generations. */
+  restart(nowMicros: number): void {
+    this.count = 0;
+    this.bornMicros = nowMicros;
+    this.slots.fill(0);
+  }
 
   add(id: number): void {
     if (2 * (this.count + 1) > this.slots.length) this.grow();
