@@ -17,7 +17,7 @@ import { Recovery } from "../outqueue/recovery.js";
 import { StreamOutput } from "../outqueue/streams.js";
 import { Path } from "../path/path.js";
 import { PathResponses } from "../path/validation.js";
-import { CLOSED_SPACE, PnSpace, randomSkip } from "../pnspace/pnspace.js";
+import { CLOSED_SPACE, newSpaces, type PnSpace } from "../pnspace/pnspace.js";
 import { HeldBytes } from "../stream/held.js";
 import type { FileSource } from "../port/file.js";
 import {
@@ -31,7 +31,7 @@ import {
 } from "../port/transport.js";
 import type { RxBatch, TxBatch } from "../port/udp.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
-import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
+import { SPACE_APP, type SPACE_HANDSHAKE, type SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
 import { abandon, CloseState, closeByUser, finish } from "./close.js";
@@ -126,11 +126,7 @@ export class Connection implements Transport, HeapItem {
     this.datagrams = new ConnectionDatagrams(this);
     this.control = new ControlOut(this.localIds, this.peerIds, this.pathResponses);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
-    this.spaces = [
-      new PnSpace(SPACE_INITIAL, null),
-      new PnSpace(SPACE_HANDSHAKE, null),
-      new PnSpace(SPACE_APP, randomSkip(host.random)),
-    ];
+    this.spaces = newSpaces(host.random);
     this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
     this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);
     this.early = prepareEarly(this, init.remembered, init.earlyTickets);
@@ -265,6 +261,10 @@ export class Connection implements Transport, HeapItem {
 
   setPriority(id: number, urgency: number, incremental: boolean): void {
     this.streams.setPriority(id, urgency, incremental);
+  }
+
+  updateKeys(): boolean {
+    return this.state === STATE_OPEN && this.scheduled(this.keys.requestUpdate());
   }
 
   close(isApplication: boolean, code: bigint, reason: string): void {

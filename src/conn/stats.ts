@@ -92,6 +92,7 @@ export function connectionStats(conn: Connection): TransportStats {
     streamBytesSent: conn.streamOut.streamBytesSent,
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
+    keyUpdates: conn.keys.phases.updates,
     datagramsReceived: conn.events.datagramsReceived,
     datagramsDropped: conn.events.datagramsDropped,
     datagramsSent: conn.datagrams.out.sent,

@@ -22,7 +22,8 @@ export function nextDeadline(conn: Connection): number {
   if (conn.state === STATE_CLOSED) return Infinity;
   let earliest = conn.deadlines.next();
   if (conn.state !== STATE_OPEN) return earliest;
-  earliest = Math.min(earliest, conn.recovery.deadline(), conn.keys.phases.deadlineMicros);
+  const { keys } = conn;
+  earliest = Math.min(earliest, conn.recovery.deadline(), keys.phases.deadlineMicros, keys.updateDeadlineMicros);
   // a peer that acknowledges nothing for so long is not acknowledged either; waking up would not change it
   if (conn.recovery.sent[SPACE_APP].fullForAcks) return earliest;
   return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);

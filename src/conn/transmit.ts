@@ -50,6 +50,8 @@ const pending = new Pending(); // valid during one buildDatagram only
 export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: number): boolean {
   if (conn.state === STATE_CLOSING) return transmitClose(conn, tx, nowMicros);
   if (!isOpen(conn) || endsExhausted(conn, nowMicros)) return false;
+  // the peer learns of new keys by a packet of them, and owes an answer to a PING
+  if (conn.keys.takeWantedUpdate(nowMicros)) conn.control.sendPing();
   const { builder } = conn.host.bench;
   builder.beginBatch(tx);
   const dest = destRow(tx, conn.path.addr);

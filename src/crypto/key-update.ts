@@ -44,6 +44,8 @@ export class KeyPhases {
   sealedPackets = 0;
   /** When the previous read keys are dropped, microseconds; `Infinity` = nothing to drop yet. */
   deadlineMicros = Infinity;
+  /** Updates so far, of either side. */
+  updates = 0;
   private nextSlot = NO_SLOT;
   private previousSlot = NO_SLOT;
   private read: Chain | null = null;
@@ -55,7 +57,6 @@ export class KeyPhases {
   /** From when on we may update; `Infinity` until a packet of the current phase was acknowledged (RFC 9001 §6.1). */
   private mayUpdateMicros = Infinity;
   private confirmed = false;
-  private generation = 0;
   /** We sent in this phase, so the peer may go to the next (RFC 9001 §6.2). */
   private answered = false;
   private readonly aead: AeadPort;
@@ -147,14 +148,19 @@ export class KeyPhases {
     if (largestAcked < this.firstSentPn) return 0;
     if (phase !== this.readPhase) return KEY_UPDATE_ERROR;
     if (this.mayUpdateMicros === Infinity) {
-      this.mayUpdateMicros = this.generation === 0 ? nowMicros : nowMicros + KEEP_OLD_PTOS * ptoMicros;
+      this.mayUpdateMicros = this.updates === 0 ? nowMicros : nowMicros + KEEP_OLD_PTOS * ptoMicros;
     }
     return 0;
   }
 
   /** Whether we may update now (RFC 9001 §6.1, §6.5). */
   canUpdate(nowMicros: number): boolean {
-    return this.confirmed && this.read !== null && this.write !== null && nowMicros >= this.mayUpdateMicros;
+    return nowMicros >= this.mayUpdateAtMicros;
+  }
+
+  /** From when on we may update, microseconds; Infinity = something has to arrive first. */
+  get mayUpdateAtMicros(): number {
+    return this.confirmed && this.read !== null && this.write !== null ? this.mayUpdateMicros : Infinity;
   }
 
   /** Takes new keys both ways. Only between batches: no packet that is built but not sealed may use the old slot. */
@@ -199,7 +205,7 @@ export class KeyPhases {
     this.aead.freeKey(this.writeSlot);
     this.writeSlot = this.step(this.write);
     this.writePhase = this.writePhase === 0 ? 1 : 0;
-    this.generation++;
+    this.updates++;
     this.sealedPackets = 0;
     this.firstSentPn = Infinity;
     this.mayUpdateMicros = Infinity;

@@ -51,6 +51,7 @@ export class KeySet {
   private readonly writeAeads = columns(0);
   private readonly sealedPackets = columns(0);
   private discardedLevels = 0;
+  private isUpdateWanted = false;
 
   constructor(aead: AeadPort, isServer: boolean, limits: KeyLimits = {}) {
     this.aead = aead;
@@ -170,6 +171,24 @@ export class KeySet {
 
   canUpdate(nowMicros: number): boolean {
     return this.phases.canUpdate(nowMicros);
+  }
+
+  /** New keys as soon as they are allowed; a wish beside one that waits is the same wish. Returns true. */
+  requestUpdate(): boolean {
+    this.isUpdateWanted = true;
+    return true;
+  }
+
+  /** When the wish for new keys can come true, microseconds; Infinity = there is none, or an ACK has to come first. */
+  get updateDeadlineMicros(): number {
+    return this.isUpdateWanted ? this.phases.mayUpdateAtMicros : Infinity;
+  }
+
+  /** Fulfils the wish for new keys if that is allowed now; true = it was. Between batches only. */
+  takeWantedUpdate(nowMicros: number): boolean {
+    if (!this.isUpdateWanted || !this.initiateUpdate(nowMicros)) return false;
+    this.isUpdateWanted = false;
+    return true;
   }
 
   /** Starts a key update (RFC 9001 §6.1), between batches only. False when it is not allowed now. */

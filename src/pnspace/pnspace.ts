@@ -15,7 +15,7 @@ import {
   SKIP_PN_FIRST_PERIOD,
   SKIP_PN_MAX_PERIOD,
 } from "../proto/limits.js";
-import { SPACE_APP, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
+import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { AckPolicy } from "./ack-policy.js";
 import { EcnCounts } from "./ecn.js";
 import { ReceivedPns } from "./received.js";
@@ -130,4 +130,13 @@ export function randomSkip(random: Random): SkipDistance {
     random.fill(skipWord, 0, 4);
     return 1 + (u32At(skipWord, 0) % (2 * meanPackets - 1));
   };
+}
+
+/** The three of a connection. Only 1-RTT packets are many enough to skip numbers among them. */
+export function newSpaces(random: Random): [PnSpace, PnSpace, PnSpace] {
+  return [
+    new PnSpace(SPACE_INITIAL, null),
+    new PnSpace(SPACE_HANDSHAKE, null),
+    new PnSpace(SPACE_APP, randomSkip(random)),
+  ];
 }

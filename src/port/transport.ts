@@ -94,6 +94,8 @@ export interface TransportStats {
   /** Times sending stopped for want of: congestion window; connection flow credit. */
   cwndBlocked: number;
   flowBlocked: number;
+  /** Changes of the 1-RTT keys, whoever began them (RFC 9001 §6). */
+  keyUpdates: number;
   datagramsReceived: number;
   /** Of the peer, dropped for want of room before the application took them. */
   datagramsDropped: number;
@@ -188,6 +190,12 @@ export interface Transport {
   setPriority(id: number, urgency: number, incremental: boolean): void;
 
   readonly datagrams: DatagramTransport;
+
+  /**
+   * Asks for new 1-RTT keys (RFC 9001 §6). They come at once or as soon as the RFC allows: after the handshake is
+   * confirmed and the last update was acknowledged for a while. Until then further calls ask for the same. False once closed.
+   */
+  updateKeys(): boolean;
 
   /** RFC 9000 §10.2: CONNECTION_CLOSE of type 0x1d (application) or 0x1c. Idempotent. */
   close(isApplication: boolean, code: bigint, reason: string): void;

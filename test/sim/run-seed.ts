@@ -232,11 +232,7 @@ class World {
   }
 
   private updateKeys(program: Program): void {
-    for (const { conn } of program.peers) {
-      if (conn.closeInfo === null && (conn as Connection).keys.initiateUpdate(this.sim.nowMicros)) {
-        this.marks.add("key update");
-      }
-    }
+    for (const { conn } of program.peers) conn.updateKeys();
   }
 
   private rotateIds(program: Program): void {
@@ -412,6 +408,8 @@ class World {
       if (stats.mtuProbesLost > 0) marks.add("mtu probe lost");
       if (stats.maxDatagramBytes > MIN_INITIAL_DATAGRAM_BYTES) marks.add("mtu raised");
       if (stats.mtuBlackHoles > 0) marks.add("black hole left");
+      if (stats.keyUpdates > 0) marks.add("key update");
+      if (stats.keyUpdates > 1) marks.add("second key update");
       if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
       if (stats.flowBlocked > 0) marks.add("flow blocked");
       if (peer.handshake?.resumed === true) marks.add("resumed");

@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
 import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
-import { invalidType, toCode } from "../errors.js";
+import { invalidState, invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import { sharedTls } from "./environment.js";
@@ -188,6 +188,14 @@ export class QuicSession {
   /** Opens a stream that this side alone writes. */
   createUnidirectionalStream(options?: CreateStreamOptions): Promise<QuicStream> {
     return this.#create(STREAM_UNI, options);
+  }
+
+  /**
+   * Takes new keys for what is sent, and so makes the peer do the same (RFC 9001 §6): now, or as soon as the RFC allows,
+   * which one call at a time can wait for. `ext.stats().keyUpdates` counts. @throws `ERR_INVALID_STATE` once closed.
+   */
+  updateKey(): void {
+    if (this.#core.destroyed || !this.#core.transport.updateKeys()) throw invalidState("the session is closed");
   }
 
   /** Lets open streams finish, opens no more, then closes. Returns `closed`, which rejects when `code` is not 0. */
