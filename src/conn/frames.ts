@@ -183,7 +183,7 @@ export class ConnectionFrames implements FrameHandler {
   /** RFC 9221 §3: what was not announced, or is larger, ends the connection. */
   onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void {
     const most = this.conn.config.maxDatagramFrameBytes;
-    if (frameBytes <= most) this.conn.events.noteDatagram(buf.slice(start, end));
+    if (frameBytes <= most) this.conn.events.noteDatagram(buf.slice(start, end), this.level === LEVEL_EARLY);
     else
       this.verdict(PROTOCOL_VIOLATION, FRAME_DATAGRAM, `DATAGRAM frame of ${frameBytes} bytes, announced are ${most}`);
   }

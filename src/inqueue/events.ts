@@ -32,8 +32,13 @@ interface FateNote {
   readonly fate: DatagramFate;
 }
 
+interface DatagramNote {
+  readonly bytes: Uint8Array;
+  readonly early: boolean;
+}
+
 // Shared by all connections that have had no datagrams; never pushed to.
-const NO_DATAGRAMS: Uint8Array[] = [];
+const NO_DATAGRAMS: DatagramNote[] = [];
 const NO_FATES: FateNote[] = [];
 
 export class Events implements StreamEvents {
@@ -50,7 +55,7 @@ export class Events implements StreamEvents {
   private tickets: Uint8Array[] = [];
   private newTokens: Uint8Array[] = [];
   private keylog: string[] = [];
-  private datagrams: Uint8Array[] = NO_DATAGRAMS;
+  private datagrams: DatagramNote[] = NO_DATAGRAMS;
   private datagramFates: FateNote[] = NO_FATES;
   datagramsReceived = 0;
   /** For want of room: the oldest goes. */
@@ -99,14 +104,14 @@ export class Events implements StreamEvents {
   }
 
   /** Of more than what may be held in one drain the oldest are dropped. */
-  noteDatagram(bytes: Uint8Array): void {
+  noteDatagram(bytes: Uint8Array, early = false): void {
     this.datagramsReceived++;
     if (this.datagrams === NO_DATAGRAMS) this.datagrams = [];
     const { datagrams } = this;
-    datagrams.push(bytes);
+    datagrams.push({ bytes, early });
     this.datagramBytes += bytes.length;
     while (datagrams.length > MAX_DATAGRAMS_IN || this.datagramBytes > MAX_DATAGRAM_IN_BYTES) {
-      this.datagramBytes -= datagrams.shift()!.length;
+      this.datagramBytes -= datagrams.shift()!.bytes.length;
       this.datagramsDropped++;
     }
     this.wake();
@@ -192,9 +197,9 @@ export class Events implements StreamEvents {
 
   private tellDatagrams(handler: TransportHandler): void {
     while (this.datagrams.length > 0) {
-      const bytes = this.datagrams.shift()!;
+      const { bytes, early } = this.datagrams.shift()!;
       this.datagramBytes -= bytes.length;
-      handler.onDatagram(bytes);
+      handler.onDatagram(bytes, early);
     }
     while (this.datagramFates.length > 0) {
       const { id, fate } = this.datagramFates.shift()!;

@@ -128,8 +128,8 @@ export interface TransportHandler {
   onTicket(bytes: Uint8Array): void;
   /** NEW_TOKEN (RFC 9000 §8.1.3). */
   onNewToken(bytes: Uint8Array): void;
-  /** A datagram of the peer; `bytes` is the handler's. */
-  onDatagram(bytes: Uint8Array): void;
+  /** A datagram of the peer; `bytes` is the handler's. `early`: it came in 0-RTT, so that it may be a replay. */
+  onDatagram(bytes: Uint8Array, early: boolean): void;
   /** Once for each datagram, unless the connection ends while it is in flight. */
   onDatagramFate(id: number, fate: DatagramFate): void;
   onKeylog(line: string): void;

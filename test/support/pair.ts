@@ -53,7 +53,7 @@ export class Recorder implements TransportHandler {
   onStreamsAvailable = (kind: number): void => this.add("available", kind);
   onTicket = (bytes: Uint8Array): void => this.add("ticket", bytes);
   onNewToken = (bytes: Uint8Array): void => this.add("newToken", bytes);
-  onDatagram = (bytes: Uint8Array): void => this.add("datagram", bytes);
+  onDatagram = (bytes: Uint8Array, early: boolean): void => this.add("datagram", bytes, early);
   onDatagramFate = (id: number, fate: number): void => this.add("datagramFate", id, fate);
   onKeylog = (line: string): void => this.add("keylog", line);
   onClosed = (info: unknown): void => this.add("closed", info);

@@ -64,6 +64,26 @@ describe("0-RTT accepted", () => {
     assert.equal(pair.clientConn.stats().packetsLost, 0, "RFC 9000 §13.2.1 acknowledged in 1-RTT");
   });
 
+  test("RFC 9221 §4 a datagram in 0-RTT is marked too; we ourselves send them in 1-RTT only", () => {
+    const { pair, ticket } = withTicket();
+    pair.again({ ticket, earlyAlpn: "test" });
+    const { out } = pair.clientConn.datagrams;
+    assert.equal(out.peerMaxBytes, 0);
+    out.peerMaxBytes = 1200;
+    assert.ok(pair.clientConn.datagrams.send(HELLO) >= 0);
+    pair.filter = (fromClient) => fromClient;
+    pair.settle();
+    assert.deepEqual(pair.serverEvents.args("datagram"), [HELLO, true]);
+    pair.filter = () => true;
+    pair.advance(5_000_000);
+    assert.ok(pair.clientConn.datagrams.send(HELLO) >= 0);
+    pair.settle();
+    assert.deepEqual(
+      pair.serverEvents.calls.filter(([name]) => name === "datagram").map((call) => call[2]),
+      [true, false],
+    );
+  });
+
   test("data that does not fit before the answer goes on in 1-RTT, and a stream of then is not early", () => {
     const { pair, ticket } = withTicket();
     const bytes = new Uint8Array(60_000).fill(7);

@@ -271,8 +271,8 @@ export class SessionCore implements TransportHandler {
     this.call("onnewtoken", [bytes, this.remote]);
   }
 
-  onDatagram(bytes: Uint8Array): void {
-    this.call("ondatagram", [bytes, false]);
+  onDatagram(bytes: Uint8Array, early: boolean): void {
+    this.call("ondatagram", [bytes, early]);
   }
 
   onDatagramFate(id: number, fate: DatagramFate): void {
