@@ -5,7 +5,7 @@
  */
 
 import { TlsFramer } from "../crypto/tls-framer.js";
-import { checkHandshakeCids, decodeParams, type HandshakeCids } from "../frame/params.js";
+import { checkChosenVersion, checkHandshakeCids, decodeParams, type HandshakeCids } from "../frame/params.js";
 import { FRAME_CRYPTO } from "../frame/table.js";
 import { CryptoIn } from "../inqueue/crypto.js";
 import {
@@ -25,6 +25,7 @@ import {
   CRYPTO_ERROR,
   INTERNAL_ERROR,
   PROTOCOL_VIOLATION,
+  VERSION_NEGOTIATION_ERROR,
   TRANSPORT_PARAMETER_ERROR,
 } from "../proto/transport-error.js";
 import type { HeldBytes } from "../stream/held.js";
@@ -218,6 +219,11 @@ function takePeerParams(conn: Connection): boolean {
   const wrong = params === null ? error : checkHandshakeCids(params, handshakeCids(conn));
   if (params === null || wrong !== "") {
     closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, wrong);
+    return false;
+  }
+  const other = checkChosenVersion(params, conn.version);
+  if (other !== "") {
+    closeTransport(conn, VERSION_NEGOTIATION_ERROR, FRAME_CRYPTO, other);
     return false;
   }
   conn.handshakeState.peerParams = params;

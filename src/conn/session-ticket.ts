@@ -66,5 +66,7 @@ function remembered(params: TransportParams): TransportParams {
     retryScid: null,
     preferredAddress: null,
     statelessResetToken: null,
+    versionInformation: null,
+    greaseQuicBit: false,
   };
 }

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { concatBytes, fromHex, toHex } from "../base/bytes.js";
 import { defaultParams, type PreferredAddress, type TransportParams } from "../proto/params.js";
-import { checkHandshakeCids, decodeParams, encodeParams } from "./params.js";
+import { checkChosenVersion, checkHandshakeCids, decodeParams, encodeParams } from "./params.js";
 
 const TOKEN = "000102030405060708090a0b0c0d0e0f";
 const FROM_SERVER = true;
@@ -65,6 +65,8 @@ describe("transport parameters, decoding", () => {
       param("0f", "aabb"),
       param("10", "cc"),
       param("20", "44b0"),
+      param("11", "0000000100000001"),
+      "6ab200",
     ].join("");
     const address: PreferredAddress = {
       ipv4: fromHex("0a000001"),
@@ -93,6 +95,8 @@ describe("transport parameters, decoding", () => {
       initialScid: fromHex("aabb"),
       retryScid: fromHex("cc"),
       maxDatagramFrameBytes: 1200,
+      versionInformation: { chosen: 1, available: [1] },
+      greaseQuicBit: true,
     });
   });
 
@@ -125,11 +129,35 @@ describe("transport parameters, decoding", () => {
   });
 
   test("RFC 9000 §7.4.2 unknown parameters are ignored, whatever their id, length and value", () => {
-    for (const id of ["1b", "11", "3f", "5fff", "ffffffffffffffff"]) {
+    for (const id of ["1b", "12", "3f", "5fff", "ffffffffffffffff"]) {
       const hex = param("04", "05") + param(id, "ff".repeat(100)) + param("05", "06");
       assert.deepEqual(accepts(hex), { ...defaultParams(), initialMaxData: 5, initialMaxStreamDataBidiLocal: 6 });
     }
     accepts(param("1b", "5a".repeat(60_000)), FROM_CLIENT);
+  });
+
+  test("RFC 9368 §4 9368-4-03 9368-4-04 9368-4-05 version_information", () => {
+    const { versionInformation } = accepts(param("11", "00000001 00000001 6b3343cf"));
+    assert.deepEqual(versionInformation, { chosen: 1, available: [1, 0x6b3343cf] });
+    accepts(param("11", "00000001"), FROM_SERVER);
+    for (const bad of ["", "000001", "000000016b33", "00000000", "0000000100000000"]) refuses(param("11", bad));
+    refuses(param("11", "00000001"), FROM_CLIENT);
+    refuses(param("11", "000000016b3343cf"), FROM_CLIENT);
+    const back = { ...defaultParams(), versionInformation: { chosen: 1, available: [5, 1] } };
+    assert.deepEqual(decodeParams(encodeParams(back, false), FROM_CLIENT).params, back);
+  });
+
+  test("RFC 9368 §4 9368-4-06 9368-4-07 the version that the peer chose is the one in use", () => {
+    const params = accepts(param("11", "00000001 00000001"));
+    assert.equal(checkChosenVersion(params, 1), "");
+    assert.notEqual(checkChosenVersion(params, 0x6b3343cf), "");
+    assert.equal(checkChosenVersion(defaultParams(), 1), "");
+  });
+
+  test("RFC 9287 §3 9287-3-01 grease_quic_bit is empty", () => {
+    assert.equal(accepts("6ab200").greaseQuicBit, true);
+    refuses("6ab2 01 00".replaceAll(" ", ""));
+    assert.equal(accepts("").greaseQuicBit, false);
   });
 
   test("RFC 9000 §18.2 server-only parameters from a client are an error", () => {
@@ -318,6 +346,10 @@ describe("transport parameters, encoding", () => {
         initialScid: cid(1),
         retryScid: orNull(cid(0)),
         maxDatagramFrameBytes: fc.nat(2 ** 16),
+        versionInformation: orNull(
+          fc.integer({ min: 1, max: 2 ** 32 - 1 }).map((chosen) => ({ chosen, available: [chosen, 7] })),
+        ),
+        greaseQuicBit: fc.boolean(),
       },
       { noNullPrototype: true },
     );

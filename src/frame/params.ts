@@ -14,6 +14,7 @@ import {
   PARAM_ACK_DELAY_EXPONENT,
   PARAM_ACTIVE_CONNECTION_ID_LIMIT,
   PARAM_DISABLE_ACTIVE_MIGRATION,
+  PARAM_GREASE_QUIC_BIT,
   PARAM_INITIAL_MAX_DATA,
   PARAM_INITIAL_MAX_STREAM_DATA_BIDI_LOCAL,
   PARAM_INITIAL_MAX_STREAM_DATA_BIDI_REMOTE,
@@ -29,9 +30,11 @@ import {
   PARAM_PREFERRED_ADDRESS,
   PARAM_RETRY_SCID,
   PARAM_STATELESS_RESET_TOKEN,
+  PARAM_VERSION_INFORMATION,
   type PreferredAddress,
   RESET_TOKEN_BYTES,
   type TransportParams,
+  type VersionInformation,
 } from "../proto/params.js";
 
 type IntegerField = {
@@ -79,6 +82,7 @@ const SERVER_ONLY: readonly number[] = [
 ];
 
 const FINE = "";
+const VERSION_BYTES = 4;
 
 /** A parameter that exists to be ignored (RFC 9000 §18.1). */
 export interface ReservedParam {
@@ -100,7 +104,9 @@ export function encodeParams(params: TransportParams, isServer: boolean, grease?
     out.varint(value);
   }
   if (params.disableActiveMigration) writeParam(out, PARAM_DISABLE_ACTIVE_MIGRATION, new Uint8Array(0));
+  if (params.greaseQuicBit) writeParam(out, PARAM_GREASE_QUIC_BIT, new Uint8Array(0));
   if (params.initialScid !== null) writeParam(out, PARAM_INITIAL_SCID, params.initialScid);
+  if (params.versionInformation !== null) writeVersionInformation(out, params.versionInformation);
 
   const { originalDcid, retryScid, statelessResetToken, preferredAddress } = params;
   if (!isServer && (originalDcid ?? retryScid ?? statelessResetToken ?? preferredAddress) !== null) {
@@ -161,6 +167,16 @@ export function checkHandshakeCids(params: TransportParams, seen: HandshakeCids)
   return FINE;
 }
 
+/**
+ * RFC 9368 §4: "" when the peer means the version that this connection has, else the reason for a VERSION_NEGOTIATION_ERROR.
+ * A peer that says nothing of versions knows only the one that it uses.
+ */
+export function checkChosenVersion(params: TransportParams, version: number): string {
+  const { versionInformation } = params;
+  if (versionInformation === null || versionInformation.chosen === version) return FINE;
+  return `the peer chose version 0x${versionInformation.chosen.toString(16)}`;
+}
+
 function integer(id: number, field: IntegerField, name: string, min = 0n, max: bigint = MAX_VARINT_BIG): IntegerParam {
   return { id, field, name, min, max };
 }
@@ -211,12 +227,41 @@ function readParam(id: number, value: Reader, fromServer: boolean, params: Trans
     case PARAM_DISABLE_ACTIVE_MIGRATION:
       params.disableActiveMigration = true;
       return length === 0 ? FINE : "disable_active_migration with a value";
+    case PARAM_GREASE_QUIC_BIT:
+      params.greaseQuicBit = true;
+      return length === 0 ? FINE : "grease_quic_bit with a value";
+    case PARAM_VERSION_INFORMATION:
+      params.versionInformation = readVersionInformation(value);
+      return checkVersionInformation(params.versionInformation, fromServer);
     case PARAM_PREFERRED_ADDRESS:
       params.preferredAddress = readPreferredAddress(value);
       return params.preferredAddress === null ? "malformed preferred_address" : FINE;
     default:
       return readInteger(id, value, params);
   }
+}
+
+function writeVersionInformation(out: Writer, { chosen, available }: VersionInformation): void {
+  const value = new Writer(VERSION_BYTES * (1 + available.length));
+  for (const version of [chosen, ...available]) value.u32(version);
+  writeParam(out, PARAM_VERSION_INFORMATION, value.finish());
+}
+
+/** Null when it is not a list of whole versions with one at least. */
+function readVersionInformation(value: Reader): VersionInformation | null {
+  if (value.remaining === 0 || value.remaining % VERSION_BYTES !== 0) return null;
+  const chosen = value.u32();
+  const available: number[] = [];
+  while (value.remaining > 0) available.push(value.u32());
+  return { chosen, available };
+}
+
+/** RFC 9368 §4: what can be told from the parameter alone. */
+function checkVersionInformation(info: VersionInformation | null, fromServer: boolean): string {
+  if (info === null) return "malformed version_information";
+  const { chosen, available } = info;
+  if (chosen === 0 || available.includes(0)) return "version_information with version 0";
+  return fromServer || available.includes(chosen) ? FINE : "version_information without the chosen version in its list";
 }
 
 function readInteger(id: number, value: Reader, params: TransportParams): string {

@@ -17,6 +17,10 @@ export const PARAM_PREFERRED_ADDRESS = 0x0d;
 export const PARAM_ACTIVE_CONNECTION_ID_LIMIT = 0x0e;
 export const PARAM_INITIAL_SCID = 0x0f;
 export const PARAM_RETRY_SCID = 0x10;
+/** RFC 9368 §3. */
+export const PARAM_VERSION_INFORMATION = 0x11;
+/** RFC 9287 §3. */
+export const PARAM_GREASE_QUIC_BIT = 0x2ab2;
 /** RFC 9221 §3. */
 export const PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20;
 
@@ -44,6 +48,15 @@ export interface TransportParams {
   retryScid: Uint8Array | null;
   /** Largest DATAGRAM frame that the sender takes, type and length included; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
+  versionInformation: VersionInformation | null;
+  /** Packets may come with the QUIC bit cleared. */
+  greaseQuicBit: boolean;
+}
+
+/** RFC 9368 §3: what the sender chose for this connection, and what it can do. No version is 0. */
+export interface VersionInformation {
+  chosen: number;
+  available: number[];
 }
 
 export interface PreferredAddress {
@@ -76,5 +89,7 @@ export function defaultParams(): TransportParams {
     initialScid: null,
     retryScid: null,
     maxDatagramFrameBytes: 0,
+    versionInformation: null,
+    greaseQuicBit: false,
   };
 }

@@ -17,6 +17,8 @@ export const CRYPTO_BUFFER_EXCEEDED = 0x0d;
 export const KEY_UPDATE_ERROR = 0x0e;
 export const AEAD_LIMIT_REACHED = 0x0f;
 export const NO_VIABLE_PATH = 0x10;
+/** RFC 9368 §5. */
+export const VERSION_NEGOTIATION_ERROR = 0x11;
 /** 0x0100 to 0x01ff: CRYPTO_ERROR, the TLS alert in the low byte. */
 export const CRYPTO_ERROR = 0x100;
 
@@ -38,6 +40,7 @@ const NAMES = [
   "KEY_UPDATE_ERROR",
   "AEAD_LIMIT_REACHED",
   "NO_VIABLE_PATH",
+  "VERSION_NEGOTIATION_ERROR",
 ];
 
 /** The RFC's name of a transport error code; `CRYPTO_ERROR(n)` for TLS alerts, `UNKNOWN(n)` else. */

@@ -6,13 +6,14 @@ import { MAX_PN } from "#src/pnspace/pnspace.js";
 import { STREAM_BIDI } from "#src/port/transport.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { bytes, crypto, padding, PING, vi } from "../support/raw-frames.js";
-import { versionNegotiation } from "../raw/headers.js";
-import { intParam, P_MAX_DATAGRAM } from "../raw/params.js";
+import { version32, versionNegotiation } from "../raw/headers.js";
+import { intParam, P_GREASE_QUIC_BIT, P_MAX_DATAGRAM, P_VERSION_INFORMATION } from "../raw/params.js";
+import { V2 } from "../raw/protection.js";
 import { APP, HANDSHAKE, INITIAL, RawPeer, type RawPeerOptions } from "../raw/peer.js";
 import { type Check, filled } from "./check.js";
 import { newId } from "./rfc9000-handshake.js";
 import { engineTicket, request } from "./early.js";
-import { closes, row } from "./scripts.js";
+import { closes, refuses, row } from "./scripts.js";
 
 /** Seconds that `act` takes at best, of `rounds`. */
 function fastest(rounds: number, act: () => void): number {
@@ -230,6 +231,18 @@ row("9368-2.1-01", async (check) => {
   await check.confirmed(peer);
   await check.usable(peer);
 });
+
+/** version_information with these bytes, or of a chosen version and a list. */
+const info = (value: Uint8Array): RawPeerOptions => ({ params: (list) => [...list, [P_VERSION_INFORMATION, value]] });
+const versions = (...list: number[]): Uint8Array => bytes(...list.map(version32));
+
+refuses("9287-3-01", [{ params: (list) => [...list, [P_GREASE_QUIC_BIT, filled(1)]] }]);
+refuses("9368-4-03", [new Uint8Array(0), filled(3), filled(6)].map(info));
+refuses("9368-4-04", [info(versions(0, 1)), info(versions(1, 1, 0))]);
+refuses("9368-4-05", [info(versions(1, V2))]);
+refuses("9368-4-06", [info(versions(V2, 1, V2))]);
+refuses("9368-4-07", [info(versions(0x709a50c4, 1))]);
+refuses("9368-4-11", [info(versions(V2, V2, 1))]);
 
 row("9368-4-01", async (check) => {
   const peer = await check.connect({

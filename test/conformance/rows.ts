@@ -76,7 +76,7 @@ export function verdictOf(row: Row): Verdict {
   if (crypto !== null) return { kind: "close", code: BigInt(`0x${crypto[1]}`) };
   const name = /^[A-Z][A-Z_]+/.exec(text)?.[0];
   if (name !== undefined) {
-    const code = name === "VERSION_NEGOTIATION_ERROR" ? 0x11 : (errors as unknown as Record<string, number>)[name];
+    const code = (errors as unknown as Record<string, number>)[name];
     if (code === undefined) throw new Error(`${row.id}: ${name} is no error code`);
     return { kind: "close", code: BigInt(code) };
   }
