@@ -219,7 +219,9 @@ export class QuicStreamExt {
       if (into !== null && !(into instanceof Uint8Array && into.length > 0)) {
         throw invalidType("options.into", "a Uint8Array that is not empty", into);
       }
-      if (!(maxBytes >= 1)) throw invalidType("options.maxBytes", "a number of 1 or more", maxBytes);
+      if (!((Number.isInteger(maxBytes) || maxBytes === Infinity) && maxBytes >= 1)) {
+        throw invalidType("options.maxBytes", "a whole number of 1 or more", maxBytes);
+      }
       if (signal?.aborted === true) throw signal.reason;
       claimInbound(recv);
       const chunk = recv.take(maxBytes, into);
@@ -250,6 +252,9 @@ function waitForChunk(
 class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
   readonly #core: StreamCore;
   #done = false;
+  /** Steps that are asked for and not done, and the last of them: they come one after the other. */
+  #steps = 0;
+  #last: Promise<unknown> | null = null;
 
   constructor(core: StreamCore) {
     this.#core = core;
@@ -259,27 +264,38 @@ class StreamIterator implements AsyncIterableIterator<Uint8Array[]> {
     return this;
   }
 
-  async next(): Promise<IteratorResult<Uint8Array[]>> {
+  next(): Promise<IteratorResult<Uint8Array[]>> {
+    const run = (): Promise<IteratorResult<Uint8Array[]>> => this.#step();
+    const step = this.#steps++ === 0 || this.#last === null ? run() : this.#last.then(run, run);
+    this.#last = step;
+    return step;
+  }
+
+  async #step(): Promise<IteratorResult<Uint8Array[]>> {
     const { recv } = this.#core;
-    if (recv === null || this.#done) return { done: true, value: undefined };
-    const first = await new Promise<Uint8Array | null>((resolve, reject) => {
-      const fail = (error: unknown): void => {
+    try {
+      if (recv === null || this.#done) return { done: true, value: undefined };
+      const first = await new Promise<Uint8Array | null>((resolve, reject) => {
+        const fail = (error: unknown): void => {
+          this.#done = true;
+          reject(error);
+        };
+        new Reading(recv, READ_CHUNK_BYTES, null, undefined, resolve, fail).next();
+      });
+      if (first === null) {
         this.#done = true;
-        reject(error);
-      };
-      new Reading(recv, READ_CHUNK_BYTES, null, undefined, resolve, fail).next();
-    });
-    if (first === null) {
-      this.#done = true;
-      return { done: true, value: undefined };
+        return { done: true, value: undefined };
+      }
+      const batch = [first];
+      while (batch.length < BATCH_CHUNKS) {
+        const chunk = recv.take();
+        if (chunk === null) break;
+        batch.push(chunk);
+      }
+      return { done: false, value: batch };
+    } finally {
+      this.#steps--;
     }
-    const batch = [first];
-    while (batch.length < BATCH_CHUNKS) {
-      const chunk = recv.take();
-      if (chunk === null) break;
-      batch.push(chunk);
-    }
-    return { done: false, value: batch };
   }
 
   async return(): Promise<IteratorResult<Uint8Array[]>> {
@@ -308,6 +324,12 @@ class Reading {
   /** Takes what there is, or waits for it. Called again by what arrives. */
   next(): void {
     const { recv, maxBytes, into } = this;
+    if (into !== null && into.length === 0) {
+      recv.unwait();
+      this.end();
+      this.reject(invalidState("options.into was transferred away before there was anything to read"));
+      return;
+    }
     const chunk = recv.take(maxBytes, into);
     if (chunk === null && !recv.isOver) {
       this.unwatch ??= watchAbort(this.signal, () => {
