@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { QuicStream } from "#src/api/quic/index.js";
-import { type Bench, nextStream, withBench } from "../api/support.js";
+import { type Bench, nextStream, until, withBench } from "../api/support.js";
 
 async function streamPair(bench: Bench): Promise<{ near: QuicStream; far: QuicStream }> {
   const options = { transportParams: { initialMaxStreamDataUni: 16_384n } };
@@ -21,6 +21,16 @@ async function streamPair(bench: Bench): Promise<{ near: QuicStream; far: QuicSt
 
 function transfer(array: Uint8Array): void {
   structuredClone(null, { transfer: [array.buffer as ArrayBuffer] });
+}
+
+interface Resizable extends ArrayBuffer {
+  resize(bytes: number): void;
+}
+
+/** As ES2024 has it, which the compiler's library does not know yet. */
+function newResizable(bytes: number): Resizable {
+  const Buffers = ArrayBuffer as unknown as new (bytes: number, options: { maxByteLength: number }) => Resizable;
+  return new Buffers(bytes, { maxByteLength: bytes });
 }
 
 test(
@@ -61,3 +71,25 @@ test(
     assert.equal((await chunks.next()).done, true);
   }),
 );
+
+for (const how of ["transferred", "shrunk"] as const) {
+  test(
+    `a write that waits while its array is ${how} fails and resets the stream`,
+    withBench(async (bench) => {
+      const { near, far } = await streamPair(bench);
+      const buffer = newResizable(8 << 20);
+      const chunk = new Uint8Array(buffer).fill(7);
+      const writing = assert.rejects(near.writer.write(chunk), { code: "ERR_INVALID_STATE" });
+      if (how === "transferred") transfer(chunk);
+      else buffer.resize(3 << 20);
+      const seen = new Set<number>();
+      await assert.rejects(async () => {
+        for await (const batch of far) for (const bytes of batch) for (const byte of bytes) seen.add(byte);
+      });
+      await writing;
+      assert.deepEqual([...seen], [7]);
+      await near.closed.catch(() => {});
+      await until(() => near.destroyed);
+    }),
+  );
+}

@@ -7,7 +7,7 @@
 import { DOUBLE } from "../../base/double.js";
 import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../../port/file.js";
 import { T_STOPPED, type Transport } from "../../port/transport.js";
-import { invalidState, streamAborted, streamStopped } from "../errors.js";
+import { invalidState, streamAborted, streamStopped, wireCode } from "../errors.js";
 
 /** Null: every byte was taken. */
 export type WriteDone = (error: unknown) => void;
@@ -172,6 +172,7 @@ export class SendHalf {
   private push(pending: PendingWrite): boolean {
     const { buf, start, end, fin, source } = pending;
     if (source !== null) return this.pushFrom(pending, source);
+    if (end > buf.length) return this.failWithoutBytes();
     const taken = this.transport.write(this.id, buf, start, end, fin);
     if (taken < 0) {
       this.failBy(taken);
@@ -209,6 +210,14 @@ export class SendHalf {
   private shift(): void {
     this.head++;
     if (this.head > COMPACT_ABOVE) this.head -= this.queue.splice(0, this.head).length;
+  }
+
+  /** The array of a write was transferred away or shrunk: nothing else may go out in the place of its bytes. */
+  private failWithoutBytes(): false {
+    const error = invalidState("the array of a write that waits was transferred away or shrunk");
+    this.transport.reset(this.id, wireCode(error));
+    this.fail(error);
+    return false;
   }
 
   private failBy(result: number): void {
