@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { ICMP_TOO_BIG, ICMP_UNREACHABLE } from "#src/port/udp.js";
-import { ask, ip, Star } from "./namespaces.js";
+import { ask, ip, nft, Star } from "./namespaces.js";
 import type { UdpOrder, UdpReport } from "./udp-sender.js";
 
 const MTU = 1500;
@@ -31,8 +31,12 @@ function makeRouter(star: Star): void {
   for (const device of ["far0", "far1"]) ip("-n", hub.name, "link", "set", device, "up");
   for (const address of Object.values(FAR))
     ip("-n", hub.name, "neighbour", "add", address, "lladdr", "02:00:00:00:00:02", "dev", "far0");
-  ip("-n", hub.name, "route", "add", "unreachable", "10.99.0.0/24");
-  ip("-n", hub.name, "-6", "route", "add", "unreachable", "fd99::/64");
+  // Not a route of type unreachable: what that answers is limited to one a second for each host, which no namespace can
+  // change, out of tokens that any other ICMP message takes away where `icmp_ratelimit` is 0.
+  ip("-n", hub.name, "route", "add", "10.99.0.0/24", "dev", "far0");
+  ip("-n", hub.name, "-6", "route", "add", "fd99::/64", "dev", "far0");
+  for (const address of ["ip daddr 10.99.0.0/24", "ip6 daddr fd99::/64"])
+    nft(hub, "inet", "hook forward", `${address} reject with icmpx type host-unreachable`);
   for (const leaf of leaves) {
     ip("-n", leaf.name, "route", "add", "default", "via", hub.ipv4);
     ip("-n", leaf.name, "-6", "route", "add", "default", "via", hub.ipv6);
