@@ -1,7 +1,7 @@
 /** The fine timer of port/clock on the addon (addon/timer.cc): a timerfd, late by tens of microseconds. */
 
-import { getSystemErrorMap } from "node:util";
 import type { FineTimer } from "../../port/clock.js";
+import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
 
 interface TimerAddon {
@@ -16,10 +16,7 @@ export function newNativeTimer(onTime: () => void): FineTimer {
   let handle = addon.timerOpen(() => {
     if (handle >= 0) onTime();
   });
-  if (handle < 0) {
-    const [code = `E${-handle}`] = getSystemErrorMap().get(handle) ?? [];
-    throw Object.assign(new Error(`timerfd_create ${code}`), { code, errno: handle, syscall: "timerfd_create" });
-  }
+  if (handle < 0) throw systemError(-handle, "timerfd_create");
   return {
     arm: (delayMicros) => {
       if (handle >= 0) addon.timerArm(handle, Math.max(delayMicros, 0));
