@@ -32,7 +32,6 @@ const KEEP_KEYS_PTOS = 3;
 
 /** Limits that a server which accepts 0-RTT must not lower (RFC 9000 §7.4.1, RFC 9221 §3). */
 const KEPT_LIMITS = [
-  "maxDatagramFrameBytes", // RFC 9221 §3
   "activeConnectionIdLimit",
   "initialMaxData",
   "initialMaxStreamDataBidiLocal",

@@ -7,12 +7,12 @@
 import { fromHex, Reader } from "../base/bytes.js";
 import { MAX_ALPN_READ } from "../proto/limits.js";
 
-const NEW_SESSION_TICKET = 4;
+export const NEW_SESSION_TICKET = 4;
 const EXTENSION_SERVER_NAME = 0;
 export const EXTENSION_ALPN = 16;
 const EXTENSION_PRE_SHARED_KEY = 41;
-const EXTENSION_EARLY_DATA = 42;
-const RANDOM_BYTES = 32;
+export const EXTENSION_EARLY_DATA = 42;
+export const RANDOM_BYTES = 32;
 /** legacy_version stands before the random. */
 const RANDOM_AT = 2;
 /** SHA-256 of "HelloRetryRequest", in place of the random (RFC 8446 §4.1.3). */

@@ -20,12 +20,20 @@ import {
   ALERT_UNEXPECTED_MESSAGE,
 } from "../proto/tls-alert.js";
 import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
-import { EXTENSION_ALPN, type ClientHello, isHelloRetryRequest, readChosenAlpn, readClientHello } from "./hello.js";
+import {
+  type ClientHello,
+  EXTENSION_ALPN,
+  EXTENSION_EARLY_DATA,
+  isHelloRetryRequest,
+  NEW_SESSION_TICKET,
+  RANDOM_BYTES,
+  readChosenAlpn,
+  readClientHello,
+} from "./hello.js";
 
 /** Handshake message types (RFC 8446 §4). */
 const CLIENT_HELLO = 1;
 const SERVER_HELLO = 2;
-const NEW_SESSION_TICKET = 4;
 const ENCRYPTED_EXTENSIONS = 8;
 const CERTIFICATE = 11;
 const CERTIFICATE_REQUEST = 13;
@@ -39,11 +47,9 @@ const ILLEGAL_PARAMETER = CRYPTO_ERROR + ALERT_ILLEGAL_PARAMETER;
 const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
 
 const EXTENSION_TRANSPORT_PARAMETERS = 0x39;
-const EXTENSION_EARLY_DATA = 42;
 /** The one value of max_early_data_size in QUIC (RFC 9001 §4.6.1). */
 const EARLY_DATA_UNLIMITED = 0xffffffff;
 const HEADER_BYTES = 4;
-const RANDOM_BYTES = 32;
 const NO_BYTES = new Uint8Array(0);
 
 /** A message that may come at a point of the handshake. */
