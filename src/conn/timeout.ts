@@ -26,6 +26,8 @@ export function nextDeadline(conn: Connection): number {
   earliest = Math.min(earliest, conn.recovery.deadline(), keys.phases.deadlineMicros, keys.updateDeadlineMicros);
   // a peer that acknowledges nothing for so long is not acknowledged either; waking up would not change it
   if (conn.recovery.sent[SPACE_APP].fullForAcks) return earliest;
+  // 0-RTT packets wait to be acknowledged, but nothing may be sent before the client is heard again (RFC 9000 §8.1)
+  if (conn.recovery.amplificationBlocked) return earliest;
   return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);
 }
 

@@ -351,6 +351,24 @@ describe("0-RTT under attack", () => {
     assert.equal(infoOf(pair).earlyDataAccepted, true);
   });
 
+  test("RFC 9000 §8.1 a server at its amplification limit does not wake up for acknowledgements that it may not send", () => {
+    const { pair, ticket } = withTicket({ server: { maxAckDelayMillis: 8000 } });
+    request(pair, ticket, new Uint8Array(300));
+    let fromClients = 0;
+    pair.filter = (fromClient) => fromClient && ++fromClients === 1;
+    pair.settle();
+    const { serverConn } = pair;
+    // the flight and its probes use the limit up before the acknowledgement is due; the client is silent
+    for (let wakes = 0; serverConn!.closeInfo === null; wakes++) {
+      assert.ok(wakes < 1000, "the server is busy with nothing");
+      const next = pair.server.nextDeadline();
+      assert.ok(next < Infinity);
+      pair.nowMicros = Math.max(pair.nowMicros, next);
+      pair.server.timeout(pair.nowMicros);
+      pair.settle();
+    }
+  });
+
   test("without 0-RTT nothing is held for it", () => {
     const pair = new Pair();
     pair.settle();
