@@ -44,7 +44,7 @@ export function sendTrain(conn: Connection, dest: number, nowMicros: number): vo
     if (stream === null || !layRun(conn, stream, left)) break;
     builder.appendRun(run);
     sent.commitRun(run, nowMicros);
-    streamOut.onRunSent(stream, run.packets * run.dataBytes);
+    streamOut.onRunSent(stream, run.packets * run.dataBytes, run.packets);
     run.firstPn += run.packets;
     left -= run.packets;
   }

@@ -58,6 +58,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   if (dest < 0) return true;
   tendPathMtu(conn, dest, nowMicros);
   const alive = writableSpaces(conn);
+  conn.streamOut.setFlight(conn.recovery.cc.cwndBytes / conn.path.maxDatagramBytes);
   let result = BUILT;
   const maySendTrains = alive === 1 << SPACE_APP && conn.host.bench.sendsTrains;
   while (result === BUILT && isOpen(conn)) {

@@ -55,6 +55,35 @@ describe("Schedule", () => {
     assert.equal(schedule.turnFrames(ordered), Infinity, "the others of the group wait for its end");
   });
 
+  test("a turn is as many frames as it is told to be, and what is left of it is the next run", () => {
+    const schedule = new Schedule();
+    schedule.turnLimit = 3;
+    const first = add(schedule, 0);
+    const second = add(schedule, 4);
+    assert.deepEqual(take(schedule, 7), [0, 0, 0, 4, 4, 4, 0]);
+    assert.equal(schedule.turnFrames(first), 2);
+    schedule.rotate(first, 2);
+    assert.equal(schedule.peek(), second);
+    schedule.rotate(second);
+    schedule.remove(second); // nothing left to send; the rest of its turn is void
+    schedule.insert(second);
+    assert.equal(schedule.peek(), first);
+    assert.deepEqual(take(schedule, 6), [0, 0, 0, 4, 4, 4]);
+  });
+
+  test("a stream alone has turns without end; they count for when another comes", () => {
+    const one = new Schedule();
+    const other = new Schedule();
+    one.turnLimit = other.turnLimit = 4;
+    const stream = add(one, 0);
+    const twin = add(other, 0);
+    one.rotate(stream, 10);
+    for (let i = 0; i < 10; i++) other.rotate(twin);
+    add(one, 4);
+    add(other, 4);
+    assert.deepEqual(take(one, 6), take(other, 6));
+  });
+
   test("neither group of one urgency starves the other", () => {
     const schedule = new Schedule();
     for (const id of [0, 4]) add(schedule, id);

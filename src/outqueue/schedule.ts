@@ -1,7 +1,7 @@
 /**
  * Which stream sends next. Lower urgency first (RFC 9218 §4.1); within one urgency, streams that asked for turns
- * (incremental) rotate frame by frame, the others go one after the other in order of their ids (§10), and the two groups
- * alternate, so that neither starves. Streams that wait only for the connection's credit are parked aside.
+ * (incremental) rotate turn by turn, the others go one after the other in order of their ids (§10), and the two groups
+ * alternate, so that neither starves. A turn is one frame, or `turnLimit` where so many are a small part of a flight. Streams that wait only for the connection's credit are parked aside.
  *
  * Links live on the stream: every operation is O(1), except that a stream without turns is inserted by id.
  */
@@ -50,6 +50,11 @@ class Bucket {
 
 export class Schedule {
   private readonly buckets: (Bucket | null)[] = new Array<Bucket | null>(URGENCIES).fill(null);
+  /** Frames of a turn, 1 or more. */
+  turnLimit = 1;
+  /** Whose turn it is, and the frames of it that it has had. */
+  private turnOf: Stream | null = null;
+  private turnUsed = 0;
   /** Bit u set: bucket u has streams. */
   private used = 0;
   private readonly parked = new StreamList();
@@ -63,8 +68,12 @@ export class Schedule {
     return ordered.head;
   }
 
-  /** `stream`, which `peek` gave, has sent a frame: the next one has its turn. */
-  rotate(stream: Stream): void {
+  /** `stream`, which `peek` gave, has sent `frames`, at most `turnFrames`: the next one has its turn when this one is over. */
+  rotate(stream: Stream, frames = 1): void {
+    const used = this.usedBy(stream) + frames;
+    this.turnOf = stream;
+    this.turnUsed = used < this.turnLimit ? used : used % this.turnLimit;
+    if (used < this.turnLimit) return;
     const bucket = this.buckets[stream.urgency]!;
     bucket.orderedIsNext = stream.place === PLACE_TURNS;
     if (stream.place !== PLACE_TURNS || stream.next === null) return;
@@ -76,7 +85,11 @@ export class Schedule {
   turnFrames(stream: Stream): number {
     const { turns, ordered } = this.buckets[stream.urgency]!;
     const isAlone = stream.place === PLACE_TURNS ? ordered.head === null && stream.next === null : turns.head === null;
-    return isAlone && stream.prev === null ? Infinity : 1;
+    return isAlone && stream.prev === null ? Infinity : Math.max(1, this.turnLimit - this.usedBy(stream));
+  }
+
+  private usedBy(stream: Stream): number {
+    return this.turnOf === stream ? this.turnUsed : 0;
   }
 
   insert(stream: Stream): void {
@@ -99,6 +112,7 @@ export class Schedule {
     const { place, urgency } = stream;
     if (place === PLACE_NONE) return;
     stream.place = PLACE_NONE;
+    if (this.turnOf === stream) this.turnOf = null;
     if (place === PLACE_PARKED) {
       this.parked.remove(stream);
       return;

@@ -10,7 +10,7 @@
 import { DOUBLE } from "../base/double.js";
 import { prefixedRoom } from "../base/varint.js";
 import { streamHeaderLength, writeStreamHeader } from "../frame/stream.js";
-import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
+import { MAX_TURN_FRAMES, MIN_STREAM_PIECE_BYTES, TURN_FLIGHT_SHARE } from "../proto/limits.js";
 import type { ByteGather } from "../stream/ring.js";
 import { SEND_RESET_RECVD, SEND_RESET_SENT } from "../stream/send.js";
 import { CONTROL_STREAM_DATA_BLOCKED, type Stream, type StreamSendQueue } from "../stream/stream.js";
@@ -71,6 +71,11 @@ export class StreamOutput implements StreamSendQueue {
     return this.control.fill(buf, at, limit, sent, nowMicros);
   }
 
+  /** Lets streams that take turns send a part of a flight at a time: it costs both ends less than single frames. */
+  setFlight(packets: number): void {
+    this.schedule.turnLimit = Math.max(1, Math.min(MAX_TURN_FRAMES, Math.floor(packets * TURN_FLIGHT_SHARE)));
+  }
+
   // --- for trains of packets (conn/train) ------------------------------------------------------------------------
 
   /** The stream whose turn it is, when no control frame waits and it has no lost data to send; else null. */
@@ -90,11 +95,11 @@ export class StreamOutput implements StreamSendQueue {
   }
 
   /** Packets full of new data of `stream` are on their way, and more than `bytes` was there to send. */
-  onRunSent(stream: Stream, bytes: number): void {
+  onRunSent(stream: Stream, bytes: number, packets: number): void {
     this.streamBytesSent += bytes;
     this.table.sendCredit.used += bytes;
     stream.send!.onSent(bytes, false);
-    this.schedule.rotate(stream);
+    this.schedule.rotate(stream, packets);
   }
 
   // --- fates of frames ---------------------------------------------------------------------------------------------

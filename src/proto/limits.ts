@@ -142,6 +142,9 @@ export const STREAMS_CREDIT_SHARE = 1 / 8;
 /** RFC 9218 §4.1. */
 export const DEFAULT_URGENCY = 3;
 export const URGENCIES = 8;
+/** Frames that a stream sends before the next of its urgency has its turn: this share of a flight, and a number at most. */
+export const TURN_FLIGHT_SHARE = 1 / 64;
+export const MAX_TURN_FRAMES = 16;
 /** Session tickets and NEW_TOKEN tokens, and key log lines, that wait for the application; more are forgotten. */
 export const MAX_HELD_TICKETS = 8;
 export const MAX_HELD_KEYLOG_LINES = 64;
