@@ -81,7 +81,8 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   private useless(frameType: number): void {
-    if (this.conn.counters.takeUseless(this.nowMicros)) return;
+    const { counters, streams } = this.conn;
+    if (counters.takeUseless(this.nowMicros, streams.bytesReceived)) return;
     this.verdict(PROTOCOL_VIOLATION, frameType, "too many frames that move nothing");
   }
 

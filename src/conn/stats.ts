@@ -2,7 +2,7 @@
 
 import { DOUBLE } from "../base/double.js";
 import type { EcnCounts } from "../pnspace/ecn.js";
-import { USELESS_FRAMES_BURST, USELESS_FRAMES_PER_SECOND } from "../proto/limits.js";
+import { USELESS_FRAME_STREAM_BYTES, USELESS_FRAMES_BURST, USELESS_FRAMES_PER_SECOND } from "../proto/limits.js";
 import { STREAM_BIDI, STREAM_UNI, type TransportStats } from "../port/transport.js";
 import { SPACES, type SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
@@ -25,6 +25,7 @@ export class ConnectionCounters {
   /** Frames that moved nothing, less what time has forgiven, and when that was reckoned. */
   private uselessFrames = DOUBLE;
   private uselessAtMicros = DOUBLE;
+  private uselessAtBytes = DOUBLE;
   /** Marks received in spaces that are closed. */
   ect0 = 0;
   ect1 = 0;
@@ -33,12 +34,18 @@ export class ConnectionCounters {
   constructor(readonly createdAtMicros: number) {
     this.bytesReceived = this.bytesSent = this.uselessFrames = 0;
     this.uselessAtMicros = createdAtMicros;
+    this.uselessAtBytes = 0;
   }
 
-  /** One more frame that asks for an answer and moves nothing. False: there are too many (RFC 9000 §21.9). */
-  takeUseless(nowMicros: number): boolean {
-    const forgiven = ((nowMicros - this.uselessAtMicros) * USELESS_FRAMES_PER_SECOND) / 1e6;
+  /**
+   * One more frame that asks for an answer and moves nothing, after `streamBytes` of stream data in all. False: there are
+   * too many (RFC 9000 §21.9).
+   */
+  takeUseless(nowMicros: number, streamBytes: number): boolean {
+    const byTime = ((nowMicros - this.uselessAtMicros) * USELESS_FRAMES_PER_SECOND) / 1e6;
+    const forgiven = byTime + (streamBytes - this.uselessAtBytes) / USELESS_FRAME_STREAM_BYTES;
     this.uselessAtMicros = nowMicros;
+    this.uselessAtBytes = streamBytes;
     this.uselessFrames = Math.max(0, this.uselessFrames - forgiven) + 1;
     return this.uselessFrames <= USELESS_FRAMES_BURST;
   }

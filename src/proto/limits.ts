@@ -218,6 +218,8 @@ export const INTEGRITY_LIMIT_CCM = 2 ** 21.5;
 /** PING and *_BLOCKED frames of one connection: so many at once, and so many a second after [ngtcp2 10,000 and 330]. */
 export const USELESS_FRAMES_BURST = 10_000;
 export const USELESS_FRAMES_PER_SECOND = 330;
+/** So many bytes of stream data that the peer sends forgive one more: a fast sender is blocked once for each limit. */
+export const USELESS_FRAME_STREAM_BYTES = 1024;
 
 // --- endpoint ----------------------------------------------------------------------------------------------------------
 /** Half-open handshakes: Retry above the first, refusal above the second. */

@@ -5,6 +5,7 @@ import {
   FINAL_SIZE_ERROR,
   FLOW_CONTROL_ERROR,
   FRAME_ENCODING_ERROR,
+  PROTOCOL_VIOLATION,
   STREAM_LIMIT_ERROR,
   STREAM_STATE_ERROR,
 } from "#src/proto/transport-error.js";
@@ -317,11 +318,11 @@ describe("what streams cost", () => {
     arena.assertCleanEnd();
   });
 
-  test("T14 a flood of BLOCKED frames and of tiny credit makes nothing to send but acknowledgements", () => {
+  test("T14 a flood of BLOCKED frames and of tiny credit makes nothing to send but acknowledgements, and then an end", () => {
     const arena = new Arena();
     const peer = new RawPeer(arena).connect();
     peer.forget();
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < 50; round++) {
       const frames = Array.from({ length: 60 }, (_, i) => [
         ints(0x10, 2 ** 25 + 60 * round + i),
         ints(0x14, i),
@@ -331,7 +332,11 @@ describe("what streams cost", () => {
       peer.send(LEVEL_APP, ...frames.flat());
     }
     assert.ok(peer.lines(LEVEL_APP).every((line) => line.startsWith("ACK") || line.startsWith("PADDING")));
-    assert.ok(peer.packets.length <= 200);
+    assert.ok(peer.packets.length <= 50);
+    for (let round = 0; round < 10; round++) {
+      peer.send(LEVEL_APP, ...Array.from({ length: 150 }, (_, i) => ints(0x14, i)));
+    }
+    assert.equal(peer.closeCode, PROTOCOL_VIOLATION);
     arena.assertCleanEnd();
   });
 });
