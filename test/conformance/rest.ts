@@ -8,10 +8,10 @@ import { SPACE_APP } from "#src/proto/space.js";
 import { bytes, crypto, padding, PING, vi } from "../support/raw-frames.js";
 import { version32, versionNegotiation } from "../raw/headers.js";
 import { intParam, P_GREASE_QUIC_BIT, P_MAX_DATAGRAM, P_VERSION_INFORMATION } from "../raw/params.js";
-import { V2 } from "../raw/protection.js";
+import { initialKeys, keysFrom, V2 } from "../raw/protection.js";
 import { APP, HANDSHAKE, INITIAL, RawPeer, type RawPeerOptions } from "../raw/peer.js";
-import { type Check, filled } from "./check.js";
-import { newId } from "./rfc9000-handshake.js";
+import { type Check, filled, isAcked } from "./check.js";
+import { goOn, newId } from "./rfc9000-handshake.js";
 import { engineTicket, request } from "./early.js";
 import { closes, refuses, row } from "./scripts.js";
 
@@ -85,7 +85,7 @@ row("9000-12.3-02", async (check) => {
   await check.acknowledged(peer);
   const app = check.app(peer);
   const id = await app.open(STREAM_BIDI);
-  await check.quiet(100);
+  await check.lab.wait(100);
   const before = peer.datagrams.length;
   app.conn.space(SPACE_APP).nextPn = MAX_PN;
   app.write(id, filled(100), false);
@@ -96,15 +96,20 @@ row("9000-12.3-02", async (check) => {
 
 // --- RFC 9000 §17.2.5.3: what a server that keeps nothing of the first Initial cannot see
 
+function retryOf(peer: RawPeer): { scid: Buffer; token: Buffer } {
+  const retry = peer.retries[0] as Buffer;
+  const scidAt = 7 + (retry[5] as number);
+  const scid = Buffer.from(retry.subarray(scidAt, scidAt + (retry[scidAt - 1] as number)));
+  return { scid, token: Buffer.from(retry.subarray(scidAt + scid.length, retry.length - 16)) };
+}
+
 async function retriedWith(check: Check, hello: Uint8Array): Promise<RawPeer> {
   const peer = await check.peer({ followRetry: false });
   peer.send(INITIAL, crypto(0, hello.subarray(0, 900)));
   await check.until(() => peer.retries.length > 0, "a Retry");
-  const retry = peer.retries[0] as Buffer;
-  const scidAt = 7 + (retry[5] as number);
-  const scid = retry.subarray(scidAt, scidAt + (retry[scidAt - 1] as number));
-  peer.dcid = Buffer.from(scid);
-  peer.token = Buffer.from(retry.subarray(scidAt + scid.length, retry.length - 16));
+  const { scid, token } = retryOf(peer);
+  peer.dcid = scid;
+  peer.token = token;
   peer.installInitial(1, scid);
   return peer;
 }
@@ -252,4 +257,52 @@ row("9368-4-01", async (check) => {
     },
   });
   await check.usable(peer);
+});
+
+// --- RFC 9369: version 2 where version 1 is spoken
+
+row("9369-4.1-01", async (check) => {
+  const peer = await check.begin({
+    onFirst: (self) => {
+      self.sendRaw(self.retryPacket(Buffer.from("token"), randomBytes(8), { version: V2 }));
+      return false;
+    },
+  });
+  await check.confirmed(peer);
+  assert.equal(peer.token.length, 0);
+  await check.usable(peer);
+});
+
+row(
+  "9369-4.1-02",
+  async (check) => {
+    const peer = await check.begin({ followRetry: false });
+    await check.until(() => peer.retries.length > 0, "a Retry");
+    const { scid, token } = retryOf(peer);
+    const keys = initialKeys(V2, scid).client;
+    const hello = crypto(0, peer.firstFlight.subarray(0, 900));
+    peer.sendRaw(peer.packet(INITIAL, [hello], { version: V2, keys, token, dcid: scid }));
+    await check.quiet(20);
+    assert.ok(!peer.handshakeDone && peer.packets.length === 0, "nothing answers in version 2");
+    peer.followRetry(scid, token);
+    await check.confirmed(peer);
+    await check.usable(peer);
+  },
+  { setup: { retry: true } },
+);
+
+row("9369-4.1-03", async (check) => {
+  const peer = await check.begin({ autoTls: false, autoAck: false });
+  if (check.isServer) peer.flushTls();
+  await check.until(() => peer.tlsOut.length > 0, "TLS messages");
+  if (!check.isServer) peer.flushTls(INITIAL);
+  const pn = peer.nextPn[1] as number;
+  const keys = keysFrom(V2, peer.writeKeys(HANDSHAKE).secret);
+  await check.dropped("unknown-version", () => {
+    peer.sendRaw(peer.packet(HANDSHAKE, [PING], { version: V2, keys }));
+  });
+  peer.send(HANDSHAKE, PING);
+  await check.until(() => isAcked(peer, HANDSHAKE, pn + 1), "an ACK of the packet after it");
+  assert.ok(!isAcked(peer, HANDSHAKE, pn));
+  await goOn(check, peer);
 });

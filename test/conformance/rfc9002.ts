@@ -78,7 +78,7 @@ row("9002-5.3-01", async (check) => {
 
 row("9002-6.1.1-01", async (check) => {
   const { peer, app, id } = await sender(check);
-  await roundTrip(check, peer, app, id, 120); // a long time threshold
+  for (let i = 0; i < 6; i++) await roundTrip(check, peer, app, id, 80); // a long time threshold
   const before = appPackets(peer).length;
   const lostBefore = app.conn.stats().packetsLost;
   app.write(id, filled(8000), false);
@@ -90,7 +90,7 @@ row("9002-6.1.1-01", async (check) => {
   const [first, second, third, fourth] = pns as [number, number, number, number];
   // the second and third came, the first may be late
   peer.send(APP, ack([second, third]));
-  await check.lab.until(() => app.conn.stats().bytesInFlight < 8000, 20);
+  await check.lab.until(() => app.conn.stats().bytesInFlight < 8000, 8);
   assert.equal(app.conn.stats().packetsLost, lostBefore, "two later ones: no loss");
   peer.send(APP, ack([second, fourth]));
   await check.until(() => app.conn.stats().packetsLost === lostBefore + 1, "the loss", 40);
