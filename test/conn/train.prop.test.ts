@@ -25,6 +25,13 @@ const ONE_WAY_MICROS = 5_000;
 const STREAMS = 4;
 const DATA = Uint8Array.from({ length: 1 << 17 }, (_, i) => (i * 7 + (i >> 8)) & 0xff);
 
+const SMALL_WINDOWS = {
+  initialMaxData: 50_000,
+  connWindowMaxBytes: 60_000,
+  initialMaxStreamDataBidiRemote: 20_000,
+  streamWindowMaxBytes: 30_000,
+};
+
 interface Flying {
   toServer: boolean;
   dueMicros: number;
@@ -41,6 +48,8 @@ class World {
   private readonly rx: RxBatch = newRxBatch();
   private flying: Flying[] = [];
   private sent = 0;
+  /** Larger datagrams are lost. */
+  pathBytes = 1500;
 
   constructor(
     seed: number,
@@ -49,8 +58,10 @@ class World {
     ecn: boolean,
     congestion: CongestionName,
   ) {
-    const config = { ecn, congestion, sendBufferBytes: 100_000 } as const;
-    this.pair = new Pair({ seed, client: config, server: config });
+    const config = { ecn, congestion, sendBufferBytes: 100_000, maxDatagramFrameBytes: 65_535 } as const;
+    // half of the worlds live at the edges of small windows
+    const server = seed % 2 === 0 ? config : { ...config, ...SMALL_WINDOWS };
+    this.pair = new Pair({ seed, client: config, server });
     this.pair.settle();
     for (let i = 0; i < STREAMS; i++) this.pair.clientConn.open(STREAM_BIDI);
     for (const endpoint of [this.pair.client, this.pair.server]) endpoint.bench.sendsTrains = sendsTrains;
@@ -95,7 +106,7 @@ class World {
         const bytes = tx.buf.slice(tx.rows[row + TX_OFF], tx.rows[row + TX_OFF] + tx.rows[row + TX_LEN]);
         const ecn = tx.rows[row + TX_ECN];
         this.log.push(`${pair.nowMicros} ${toServer} ${ecn} ${Buffer.from(bytes).toString("base64")}`);
-        if (++this.sent % this.lossEvery === 0) continue;
+        if (++this.sent % this.lossEvery === 0 || bytes.length > this.pathBytes) continue;
         this.flying.push({ toServer, dueMicros: pair.nowMicros + ONE_WAY_MICROS, ecn, bytes });
       }
     }
@@ -114,7 +125,10 @@ class World {
       rx.count = 0;
     }
     const into = new Uint8Array(DATA.length);
-    for (let i = 0; i < STREAMS; i++) while (pair.serverConn!.read(4 * i, into, 0, into.length) > 0);
+    for (let i = 0; i < STREAMS; i++) {
+      while (pair.serverConn!.read(4 * i, into, 0, into.length) > 0);
+      while (pair.clientConn.read(4 * i, into, 0, into.length) > 0);
+    }
   }
 }
 
@@ -158,9 +172,17 @@ function sentOf(sent: SentPackets): unknown[] {
 type Step =
   | { do: "write"; stream: number; bytes: number; fin: boolean }
   | { do: "priority"; stream: number; urgency: number; incremental: boolean }
+  | { do: "answer"; stream: number; bytes: number }
+  | { do: "reset"; stream: number }
+  | { do: "stop"; stream: number }
+  | { do: "datagram"; bytes: number }
+  | { do: "update" }
+  | { do: "narrow"; pathBytes: number }
   | { do: "pass"; micros: number };
 
 const stream = fc.nat({ max: STREAMS - 1 });
+/** The streams above it are left to go on. */
+const rarely = fc.nat({ max: 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 4,
@@ -176,6 +198,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       incremental: fc.boolean(),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("answer" as const), stream, bytes: size() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("datagram" as const), bytes: fc.nat({ max: 1500 }) }) },
+  { weight: 1, arbitrary: fc.constant({ do: "update" as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("narrow" as const), pathBytes: fc.integer({ min: 1200, max: 1500 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("reset" as const, "stop" as const), stream: rarely }) },
   {
     weight: 4,
     arbitrary: fc.record({ do: fc.constant("pass" as const), micros: fc.integer({ min: 1, max: 40_000 }) }),
@@ -187,9 +217,15 @@ function size(): fc.Arbitrary<number> {
 }
 
 function live(world: World, steps: readonly Step[]): void {
-  const { clientConn } = world.pair;
+  const { clientConn, serverConn } = world.pair;
   for (const next of steps) {
     if (next.do === "pass") world.pass(next.micros);
+    else if (next.do === "answer") serverConn!.write(4 * next.stream, DATA, 0, next.bytes, false);
+    else if (next.do === "reset") clientConn.reset(4 * next.stream, 7n);
+    else if (next.do === "stop") serverConn!.stopSending(4 * next.stream, 8n);
+    else if (next.do === "datagram") clientConn.datagrams.send(DATA.slice(0, next.bytes));
+    else if (next.do === "update") clientConn.keys.initiateUpdate(world.pair.nowMicros);
+    else if (next.do === "narrow") world.pathBytes = next.pathBytes;
     else if (next.do === "priority") clientConn.setPriority(4 * next.stream, next.urgency, next.incremental);
     else clientConn.write(4 * next.stream, DATA, 0, next.bytes, next.fin);
   }
