@@ -11,7 +11,7 @@ import { ECN_CE, ECN_ECT0, ECN_NOT_ECT } from "#src/port/udp.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { DEADLINE_IDLE } from "#src/timer/deadlines.js";
 import { Arena, type Arrival } from "../support/arena.js";
-import { bytes, padding, PING, vi } from "../support/raw-frames.js";
+import { bytes, padding, PING, reset, vi } from "../support/raw-frames.js";
 import { LEVEL_APP, RawPeer } from "../support/raw-peer.js";
 
 const STREAMS = 2;
@@ -27,7 +27,7 @@ const config = {
 interface Step {
   id: number;
   length: number;
-  shape: "bulk" | "bulk" | "shift" | "fin" | "ping" | "padding" | "duplicate" | "forged" | "reserved";
+  shape: "bulk" | "bulk" | "shift" | "fin" | "ping" | "padding" | "duplicate" | "forged" | "reserved" | "reset";
   shift: number;
   skip: number;
   ecn: number;
@@ -53,6 +53,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     "duplicate",
     "forged",
     "reserved",
+    "reset",
   ),
   shift: fc.integer({ min: -200, max: 200 }),
   skip: rare(0, 1, 5),
@@ -61,12 +62,19 @@ const step: fc.Arbitrary<Step> = fc.record({
   isWide: fc.boolean(),
 });
 
+type Wait = "no" | "reads" | "gives up";
+const WAITING_BYTES = 2_000;
+
 /** Batches of packets; after each the application reads so many bytes of each stream. */
 const batches = fc.array(
   fc.record({
     steps: fc.array(step, { minLength: 1, maxLength: 30 }),
     read: rare(0, 500, 5_000),
     micros: fc.nat(30_000),
+    /** A reader waits with an array of its own from before the batch on, and perhaps gives up after it. */
+    waits: rare<Wait>("no", "reads", "reads", "reads", "gives up"),
+    /** The application stops this stream before the batch, -1 = none. */
+    stops: rare(-1, -1, -1, 0, 4),
   }),
   { minLength: 1, maxLength: 10 },
 );
@@ -78,12 +86,31 @@ class Side {
   readonly content: number[][] = [[], []];
   private readonly next = [0, 0];
   private last: Uint8Array | null = null;
+  private readonly into = new Uint8Array(7 + WAITING_BYTES);
 
   constructor(private readonly isPadded: boolean) {}
 
   receive(steps: readonly Step[]): void {
     const arrivals = steps.map((one): Arrival => ({ peer: this.peer, datagram: this.packet(one), ecn: one.ecn }));
     this.arena.deliverMixed(arrivals);
+  }
+
+  /** What the application does before a batch. */
+  prepare(waits: Wait, stops: number): void {
+    if (stops >= 0) this.conn.stopSending(stops, 5n);
+    if (waits === "no") return;
+    this.conn.expect(0, this.into, 7, 7 + WAITING_BYTES);
+  }
+
+  /** And after it. */
+  finish(waits: Wait): void {
+    if (waits === "reads") {
+      const count = this.conn.read(0, this.into, 7, 7 + WAITING_BYTES);
+      for (let i = 0; i < count; i++) this.content[0]?.push(this.into[7 + i] as number);
+    } else if (waits === "gives up") {
+      this.conn.expect(0, null, 0, 0);
+    }
+    this.into.fill(0xee); // it is the reader's again
   }
 
   read(most: number): void {
@@ -145,6 +172,7 @@ class Side {
     if (one.shape === "padding") return padding(9);
     const index = one.id / 4;
     const next = this.next[index] as number;
+    if (one.shape === "reset") return reset(one.id, next, 6);
     const offset = Math.max(0, one.shape === "shift" ? next + one.shift : next);
     const end = offset + one.length;
     // what was shifted ahead is sent again in its place
@@ -164,10 +192,12 @@ test("packets of one stream that are taken in a run leave what the same packets 
     fc.property(batches, (list) => {
       const tight = new Side(false);
       const general = new Side(true);
-      for (const { steps, read, micros } of list) {
+      for (const { steps, read, micros, waits, stops } of list) {
         for (const side of [tight, general]) {
+          side.prepare(waits, stops);
           side.receive(steps);
           side.arena.drain();
+          side.finish(waits);
         }
         assert.deepEqual(tight.state(), general.state());
         for (const side of [tight, general]) {
