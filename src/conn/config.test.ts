@@ -1,7 +1,7 @@
 /** The range of every setting that a peer would close for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_SEND_DATAGRAM_BYTES } from "../proto/limits.js";
+import { MAX_DATAGRAM_FRAME_BYTES, MAX_SEND_DATAGRAM_BYTES } from "../proto/limits.js";
 import { makeConfig } from "./config.js";
 
 test("undefined keeps a default, and what is out of range is named with what is allowed", () => {
@@ -11,6 +11,9 @@ test("undefined keeps a default, and what is out of range is named with what is 
     () => makeConfig({ maxDatagramBytes: MAX_SEND_DATAGRAM_BYTES + 1 }),
     /maxDatagramBytes is 12289.*1200 to 12288/,
   );
+  const most = MAX_DATAGRAM_FRAME_BYTES;
+  assert.equal(makeConfig({ maxDatagramFrameBytes: most }).maxDatagramFrameBytes, most);
+  assert.throws(() => makeConfig({ maxDatagramFrameBytes: most + 1 }), /maxDatagramFrameBytes is 65536.*0 to 65535/);
   assert.throws(() => makeConfig({ ackDelayExponent: 21 }), /ackDelayExponent is 21.*0 to 20/);
   assert.throws(() => makeConfig({ keepAliveMillis: Number.NaN }), /keepAliveMillis is NaN/);
 });

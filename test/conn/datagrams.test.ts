@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { DATAGRAM_ACKNOWLEDGED, DATAGRAM_LOST, T_CLOSED, T_TOO_LARGE } from "#src/port/transport.js";
-import { MAX_DATAGRAMS_IN } from "#src/proto/limits.js";
+import { MAX_DATAGRAM_IN_BYTES, MAX_DATAGRAMS_IN } from "#src/proto/limits.js";
 import { FRAME_ENCODING_ERROR, PROTOCOL_VIOLATION } from "#src/proto/transport-error.js";
 import { Arena } from "../support/arena.js";
 import { closeOf, Pair, type PairOptions } from "../support/pair.js";
@@ -145,10 +145,22 @@ describe("RFC 9221 datagrams of a raw peer", () => {
     for (let i = 0; i < MAX_DATAGRAMS_IN + 50; i++) peer.send(LEVEL_APP, frame(8));
     assert.equal(conn.stats().datagramsDropped, 50);
     assert.equal(conn.heldBytes(), 8 * MAX_DATAGRAMS_IN);
-    peer.send(LEVEL_APP, ...Array.from({ length: 1 }, () => frame(1000)));
     arena.drains = true;
     arena.drain();
     assert.equal(conn.heldBytes(), 0);
+  });
+
+  test("and so is one of few large ones, by their bytes", () => {
+    const { arena, peer } = connected(1200);
+    arena.drains = false;
+    const [conn] = arena.conns;
+    assert.ok(conn !== undefined);
+    const most = MAX_DATAGRAM_IN_BYTES / 1024;
+    assert.ok(most > 800 && most <= MAX_DATAGRAMS_IN);
+    for (let i = 0; i < most; i++) peer.send(LEVEL_APP, frame(1024));
+    assert.deepEqual([conn.stats().datagramsDropped, conn.heldBytes()], [0, MAX_DATAGRAM_IN_BYTES]);
+    peer.send(LEVEL_APP, frame(1));
+    assert.deepEqual([conn.stats().datagramsDropped, conn.heldBytes()], [1, MAX_DATAGRAM_IN_BYTES - 1023]);
   });
 });
 
