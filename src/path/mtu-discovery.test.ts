@@ -173,4 +173,21 @@ describe("what others say about sizes", () => {
     assert.equal(mtu.currentBytes, 1372);
     assert.equal(mtu.wantedBytes(0), 1452, "the message may have been forged");
   });
+
+  test("RFC 9000 §14.2.1 forged ICMP messages about every probe keep no size down that the path carries", () => {
+    const mtu = new MtuDiscovery(1452);
+    const probes: number[] = [];
+    for (let bytes = mtu.wantedBytes(0); bytes !== 0; bytes = mtu.wantedBytes(0)) {
+      mtu.onProbeSent(bytes);
+      probes.push(bytes);
+      mtu.onIcmpTooBig(BASE); // sooner than any acknowledgement
+    }
+    assert.equal(mtu.currentBytes, BASE);
+    for (const bytes of probes) mtu.onProbeAcked(bytes);
+    assert.equal(mtu.currentBytes, 1452);
+    assert.equal(mtu.wantedBytes(0), 0);
+    mtu.onBlackHole();
+    mtu.onProbeAcked(1452);
+    assert.equal(mtu.currentBytes, BASE, "what arrived before a black hole proves nothing");
+  });
 });

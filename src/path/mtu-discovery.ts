@@ -40,6 +40,8 @@ export class MtuDiscovery {
   private lostTries = 0;
   /** Size that an ICMP message named; 0: none waits to be tried. */
   private hintBytes = 0;
+  /** Largest size that failed by ICMP messages, which anyone can forge: its acknowledgement counts all the same; 0: none. */
+  private doubtedBytes = 0;
   /** When a completed search begins anew; NaN: it was just completed and nobody has said yet what time it is. */
   private raiseAtMicros = NaN;
 
@@ -79,7 +81,8 @@ export class MtuDiscovery {
   onProbeAcked(bytes: number): void {
     if (bytes === this.probeBytes) this.probeBytes = 0;
     // one from before a black hole proves nothing about the path as it is now
-    if (bytes > this.ceilingBytes || bytes <= this.currentBytes) return;
+    if (bytes > Math.max(this.ceilingBytes, this.doubtedBytes) || bytes <= this.currentBytes) return;
+    this.ceilingBytes = Math.max(this.ceilingBytes, bytes);
     this.currentBytes = bytes;
   }
 
@@ -105,8 +108,10 @@ export class MtuDiscovery {
    * §14.2.1).
    */
   onIcmpTooBig(bytes: number): void {
-    if (bytes < BASE_BYTES || bytes >= this.probeBytes) return;
-    this.onProbeLost(this.probeBytes);
+    const { probeBytes } = this;
+    if (bytes < BASE_BYTES || bytes >= probeBytes) return;
+    this.onProbeLost(probeBytes);
+    if (this.ceilingBytes < probeBytes) this.doubtedBytes = Math.max(this.doubtedBytes, probeBytes);
     this.hintBytes = bytes;
   }
 
@@ -116,7 +121,7 @@ export class MtuDiscovery {
     const failedBytes = this.currentBytes;
     this.blackHoles++;
     this.currentBytes = BASE_BYTES;
-    this.probeBytes = 0;
+    this.probeBytes = this.doubtedBytes = 0;
     this.fail(failedBytes);
   }
 
