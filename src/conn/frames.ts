@@ -107,10 +107,12 @@ export class ConnectionFrames implements FrameHandler {
 
   onResetStream(id: number, code: bigint, finalSize: number): void {
     this.streamVerdict(this.conn.streamIn.onResetStream(id, code, finalSize), FRAME_RESET_STREAM, id);
+    if (this.level === LEVEL_EARLY) this.conn.streams.noteEarly(id);
   }
 
   onStopSending(id: number, code: bigint): void {
     this.streamVerdict(this.conn.streamIn.onStopSending(id, code), FRAME_STOP_SENDING, id);
+    if (this.level === LEVEL_EARLY) this.conn.streams.noteEarly(id);
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {

@@ -297,6 +297,21 @@ describe("0-RTT refused", () => {
   });
 });
 
+describe("0-RTT that carries no data", () => {
+  test("RFC 9001 §9.2 a stream that is reset or stopped in it is marked, as whoever recorded it may do that again", () => {
+    const { pair, ticket } = withTicket();
+    pair.again({ ticket, earlyAlpn: "test" });
+    const [reset, stopped] = [pair.clientConn.open(STREAM_BIDI), pair.clientConn.open(STREAM_BIDI)];
+    pair.clientConn.reset(reset, 5n);
+    pair.clientConn.stopSending(stopped, 6n);
+    pair.sendFromClient();
+    const { server } = pair;
+    const conn = server.accept();
+    assert.ok(conn !== null && conn.handshake === null);
+    assert.deepEqual([conn.isEarly(reset), conn.isEarly(stopped)], [true, true]);
+  });
+});
+
 describe("0-RTT and what a client remembers", () => {
   test("RFC 9000 §7.4.1 a server that accepts it must not lower a limit", () => {
     const { pair, ticket } = withTicket();
