@@ -1,8 +1,10 @@
 /** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
 
 import type { CongestionName } from "../cong/controller.js";
+import { encodeParams, reservedParam } from "../frame/params.js";
 import type { RecoveryOptions } from "../outqueue/recovery.js";
 import type { Path } from "../path/path.js";
+import type { Random } from "../port/random.js";
 import {
   ACK_DELAY_EXPONENT,
   ACTIVE_CID_LIMIT,
@@ -60,6 +62,9 @@ export interface ConnectionConfig {
   activeConnectionIdLimit: number;
   /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
+  /** Take packets whatever their QUIC bit is, draw that bit for peers that do so too (RFC 9287), and send a reserved
+   *  transport parameter (RFC 9000 §18.1). */
+  grease: boolean;
 }
 
 function defaultConfig(): ConnectionConfig {
@@ -84,6 +89,7 @@ function defaultConfig(): ConnectionConfig {
     ackDelayExponent: ACK_DELAY_EXPONENT,
     activeConnectionIdLimit: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
+    grease: true,
   };
 }
 
@@ -129,7 +135,18 @@ export function localParams(config: ConnectionConfig): TransportParams {
   params.disableActiveMigration = true;
   params.activeConnectionIdLimit = config.activeConnectionIdLimit;
   params.maxDatagramFrameBytes = config.maxDatagramFrameBytes;
+  params.greaseQuicBit = config.grease;
   return params;
+}
+
+/** Their wire form, with a reserved one if the configuration greases. */
+export function localParamBytes(
+  params: TransportParams,
+  config: ConnectionConfig,
+  isServer: boolean,
+  random: Random,
+): Uint8Array {
+  return encodeParams(params, isServer, config.grease ? reservedParam(random) : undefined);
 }
 
 /** The sizes that streams grow to. */

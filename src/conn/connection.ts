@@ -43,6 +43,7 @@ import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
 import { IdleState, restartIdle } from "./idle.js";
 import type { ConnectionInit } from "./init.js";
+import { QuicBit } from "./quic-bit.js";
 import { endReceive, onLateTls, receiveDatagrams } from "./receive.js";
 import { STATE_CLOSED, STATE_OPEN, type ConnectionState } from "./state.js";
 import { ConnectionCounters, connectionStats } from "./stats.js";
@@ -97,6 +98,7 @@ export class Connection implements Transport, HeapItem {
   readonly undecryptable = new Undecryptable();
   readonly early: EarlyState;
   readonly idle = new IdleState();
+  readonly quicBit = new QuicBit();
   private readonly spaces: [PnSpace, PnSpace, PnSpace];
 
   constructor(

@@ -240,6 +240,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   recovery.ackDelayExponent = params.ackDelayExponent;
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
   conn.path.mtu.limit(params.maxUdpPayloadBytes);
+  conn.quicBit.isFree = params.greaseQuicBit && conn.config.grease;
   conn.datagrams.out.peerMaxBytes = params.maxDatagramFrameBytes;
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;

@@ -87,7 +87,7 @@ function collectShort(conn: Connection, rx: RxBatch, from: number, to: number, n
   if (!canRead(conn, LEVEL_APP)) return from;
   const { bench } = conn.host;
   if (bench.opener.count === 0) bench.begin(rx.buf);
-  const next = bench.opener.addShort(rx, from, to, 1 + LOCAL_CID_BYTES);
+  const next = bench.opener.addShort(rx, from, to, 1 + LOCAL_CID_BYTES, conn.config.grease);
   if (bench.opener.isFull) flushShort(conn, nowMicros);
   return next;
 }
@@ -115,7 +115,7 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
   let firstDcidLength = 0;
   const droppedBefore = conn.counters.packetsDropped;
   while (at < end && conn.state === STATE_OPEN) {
-    const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header);
+    const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header, conn.config.grease);
     if (drop !== DROP_NONE) {
       conn.drop(drop);
       at = header.end;

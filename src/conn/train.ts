@@ -10,7 +10,6 @@
 
 import { varintEnd, varintLength } from "../base/varint.js";
 import { writeStreamHeader } from "../frame/stream.js";
-import { shortFirstByte } from "../packet/builder.js";
 import { pnLength } from "../packet/number.js";
 import { StreamRun } from "../packet/stream-run.js";
 import { ECN_CAPABLE, ECN_TESTING } from "../path/ecn-check.js";
@@ -89,7 +88,7 @@ function prepare(conn: Connection, dest: number, firstPn: number): void {
   const dcid = conn.peerIds.current;
   run.pnAt = 1 + dcid.length;
   run.pnBytes = pnLength(firstPn, conn.space(SPACE_APP).largestAcked);
-  run.head[0] = shortFirstByte(run.pnBytes, keys.keyPhase, 0);
+  run.head[0] = conn.host.bench.builder.shortFirstByte(run.pnBytes, keys.keyPhase, 0);
   for (let i = 0; i < dcid.length; i++) run.head[1 + i] = dcid[i];
   run.keySlot = keys.writeKey(LEVEL_APP);
   run.hpSlot = keys.writeHp(LEVEL_APP);

@@ -53,7 +53,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   // the peer learns of new keys by a packet of them, and owes an answer to a PING
   if (conn.keys.takeWantedUpdate(nowMicros)) conn.control.sendPing();
   const { builder } = conn.host.bench;
-  builder.beginBatch(tx);
+  builder.beginBatch(tx, conn.quicBit.next(conn.host.random));
   const dest = destRow(tx, conn.path.addr);
   if (dest < 0) return true;
   tendPathMtu(conn, dest, nowMicros);

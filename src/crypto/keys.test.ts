@@ -132,6 +132,9 @@ describe("opening and sealing batches", () => {
     assert.deepEqual(added, [2, 2, 3, 5, 5, 6, 6], "29 bytes are the least: 9, the sample and 4");
     assert.equal(opener.isFull, true);
     assert.deepEqual([opener.packetStart(2), opener.packetEnd(2), opener.tag(2)], [240, 300, 1]);
+    opener.begin(buf);
+    assert.equal(opener.addShort(rx, 3, 7, 9, true), 3, "a long header is one with any fixed bit");
+    assert.equal(opener.addShort(rx, 4, 7, 9, true), 7, "RFC 9287 §3 the fixed bit may be missing");
   });
 
   test("9001-5.4.2-01 a packet without room for the sample is neither opened nor counted as a forgery", () => {

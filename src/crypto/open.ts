@@ -99,16 +99,18 @@ export class Opener {
    * `pnOffset` bytes in; their tag is the ECN mark. Returns the first row that was not added: one that is something
    * else or too short to be opened, or that found the table full.
    */
-  addShort(rx: RxBatch, from: number, to: number, pnOffset: number): number {
+  addShort(rx: RxBatch, from: number, to: number, pnOffset: number, mayLackFixedBit = false): number {
     const { table, tags, maxRows } = this;
     const { rows } = table;
+    const form = mayLackFixedBit ? 0 : FIXED_BIT; // of a short header
+    const formBits = HEADER_FORM_BIT | form;
     const minBytes = pnOffset + SAMPLE_OFFSET_BYTES + SAMPLE_BYTES;
     let row = from;
     for (; row < to && table.count < maxRows; row++) {
       const at = row * RX_COLS;
       const off = rx.rows[at + RX_OFF];
       const lengthBytes = rx.rows[at + RX_LEN];
-      if (lengthBytes < minBytes || (table.buf[off] & (HEADER_FORM_BIT | FIXED_BIT)) !== FIXED_BIT) break;
+      if (lengthBytes < minBytes || (table.buf[off] & formBits) !== form) break;
       const r = table.count * OPEN_COLS;
       tags[table.count++] = rx.rows[at + RX_ECN];
       rows[r + OPEN_OFF] = off;

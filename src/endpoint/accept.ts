@@ -4,13 +4,12 @@
  * than three times what it answers and is rate-limited.
  */
 
-import { equalRange } from "../base/bytes.js";
-import { localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
+import { equalRange, u32At } from "../base/bytes.js";
+import { localParamBytes, localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import { STATE_OPEN } from "../conn/state.js";
 import { EarlyTickets } from "../crypto/early-tickets.js";
 import { addressKey } from "../crypto/token.js";
-import { encodeParams } from "../frame/params.js";
 import {
   DROP_BAD_TOKEN,
   DROP_CID_LENGTH,
@@ -37,7 +36,7 @@ import {
   RETRY_ABOVE_HALF_OPEN,
 } from "../proto/limits.js";
 import { CONNECTION_REFUSED, INVALID_TOKEN } from "../proto/transport-error.js";
-import { SUPPORTED_VERSIONS } from "../proto/version.js";
+import { reservedVersion, SUPPORTED_VERSIONS } from "../proto/version.js";
 import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
 import { buildRefusal } from "./refuse.js";
@@ -122,7 +121,7 @@ export class Acceptor {
     const { header } = endpoint.bench;
     const off = rx.rows[row * RX_COLS + RX_OFF];
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
-    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header);
+    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.options?.full.grease);
     if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
     if (drop !== DROP_NONE && drop !== DROP_UNKNOWN_VERSION) {
       endpoint.countDrop(drop);
@@ -246,7 +245,9 @@ export class Acceptor {
     params.retryScid = proof.retryScid;
     params.initialScid = localCid;
     params.statelessResetToken = this.endpoint.resetToken(localCid);
-    return options.tls.newSession({ transportParams: encodeParams(params, true) });
+    return options.tls.newSession({
+      transportParams: localParamBytes(params, options.full, true, this.endpoint.random),
+    });
   }
 
   private answerVersion(
@@ -263,8 +264,9 @@ export class Acceptor {
     if (!endpoint.answers.allow(nowMicros)) return;
     const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.subarray(header.scidStart, header.scidStart + header.scidLength);
-    const out = new Uint8Array(7 + dcid.length + scid.length + 4 * SUPPORTED_VERSIONS.length);
-    const end = writeVersionNegotiation(out, 0, scid, dcid, SUPPORTED_VERSIONS, endpoint.randomBytes(1)[0]);
+    const versions = [...SUPPORTED_VERSIONS, reservedVersion(u32At(endpoint.randomBytes(4), 0))]; // RFC 9000 §6.3
+    const out = new Uint8Array(7 + dcid.length + scid.length + 4 * versions.length);
+    const end = writeVersionNegotiation(out, 0, scid, dcid, versions, endpoint.randomBytes(1)[0]);
     endpoint.answers.push(out.slice(0, end), addr);
     endpoint.counters.versionNegotiationsSent++;
   }

@@ -9,7 +9,7 @@
 import { LastView } from "../base/bytes.js";
 import { Fifo } from "../base/fifo.js";
 import { Heap } from "../base/heap.js";
-import { type ConnectionConfig, localParams, makeConfig } from "../conn/config.js";
+import { type ConnectionConfig, localParamBytes, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
 import { tryReset } from "../conn/receive.js";
@@ -17,7 +17,6 @@ import { openSessionTicket } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
 import { Workbench } from "../conn/workbench.js";
 import { TokenKeys } from "../crypto/token.js";
-import { encodeParams } from "../frame/params.js";
 import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
@@ -147,7 +146,10 @@ export class Endpoint implements ConnectionHost {
     const ticket = options.ticket === undefined ? null : openSessionTicket(options.ticket);
     const resumes = ticket !== null && ticket.version === VERSION_1; // RFC 9369 §5: not with another version's
     const earlyData = resumes && ticket.allowsEarlyData && ticket.alpn === options.earlyAlpn;
-    const session: TlsSessionOptions = { transportParams: encodeParams(params, false), earlyData };
+    const session: TlsSessionOptions = {
+      transportParams: localParamBytes(params, config, false, this.random),
+      earlyData,
+    };
     if (options.serverName !== undefined) session.serverName = options.serverName;
     if (resumes) session.ticket = ticket.tls;
     const conn = new Connection(this, {

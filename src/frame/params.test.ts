@@ -3,7 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { concatBytes, fromHex, toHex } from "../base/bytes.js";
 import { defaultParams, type PreferredAddress, type TransportParams } from "../proto/params.js";
-import { checkChosenVersion, checkHandshakeCids, decodeParams, encodeParams } from "./params.js";
+import { Prng } from "../sim/prng.js";
+import { checkChosenVersion, checkHandshakeCids, decodeParams, encodeParams, reservedParam } from "./params.js";
 
 const TOKEN = "000102030405060708090a0b0c0d0e0f";
 const FROM_SERVER = true;
@@ -177,6 +178,17 @@ describe("transport parameters, decoding", () => {
     for (const value of [0n, 1090n, 1199n]) refuses(param("03", varint(value, 4)));
     assert.equal(accepts(param("03", varint(1200n, 2))).maxUdpPayloadBytes, 1200);
     assert.equal(accepts(param("03", varint(2n ** 62n - 1n, 8))).maxUdpPayloadBytes, 2 ** 53 - 1);
+  });
+
+  test("RFC 9000 §18.1 what greases is reserved, has up to 15 bytes and is not twice the same", () => {
+    const random = new Prng(1, "reserved");
+    const drawn = Array.from({ length: 200 }, () => reservedParam(random));
+    for (const { id, bytes } of drawn) assert.ok(id % 31 === 27 && bytes.length <= 15);
+    assert.ok(new Set(drawn.map(({ id }) => id)).size > 190);
+    const params = defaultParams();
+    const bytes = encodeParams(params, false, drawn[0]);
+    assert.deepEqual(decodeParams(bytes, false), { params, error: "" });
+    assert.ok(bytes.length > 0);
   });
 
   test("RFC 9000 §18.2 ack_delay_exponent above 20 is an error", () => {

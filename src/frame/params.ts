@@ -8,6 +8,7 @@
 import { equalBytes, Reader, Writer } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { MAX_VARINT, MAX_VARINT_BIG, varintLength } from "../base/varint.js";
+import type { Random } from "../port/random.js";
 import { MAX_CID_BYTES } from "../proto/limits.js";
 import {
   defaultParams,
@@ -89,6 +90,14 @@ export interface ReservedParam {
   /** 31 * N + 27. */
   readonly id: number;
   readonly bytes: Uint8Array;
+}
+
+/** One with an id and up to 15 bytes that nobody foresees (RFC 9000 §18.1, RFC 9170 §3.3). */
+export function reservedParam(random: Random): ReservedParam {
+  const drawn = new Uint8Array(18);
+  random.fill(drawn, 0, drawn.length);
+  const steps = drawn[0] * 256 + drawn[1];
+  return { id: 31 * steps + 27, bytes: drawn.slice(3, 3 + (drawn[2] & 15)) };
 }
 
 /** The extension's body. Defaults are left out. A client that is given server-only parameters is a bug of ours. */

@@ -59,11 +59,6 @@ const GATHER_LOOK_BACK = 8;
 /** Sources that stay known from batch to batch; each may be a ring that nobody uses any more. */
 const SOURCES_KEPT = 2;
 
-/** First byte of a 1-RTT packet, before header protection (RFC 9000 §17.3.1). */
-export function shortFirstByte(pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): number {
-  return FIXED_BIT | (spin << 5) | (keyPhase << 2) | (pnLengthBytes - 1);
-}
-
 class SealTable implements SealBatch {
   buf: Uint8Array = NO_BYTES;
   readonly rows: Int32Array;
@@ -175,6 +170,8 @@ export class PacketBuilder {
   /** Of `buf`. */
   private view: DataView = new DataView(NO_BYTES.buffer);
   private readonly maxPackets: number;
+  /** Of the packets of this batch. */
+  private fixedBit = FIXED_BIT;
   private tx: TxBatch | null = null;
   private datagramStart = NONE;
   private datagramLimit = 0;
@@ -198,11 +195,15 @@ export class PacketBuilder {
     this.gather = this.table.gather;
   }
 
-  /** Binds to a batch, behind the datagrams that it already has. The seal rows start over. */
-  beginBatch(tx: TxBatch): void {
+  /**
+   * Binds to a batch, behind the datagrams that it already has. The seal rows start over. `fixedBit` is that of all
+   * packets: 0 only for a peer that takes both (RFC 9287 §3.1).
+   */
+  beginBatch(tx: TxBatch, fixedBit = FIXED_BIT): void {
     if (this.datagramStart !== NONE) unreachable("beginBatch inside a datagram");
     this.gather.clear();
     this.tx = tx;
+    this.fixedBit = fixedBit;
     const { buf } = tx;
     if (buf !== this.buf) this.view = new DataView(buf.buffer, buf.byteOffset, buf.length);
     this.buf = buf;
@@ -245,7 +246,7 @@ export class PacketBuilder {
     if (!this.fits(headerBytes, pnLengthBytes, 0)) return false;
 
     const buf = this.buf;
-    const firstByte = HEADER_FORM_BIT | FIXED_BIT | (type << 4) | (pnLengthBytes - 1);
+    const firstByte = HEADER_FORM_BIT | this.fixedBit | (type << 4) | (pnLengthBytes - 1);
     let at = writeLongHead(buf, this.pos, firstByte, version, dcid, scid);
     if (type === PACKET_INITIAL) {
       at = writeVarint(buf, at, tokenBytes);
@@ -263,11 +264,16 @@ export class PacketBuilder {
   openShort(dcid: Uint8Array, pn: number, pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): boolean {
     if (!this.fits(1 + dcid.length + pnLengthBytes, pnLengthBytes, this.minShortBytes)) return false;
     const { buf, pos } = this;
-    buf[pos] = shortFirstByte(pnLengthBytes, keyPhase, spin);
+    buf[pos] = this.shortFirstByte(pnLengthBytes, keyPhase, spin);
     for (let i = 0; i < dcid.length; i++) buf[pos + 1 + i] = dcid[i];
     this.lengthField = NONE;
     this.openPayload(pos + 1 + dcid.length, pn, pnLengthBytes);
     return true;
+  }
+
+  /** First byte of a 1-RTT packet of this batch, before header protection (RFC 9000 §17.3.1). */
+  shortFirstByte(pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): number {
+    return this.fixedBit | (spin << 5) | (keyPhase << 2) | (pnLengthBytes - 1);
   }
 
   /** Whether the open packet has no frames yet. */

@@ -26,10 +26,14 @@ import {
 const V1 = "00000001";
 const BODY = "00".repeat(20);
 
-function parse(hex: string, cidLength = 8): { reason: number; header: PacketHeader; bytes: Uint8Array } {
+function parse(
+  hex: string,
+  cidLength = 8,
+  mayLackFixedBit = false,
+): { reason: number; header: PacketHeader; bytes: Uint8Array } {
   const bytes = fromHex(hex);
   const header = new PacketHeader();
-  return { reason: parseHeader(bytes, 0, bytes.length, cidLength, header), header, bytes };
+  return { reason: parseHeader(bytes, 0, bytes.length, cidLength, header, mayLackFixedBit), header, bytes };
 }
 
 function cid(length: number): string {
@@ -181,6 +185,20 @@ describe("short headers", () => {
 
   test("RFC 9000 §17.3.1 the fixed bit must be set", () => {
     assert.equal(parse(`3f ${"c1".repeat(8)} ${BODY}`).reason, DROP_FIXED_BIT);
+  });
+
+  test("RFC 9287 §3 without the fixed bit they are what they would be with it, if that may be", () => {
+    for (const rest of [`${V1} 00 00 00 14 ${BODY}`, `${V1} 00 00 14 ${BODY}`]) {
+      for (const type of ["8", "a"]) {
+        const without = parse(`${type}0 ${rest}`, 8, true);
+        const withIt = parse(`${type === "8" ? "c" : "e"}0 ${rest}`);
+        assert.equal(without.reason, withIt.reason);
+        assert.deepEqual({ ...without.header, firstByte: 0 }, { ...withIt.header, firstByte: 0 });
+      }
+    }
+    const short = parse(`3f ${"c1".repeat(8)} ${BODY}`, 8, true);
+    assert.equal(short.reason, DROP_NONE);
+    assert.equal(short.header.type, PACKET_SHORT);
   });
 
   test("RFC 9000 §10.3 packets too small to be valid are dropped, with their id for the reset check", () => {

@@ -89,6 +89,7 @@ const reader = new Reader();
  * Parses the packet at `start` of a datagram that ends at `end`.
  *
  * @param shortDcidLength length of the destination connection ids that we issue, bytes
+ * @param mayLackFixedBit a fixed bit of 0 is no reason to drop it (RFC 9287 §3)
  * @returns DROP_NONE or why to drop it. DROP_UNKNOWN_VERSION comes with version and connection ids, of up to 255 bytes
  *   (RFC 8999 §5.1). A short header that is only too short to be opened, as a stateless reset may be, has its ids too.
  */
@@ -98,6 +99,7 @@ export function parseHeader(
   end: number,
   shortDcidLength: number,
   out: PacketHeader,
+  mayLackFixedBit = false,
 ): number {
   out.start = start;
   out.end = end;
@@ -106,7 +108,7 @@ export function parseHeader(
   if (start >= end) return DROP_ZERO_LENGTH;
   const first = buf[start];
   out.firstByte = first;
-  if ((first & HEADER_FORM_BIT) !== 0) return parseLong(buf, start, end, out);
+  if ((first & HEADER_FORM_BIT) !== 0) return parseLong(buf, start, end, out, mayLackFixedBit);
 
   out.type = PACKET_SHORT;
   out.isLong = false;
@@ -117,7 +119,7 @@ export function parseHeader(
   if (start + 1 + shortDcidLength > end) return DROP_TRUNCATED;
   out.dcidLength = shortDcidLength;
   out.pnOffset = start + 1 + shortDcidLength;
-  if ((first & FIXED_BIT) === 0) return DROP_FIXED_BIT;
+  if ((first & FIXED_BIT) === 0 && !mayLackFixedBit) return DROP_FIXED_BIT;
   return hasSample(out.pnOffset, end) ? DROP_NONE : DROP_TRUNCATED;
 }
 
@@ -127,7 +129,7 @@ export function hasReservedBits(firstByte: number): boolean {
   return (firstByte & ((firstByte & HEADER_FORM_BIT) !== 0 ? 0x0c : 0x18)) !== 0;
 }
 
-function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeader): number {
+function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeader, mayLackFixedBit: boolean): number {
   reader.reset(buf, start + 1, end);
   out.isLong = true;
   out.type = ((out.firstByte >> 4) & 3) as PacketType; // in the versions that we know
@@ -148,7 +150,7 @@ function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeade
     return DROP_NONE;
   }
   if (!isSupportedVersion(out.version)) return DROP_UNKNOWN_VERSION;
-  if ((out.firstByte & FIXED_BIT) === 0) return DROP_FIXED_BIT;
+  if ((out.firstByte & FIXED_BIT) === 0 && !mayLackFixedBit) return DROP_FIXED_BIT;
   if (out.dcidLength > MAX_CID_BYTES || out.scidLength > MAX_CID_BYTES) return DROP_CID_LENGTH;
   return out.type === PACKET_RETRY ? parseRetry(end, out) : parseNumbered(out);
 }

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { SEAL_COLS, TAG_BYTES } from "../port/aead.js";
 import { TX_COLS } from "../port/udp.js";
 import { writeVarintSized } from "../base/varint.js";
-import { PacketBuilder, shortFirstByte } from "./builder.js";
+import { PacketBuilder } from "./builder.js";
 import { StreamRun } from "./stream-run.js";
 
 const BYTES = 1200;
@@ -29,7 +29,7 @@ function both(firstPn: number, pnBytes: 2 | 3 | 4, offset: number, offsetBytes: 
   builder.beginBatch(tx);
   assert.equal(builder.roomFor(BYTES), PACKETS);
   const run = new StreamRun();
-  run.head.set([shortFirstByte(pnBytes, 1, 0), ...CID]);
+  run.head.set([builder.shortFirstByte(pnBytes, 1, 0), ...CID]);
   run.head[1 + CID.length + pnBytes] = STREAM | OFFSET_BIT;
   run.head[1 + CID.length + pnBytes + 1] = 5;
   const same = { pnAt: 1 + CID.length, pnBytes, keySlot: 3, hpSlot: 4, packetBytes: BYTES, dest: 0, ecn: 2 };

@@ -49,7 +49,7 @@ export interface TransportParams {
   /** Largest DATAGRAM frame that the sender takes, type and length included; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
   versionInformation: VersionInformation | null;
-  /** Packets may come with the QUIC bit cleared. */
+  /** The sender takes packets whatever their QUIC bit is. */
   greaseQuicBit: boolean;
 }
 

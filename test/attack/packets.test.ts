@@ -75,7 +75,7 @@ describe("headers", () => {
   });
 
   test("RFC 9000 §17.2 (9000-17.2-01, 02, 06) fixed bit, connection id length and Length field", () => {
-    const arena = new Arena();
+    const arena = new Arena({ config: { grease: false } });
     const bystander = new Bystander(arena);
     const peer = new RawPeer(arena).hello();
     peer.forget();

@@ -215,6 +215,21 @@ row(
 
 // --- RFC 9287, RFC 9368
 
+const GREASING: Partial<RawPeerOptions> = { params: (list) => [...list, [P_GREASE_QUIC_BIT, new Uint8Array(0)]] };
+
+row("9287-3-02", async (check) => {
+  const peer = await check.connect(GREASING);
+  const before = peer.datagrams.length;
+  for (let i = 0; i < 40; i++) {
+    const pn = peer.nextPn[2];
+    peer.sendRaw(peer.packet(APP, [PING], { flip: i % 3 === 0 ? 0 : 0x40 }));
+    await check.until(() => isAcked(peer, APP, pn), `an ACK of ${pn}`);
+  }
+  const bits = new Set(peer.datagrams.slice(before).map((datagram) => (datagram[0] as number) & 0x40));
+  assert.equal(bits.size, 2, "the engine draws the bit of what it sends, too");
+  await check.usable(peer);
+});
+
 row("9287-3.1-01", async (check) => {
   const peer = await check.begin();
   await check.until(() => peer.datagrams.length > 0, "the first flight");

@@ -10,7 +10,7 @@ import { RETRY } from "../raw/headers.js";
 import { type Check, filled, isAcked } from "./check.js";
 import { goOn } from "./rfc9000-handshake.js";
 import { retryOnce } from "./rfc9000-params.js";
-import { closes, closesEach, row } from "./scripts.js";
+import { closes, closesEach, row, type Script, type ScriptOptions } from "./scripts.js";
 
 /** A peer that has written nothing but its first TLS message, with keys for `level`. */
 async function upTo(check: Check, level: number): Promise<RawPeer> {
@@ -158,15 +158,31 @@ row("9000-17.1-01", async (check) => {
 });
 
 /** `make` a packet that is dropped; then the handshake goes on. */
-function droppedInHandshake(id: string, level: number, reason: string, make: (peer: RawPeer) => Uint8Array): void {
-  row(id, async (check) => {
+function droppedInHandshake(
+  id: string,
+  level: number,
+  reason: string,
+  make: (peer: RawPeer) => Uint8Array,
+  options: ScriptOptions = {},
+): void {
+  const script: Script = async (check) => {
     const peer = await upTo(check, level);
     await check.dropped(reason, () => peer.sendRaw(make(peer)));
     await goOn(check, peer);
-  });
+  };
+  row(id, script, options);
 }
 
-droppedInHandshake("9000-17.2-01", INITIAL, "fixed-bit", (peer) => peer.packet(INITIAL, [PING], { flip: 0x40 }));
+/** Does not announce grease_quic_bit. */
+const UNGREASED: ScriptOptions = { setup: { config: { grease: false } } };
+
+droppedInHandshake(
+  "9000-17.2-01",
+  INITIAL,
+  "fixed-bit",
+  (peer) => peer.packet(INITIAL, [PING], { flip: 0x40 }),
+  UNGREASED,
+);
 
 row("9000-17.2-02", async (check) => {
   const peer = await upTo(check, INITIAL);
@@ -335,11 +351,15 @@ badRetry("9001-5.8-01", (peer) => [
   peer.retryPacket(Buffer.from("token"), randomBytes(8), { origDcid: randomBytes(8) }),
 ]);
 
-row("9000-17.3.1-01", async (check) => {
-  const peer = await check.connect();
-  await check.dropped("fixed-bit", () => peer.sendRaw(peer.packet(APP, [PING], { flip: 0x40 })));
-  await check.usable(peer);
-});
+row(
+  "9000-17.3.1-01",
+  async (check) => {
+    const peer = await check.connect();
+    await check.dropped("fixed-bit", () => peer.sendRaw(peer.packet(APP, [PING], { flip: 0x40 })));
+    await check.usable(peer);
+  },
+  UNGREASED,
+);
 
 row("9000-17.3.1-02", async (check) => {
   for (const bits of [0x08, 0x10, 0x18]) {

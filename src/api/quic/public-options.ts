@@ -97,6 +97,8 @@ export interface ConnectOptions extends SessionOptions {
     serverCertificateHashes?: readonly { algorithm?: "sha-256"; value: string | ArrayBuffer | ArrayBufferView }[];
     /** What one stream buffers until it is acknowledged, bytes; default 2 MiB. */
     sendBufferBytes?: number;
+    /** Send what peers have to ignore: a reserved transport parameter, and both QUIC bits (RFC 9287); default true. */
+    grease?: boolean;
   };
 }
 
@@ -109,6 +111,7 @@ export interface ListenOptions extends SessionOptions {
     /** A self-signed certificate as the default identity, announced on stderr; see `endpoint.ext.devCertificate`. */
     devCertificate?: boolean | { hosts?: readonly string[]; days?: number };
     sendBufferBytes?: number;
+    grease?: boolean;
   };
 }
 
