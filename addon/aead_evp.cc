@@ -1,5 +1,6 @@
-// The engine on OpenSSL's EVP. One packet key, one header key: contexts are made once and get a new IV per packet. A new context per packet costs
-// 2 to 2.5 times as much. Ciphers are fetched once per process; contexts then need no lookup by name.
+// The engine on OpenSSL's EVP. One packet key, one header key: contexts are made once and get a new IV per packet. A new
+// context per packet costs 2 to 2.5 times as much. Ciphers are fetched once per process; contexts then need no lookup by
+// name.
 #include <string.h>
 
 #include <new>

@@ -1,5 +1,5 @@
-// Copies of what was opened (`scatter` of src/port/aead.ts): stream data leaves the receive slab once, all pieces of a run in
-// one call.
+// Copies of what was opened (`scatter` of src/port/aead.ts): stream data leaves the receive slab once, all pieces of a
+// run in one call.
 #include "addon.h"
 #include "span.h"
 #include "timing.h"

@@ -1,5 +1,5 @@
-// Receiving: one recvmmsg (or recvmsg) into slots of the slab, super-datagrams (GRO) cut into rows, sources merged when neighbours
-// are the same. A slot takes the largest datagram there is, so nothing is ever cut short.
+// Receiving: one recvmmsg (or recvmsg) into slots of the slab, super-datagrams (GRO) cut into rows, sources merged when
+// neighbours are the same. A slot takes the largest datagram there is, so nothing is ever cut short.
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>

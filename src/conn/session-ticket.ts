@@ -2,8 +2,8 @@
  * What a client keeps to resume a session with: the ticket of its TLS library, and what 0-RTT has to know before the
  * server speaks: version, protocol and the server's transport parameters (RFC 9000 §7.4.1, RFC 9001 §4.6).
  *
- *   form (1) · allows 0-RTT (1) · version (4) · protocol length (1) · protocol, two bytes a character · parameters length (2) · parameters
- *   · ticket of TLS
+ *   form (1) · allows 0-RTT (1) · version (4) · protocol length (1) · protocol, two bytes a character
+ *   · parameters length (2) · parameters · ticket of TLS
  *
  * It comes back from the application's storage, so all of it is checked; what is not whole is no ticket.
  */

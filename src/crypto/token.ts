@@ -3,7 +3,8 @@
  * stateless reset tokens (RFC 9000 §10.3.2). All keys come from one secret, so that servers that share it understand
  * each other.
  *
- *   token = kind (1) · epoch (1) · nonce (12) · AEAD(issued seconds (4) [· odcid length (1) · odcid · scid length (1) · scid])
+ *   token = kind (1) · epoch (1) · nonce (12)
+ *           · AEAD(issued seconds (4) [· odcid length (1) · odcid · scid length (1) · scid])
  *
  * Keys of tokens change each TOKEN_KEY_SECONDS; tokens of the epoch before are still taken, and of the next one, which a
  * server whose clock is ahead may have begun. The key of reset tokens stays: they are for connections of any age.

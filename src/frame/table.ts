@@ -1,6 +1,6 @@
 /**
- * Frame types and what RFC 9000 §12.4 (table 3) and §12.5, and RFC 9221 §4, say about each: the levels that may carry it, whether it
- * elicits an acknowledgement, whether it may probe a path. One row per type; types without a row are unknown.
+ * Frame types and what RFC 9000 §12.4 (table 3) and §12.5, and RFC 9221 §4, say about each: the levels that may carry it,
+ * whether it elicits an acknowledgement, whether it may probe a path. One row per type; types without a row are unknown.
  */
 
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";

@@ -20,8 +20,10 @@ import { AckPolicy } from "./ack-policy.js";
 import { EcnCounts } from "./ecn.js";
 import { ReceivedPns } from "./received.js";
 
-/** No connection goes on from this packet number: the RFC allows 2^62-1 (RFC 9000 §12.3), a number is exact to 2^53-1, and
- *  a batch is asked about once. */
+/**
+ * No connection goes on from this packet number: the RFC allows 2^62-1 (RFC 9000 §12.3), a number is exact to 2^53-1, and a
+ * batch is asked about once.
+ */
 export const MAX_PN = 2 ** 53 - 2 ** 16;
 
 /** A random distance to the next skipped number, in packets: 1 or more, `meanPackets` on average. */

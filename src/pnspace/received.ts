@@ -15,7 +15,7 @@ export const PN_DUPLICATE = 1;
 export const PN_TOO_OLD = 2;
 export type PnVerdict = typeof PN_NEW | typeof PN_DUPLICATE | typeof PN_TOO_OLD;
 
-/** Rows after the first packet: an idle connection has a range or two, and 128 rows in three spaces would be 6 KiB of nothing. */
+/** Rows after the first packet: an idle connection has a range or two, and 128 rows in three spaces are 6 KiB of nothing. */
 const INITIAL_RANGES = 4;
 const NO_ROWS = new Float64Array(0);
 

@@ -1,7 +1,8 @@
 /**
  * Reassembly of one stream (RFC 9000 §2.2): a ring over the offsets [readOffset, highest), grown by what arrives and
- * given back when all of it is read; bulk data goes past it into the array of a reader that waits. Bytes [readOffset, end) are in order; `ahead` has the ranges above a gap. Where
- * frames overlap the first copy of a byte stays, so what was shown to the application never changes.
+ * given back when all of it is read; bulk data goes past it into the array of a reader that waits. Bytes
+ * [readOffset, end) are in order; `ahead` has the ranges above a gap. Where frames overlap the first copy of a byte
+ * stays, so what was shown to the application never changes.
  * A frame in order is one copy and three stores.
  */
 

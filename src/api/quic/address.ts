@@ -54,6 +54,9 @@ export function remoteOf(row: Int32Array): SocketAddress {
   return socketAddress(wordsToAddress(row, 0), row[ADDR_PORT] as number);
 }
 
+/** Thousands of sessions of a server have the same one, and a SocketAddress takes half a kilobyte. */
+let latestLocal: SocketAddress | null = null;
+
 /** The local address in an address row; `fallback` while the kernel has not told it. */
 export function localOf(row: Int32Array, fallback: SocketAddress): SocketAddress {
   const known = row.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + 4).some((word) => word !== 0);
@@ -64,9 +67,6 @@ export function localOf(row: Int32Array, fallback: SocketAddress): SocketAddress
   }
   return latestLocal;
 }
-
-/** Thousands of sessions of a server have the same one, and a SocketAddress takes half a kilobyte. */
-let latestLocal: SocketAddress | null = null;
 
 export function socketAddress(address: string, port: number): SocketAddress {
   const plain = address.split("%")[0] as string;

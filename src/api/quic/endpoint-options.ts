@@ -29,8 +29,8 @@ export interface EndpointOptions {
   ext?: {
     /**
      * 32 bytes or more, in place of both: from it come the keys of resets, of tokens (new each day) and of session
-     * tickets (new each 12 hours); those of the time before are still taken. Servers that share it know each other's, also after a restart;
-     * 0-RTT is taken by the process that gave the ticket only.
+     * tickets (new each 12 hours); those of the time before are still taken. Servers that share it know each other's,
+     * also after a restart; 0-RTT is taken by the process that gave the ticket only.
      */
     secret?: ArrayBuffer | ArrayBufferView;
   };

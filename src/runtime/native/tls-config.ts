@@ -1,7 +1,7 @@
 /**
  * What port/tls calls a configuration, made into what the addon takes: names of ciphers and groups in the library's
- * spelling, host names split into what is sent and what is verified. All checks of user input
- * are here; the native side only guards against wrong types.
+ * spelling, host names split into what is sent and what is verified. All checks of user input are here; the native side
+ * only guards against wrong types.
  */
 
 import { createHash } from "node:crypto";
