@@ -30,7 +30,7 @@ import { levelSpace, SPACE_APP, SPACE_HANDSHAKE } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
 import type { Connection } from "./connection.js";
-import { confirmHandshake, issueIds, pumpTls, takeCrypto } from "./handshake.js";
+import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
 import { STATE_OPEN } from "./state.js";
 
 /** Between packets: a frame that comes then is a mistake of ours, and throws. */
@@ -116,7 +116,8 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onCrypto(offset: number, buf: Uint8Array, start: number, end: number): void {
-    if (takeCrypto(this.conn, this.level, offset, buf, start, end, this.nowMicros)) pumpTls(this.conn, this.nowMicros);
+    const { conn, level, nowMicros } = this;
+    if (takeCrypto(conn, level, offset, buf, start, end) && feedTls(conn, level, nowMicros)) pumpTls(conn, nowMicros);
   }
 
   onNewToken(buf: Uint8Array, start: number, end: number): void {

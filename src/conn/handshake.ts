@@ -165,7 +165,7 @@ export class HandshakeState {
   }
 }
 
-/** A CRYPTO frame arrived at `level`: what it puts in order goes to TLS. True = results may be there, see `pumpTls`. */
+/** A CRYPTO frame arrived at `level`. True = what it puts in order may go to TLS, see `feedTls`. */
 export function takeCrypto(
   conn: Connection,
   level: Level,
@@ -173,7 +173,6 @@ export function takeCrypto(
   buf: Uint8Array,
   start: number,
   end: number,
-  nowMicros: number,
 ): boolean {
   const { handshakeState: handshake } = conn;
   const input = handshake.input[level];
@@ -187,6 +186,13 @@ export function takeCrypto(
     closeTransport(conn, error, FRAME_CRYPTO, "more CRYPTO data than the buffer holds");
     return false;
   }
+  return true;
+}
+
+/** Gives TLS what is in order at `level`. True = results may be there, see `pumpTls`. */
+export function feedTls(conn: Connection, level: Level, nowMicros: number): boolean {
+  const input = conn.handshakeState.input[level];
+  if (input === null) return false;
   for (let bytes = input.take(); bytes !== null && conn.state === STATE_OPEN; bytes = input.take()) {
     if (!feed(conn, level, bytes, nowMicros)) return false;
   }
