@@ -102,6 +102,11 @@ async function runHandshake(options: Options, print: (line: string) => void): Pr
   };
   report.rows.push(row);
   note(report, figures[0]?.runtime);
+  show(row, print);
+  return report;
+}
+
+function show(row: HandshakeRow, print: (line: string) => void): void {
   const table = new Table(
     [
       "full/s of server CPU [least..most]",
@@ -133,9 +138,8 @@ async function runHandshake(options: Options, print: (line: string) => void): Pr
     libraryServerPerSec,
     libraryServerRatio,
   );
-  if (!isResumed) print("no figure for resumed handshakes: not all of the handshakes with a ticket were resumed");
-  if (!isEarly) print("no figure for 0-RTT: the server did not take it each time");
-  return report;
+  if (resumedPerSec === null) print("no figure for resumed handshakes: not all with a ticket were resumed");
+  if (earlyPerSec === null) print("no figure for 0-RTT: the server did not take it each time");
 }
 
 export const handshake: Bench = {

@@ -160,7 +160,12 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
     tlsRatio: round(median(ours.map((sample, run) => sample.rss / (tls[run]?.rss ?? Number.NaN)))),
   };
   report.rows.push(row);
-  print(`${idle} idle connections, ${closed} opened and closed; bytes for each, of the server process`);
+  show(row, print);
+  return report;
+}
+
+function show(row: MemoryRow, print: (line: string) => void): void {
+  print(`${row.idle} idle connections, ${row.closed} opened and closed; bytes for each, of the server process`);
   const table = new Table(
     [
       "RSS idle [least..most]  ",
@@ -184,7 +189,6 @@ async function runMemory(options: Options, print: (line: string) => void): Promi
     row.tlsRssPerIdle,
     row.tlsHeapPerIdle,
   );
-  return report;
 }
 
 export const memory: Bench = {
