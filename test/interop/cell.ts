@@ -1,20 +1,20 @@
 /**
- * One cell of the matrix: a server process, a client process, between them for `retry` a forwarder that watches the wire.
+ * One cell of the matrix: a server process, a client process, between them for some cases a forwarder that watches the wire
+ * and impairs it.
  * Every cell is a run: a result is never assumed, and no process outlives its cell.
  */
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
-import { openForwarder } from "./forwarder.js";
+import { CASE_SETUPS, type CaseSetup, type InteropCase } from "./cases.js";
+import { type Forwarder, openForwarder } from "./forwarder.js";
 import { ownCommand, type Peer } from "./peers.js";
-import { describe, type InteropCase, type ProgramOptions } from "./protocol.js";
+import { describe, type ProgramOptions } from "./protocol.js";
 
-/** Bound of one cell from the first process to the last, milliseconds. */
-const CELL_LIMIT_MILLIS = 60_000;
 const LISTEN_LIMIT_MILLIS = 20_000;
 const STDERR_KEPT_BYTES = 2_000;
-/** Size of what moves where the case is not about moving bytes. */
-const SMALL_BYTES = 1_000;
+/** A server may send three times what it received before the client's address is valid (RFC 9000 §8.1). */
+const AMPLIFICATION_LIMIT = 3;
 
 export type CellResult = "pass" | "fail" | "unsupported" | "absent";
 
@@ -32,6 +32,9 @@ export interface CellFiles {
   cert: string;
   key: string;
   ca: string;
+  /** As `cert`, with a chain that does not fit in three datagrams. */
+  largeCert: string;
+  largeKey: string;
 }
 
 export async function runCell(
@@ -57,12 +60,58 @@ export async function runCell(
   const run = new CellRun();
   try {
     const work = run.execute(peer, role, interopCase, bytes, files);
-    const detail = await Promise.race([work, run.limit(CELL_LIMIT_MILLIS, "the cell")]);
+    const detail = await Promise.race([work, run.limit(CASE_SETUPS[interopCase].limitMillis, "the cell")]);
     return cell("pass", detail);
   } catch (error) {
     return cell("fail", `${describe(error)}${run.notes()}`);
   } finally {
     run.end();
+  }
+}
+
+function commonOptions(peer: Peer, interopCase: InteropCase, bytes: number, files: CellFiles) {
+  const setup = CASE_SETUPS[interopCase];
+  return {
+    host: setup.host,
+    alpn: peer.alpn,
+    case: interopCase,
+    bytes: setup.bytes ?? bytes,
+    bothWays: setup.bothWays,
+    streams: setup.streams,
+    connections: setup.connections,
+    ciphers: setup.ciphers,
+    patienceMillis: setup.limitMillis,
+    cert: setup.largeChain ? files.largeCert : files.cert,
+    key: setup.largeChain ? files.largeKey : files.key,
+    ca: files.ca,
+    retry: interopCase === "retry",
+  };
+}
+
+/** What the forwarder saw, which must be what the case is about. */
+function witness(setup: CaseSetup, forwarder: Forwarder, role: "client" | "server"): string {
+  const { retries, initialsWithToken, amplification } = forwarder.counts;
+  const { loss, blackout } = forwarder.dropped();
+  const need = (count: number, what: string): string => {
+    if (count === 0) throw new Error(`the wire shows no ${what}`);
+    return `${count} ${what}; `;
+  };
+  switch (setup.witness) {
+    case "retry":
+      return need(retries, "Retry packet") + need(initialsWithToken, "Initial packet with a token");
+    case "amplification":
+      if (role === "client" && amplification > AMPLIFICATION_LIMIT) {
+        throw new Error(`our server sent ${amplification.toFixed(3)} times what it received`);
+      }
+      return `server sent at most ${amplification.toFixed(2)} times what it had received; `;
+    case "loss":
+      return need(loss, "lost datagrams");
+    case "damage":
+      return need(forwarder.damaged(), "damaged datagrams");
+    case "blackout":
+      return need(blackout, "datagrams in the silence");
+    case null:
+      return "";
   }
 }
 
@@ -79,20 +128,14 @@ class CellRun {
     bytes: number,
     files: CellFiles,
   ): Promise<string> {
-    const common = {
-      host: "127.0.0.1",
-      alpn: peer.alpn,
-      case: interopCase,
-      bytes: interopCase === "transfer" ? bytes : SMALL_BYTES,
-      ...files,
-      retry: interopCase === "retry",
-    };
+    const setup = CASE_SETUPS[interopCase];
+    const common = commonOptions(peer, interopCase, bytes, files);
     const serverOptions: ProgramOptions = { ...common, role: "server", port: 0 };
     const server = this.start("server", role === "server" ? peer.command(serverOptions) : ownCommand(serverOptions));
     const listening = server.line<{ listening: number }>("listening");
     let { listening: port } = await Promise.race([listening, this.limit(LISTEN_LIMIT_MILLIS, "listening")]);
 
-    const forwarder = interopCase === "retry" ? await openForwarder(common.host, port) : null;
+    const forwarder = setup.path === null ? null : await openForwarder(common.host, port, setup.path);
     if (forwarder !== null) {
       this.onEnd.push(() => forwarder.close());
       port = forwarder.port;
@@ -105,12 +148,7 @@ class CellRun {
     if (!outcome.ok) throw new Error(outcome.detail);
     const { alpn } = (await Promise.race([accepted, this.limit(5_000, "the server's side of the handshake")])).accepted;
     if (alpn !== peer.alpn) throw new Error(`the server negotiated ALPN "${alpn}", not "${peer.alpn}"`);
-    if (forwarder === null) return outcome.detail;
-
-    const { retries, initialsWithToken } = forwarder.counts;
-    if (retries === 0) throw new Error("no Retry packet was sent");
-    if (initialsWithToken === 0) throw new Error("no Initial packet carried a token");
-    return `${retries} Retry, ${initialsWithToken} Initial with token; ${outcome.detail}`;
+    return forwarder === null ? outcome.detail : `${witness(setup, forwarder, role)}${outcome.detail}`;
   }
 
   /** Rejects after `millis`, unless the cell ends before. */

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
-import { hasToken, longType, openForwarder } from "./forwarder.js";
+import { hasHandshakePacket, hasToken, longType, openForwarder } from "./forwarder.js";
 import { answer, controlStreamStart, parseMessage, request } from "./h3-shim/h3.js";
 import { formatMatrix } from "./matrix.js";
 import { exchange, type InteropStream, pattern, type ProgramOptions, serveStream, sha256 } from "./protocol.js";
@@ -31,15 +31,18 @@ function served(): Promise<InteropStream> {
 }
 
 const options = (fields: Partial<ProgramOptions>) =>
-  ({ case: "transfer", bytes: 200_000, ...fields }) as ProgramOptions;
+  ({ bytes: 200_000, bothWays: false, streams: 1, connections: 1, ...fields }) as ProgramOptions;
 
 describe("the interop protocol", () => {
   test("a transfer moves the bytes both ways and compares checksums", async () => {
-    assert.match(await exchange(served, options({})), /^200000 down and 200000 up bytes, SHA-256 equal/);
+    assert.match(
+      await exchange(served, options({ bothWays: true })),
+      /^200000 down and 200000 up bytes, SHA-256 equal/,
+    );
   });
 
   test("other cases fetch once", async () => {
-    assert.equal(await exchange(served, options({ case: "handshake", bytes: 1000 })), "1000 bytes");
+    assert.equal(await exchange(served, options({ bytes: 1000 })), "1000 bytes");
   });
 
   test("a wrong byte on the way is found", async () => {
@@ -50,7 +53,7 @@ describe("the interop protocol", () => {
       };
       return { ...stream, read: read() };
     };
-    await assert.rejects(exchange(open, options({ case: "handshake", bytes: 1000 })), /wrong checksum/);
+    await assert.rejects(exchange(open, options({ bytes: 1000 })), /wrong checksum/);
   });
 
   test("what is not a request is refused", async () => {
@@ -133,6 +136,34 @@ describe("the Retry witness", () => {
     assert.equal(hasToken(long(0, 2, 5, 5)), true);
   });
 
+  test("RFC 9000 §12.2 finds a Handshake packet behind an Initial packet", () => {
+    const initial = long(0, 1, 5, 3, 7, 7, 7);
+    assert.equal(hasHandshakePacket(initial), false);
+    assert.equal(hasHandshakePacket(Uint8Array.of(...initial, ...long(2, 1, 7))), true);
+    assert.equal(hasHandshakePacket(Uint8Array.of(...initial, ...long(1, 1, 7))), false, "0-RTT");
+    assert.equal(hasHandshakePacket(initial.subarray(0, initial.length - 2)), false, "a cut one");
+  });
+
+  test("a path that loses, damages and delays does so by the clock", async () => {
+    const server = createSocket("udp4");
+    server.bind(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const delay = { baseMicros: 30_000, jitterMicros: 0, jitter: "uniform", fifo: true } as const;
+    const client = createSocket("udp4");
+    const late = await openForwarder("127.0.0.1", port, { delay, corrupt: 1 });
+    const started = performance.now();
+    client.send(long(0, 0, 5, 5), late.port, "127.0.0.1");
+    const [reply] = (await once(server, "message")) as [Buffer];
+    assert.ok(performance.now() - started >= 29);
+    assert.equal(late.damaged(), 1);
+    assert.notDeepEqual(Uint8Array.from(reply), long(0, 0, 5, 5));
+    const lossy = await openForwarder("127.0.0.1", port, { delay, loss: 1 });
+    client.send(long(0, 0, 5, 5), lossy.port, "127.0.0.1");
+    while (lossy.dropped().loss === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const socket of [client, server, late, lossy]) socket.close();
+  });
+
   test("forwards both ways and counts", async () => {
     const server = createSocket("udp4");
     server.on("message", (datagram, from) => server.send(long(3, datagram.length), from.port, from.address));
@@ -143,7 +174,8 @@ describe("the Retry witness", () => {
     client.send(long(0, 2, 5, 5), forwarder.port, "127.0.0.1");
     const [reply] = (await once(client, "message")) as [Buffer];
     assert.equal(longType(reply), 3);
-    assert.deepEqual(forwarder.counts, { retries: 1, initialsWithToken: 1 });
+    assert.equal(forwarder.counts.retries, 1);
+    assert.equal(forwarder.counts.initialsWithToken, 1);
     client.close();
     server.close();
     forwarder.close();

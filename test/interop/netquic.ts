@@ -4,10 +4,12 @@
  */
 
 import { readFileSync } from "node:fs";
-import { connect, listen, type QuicSession, type QuicStream } from "#src/api/quic/index.js";
+import { connect, listen, type QuicSession, type QuicStream, type SessionOptions } from "#src/api/quic/index.js";
 import { answer, controlStreamStart, request } from "./h3-shim/h3.js";
 import {
+  addressOf,
   describe,
+  eachConnection,
   endWithHarness,
   exchange,
   type InteropStream,
@@ -49,6 +51,26 @@ async function discard(stream: QuicStream): Promise<void> {
   for await (const _ of stream);
 }
 
+/** Options of both roles. */
+function common({ ciphers, patienceMillis }: ProgramOptions): SessionOptions {
+  return {
+    ...(ciphers !== "" && { ciphers }),
+    handshakeTimeout: patienceMillis,
+    transportParams: { maxIdleTimeout: patienceMillis / 1000 },
+  };
+}
+
+/** One GET for each stream of the case. */
+async function fetchAll(open: () => Promise<InteropStream>, { streams, bytes }: ProgramOptions): Promise<string> {
+  const expected = sha256(pattern(bytes));
+  const fetchOne = async (): Promise<void> => {
+    const { body } = await request(await open(), "GET", "/body", null);
+    if (sha256(body) !== expected) throw new Error(`GET: ${body.length} bytes, wrong checksum`);
+  };
+  await Promise.all(Array.from({ length: streams }, fetchOne));
+  return `${streams} x ${bytes} bytes down, SHA-256 equal`;
+}
+
 async function serve(options: ProgramOptions): Promise<void> {
   endWithHarness();
   const onStream = async (stream: QuicStream): Promise<void> => {
@@ -75,17 +97,19 @@ async function serve(options: ProgramOptions): Promise<void> {
     {
       alpn: [options.alpn],
       sni: { "*": { keys: [readFileSync(options.key)], certs: [readFileSync(options.cert)] } },
-      endpoint: { address: `${options.host}:${options.port}`, validateAddress: options.retry },
+      ...common(options),
+      endpoint: { address: addressOf(options), validateAddress: options.retry },
     },
   );
   tell({ listening: endpoint.address?.port });
 }
 
 async function runRequest(options: ProgramOptions): Promise<string> {
-  const session = await connect(`${options.host}:${options.port}`, {
+  const session = await connect(addressOf(options), {
     servername: "localhost",
     alpn: options.alpn,
     ca: [readFileSync(options.ca)],
+    ...common(options),
     onstream: (stream: QuicStream) => void discard(stream).catch(() => {}),
   });
   session.closed.catch(() => {}); // a client reports what its request met
@@ -94,9 +118,7 @@ async function runRequest(options: ProgramOptions): Promise<string> {
   let seen: string;
   if (options.alpn === "h3") {
     await openControlStream(session);
-    const { body } = await request(await open(), "GET", "/body", null);
-    if (sha256(body) !== sha256(pattern(options.bytes))) throw new Error(`GET: ${body.length} bytes, wrong checksum`);
-    seen = `${body.length} bytes down, SHA-256 equal`;
+    seen = await fetchAll(open, options);
   } else {
     seen = await exchange(open, options);
   }
@@ -111,4 +133,4 @@ async function runRequest(options: ProgramOptions): Promise<string> {
 
 const options = readOptions();
 if (options.role === "server") await serve(options);
-else await runClient(() => runRequest(options));
+else await runClient(() => eachConnection(options, () => runRequest(options)));

@@ -8,7 +8,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ALPN, type InteropCase, type ProgramOptions } from "./protocol.js";
+import type { InteropCase } from "./cases.js";
+import { ALPN, type ProgramOptions } from "./protocol.js";
 
 const INSTALL_TIMEOUT_MILLIS = 240_000;
 /** Peer programs stand beside the sources: they are run by other runtimes and not compiled. */

@@ -13,14 +13,14 @@
  */
 
 import { createHash } from "node:crypto";
+import type { InteropCase } from "./cases.js";
 
 export const ALPN = "netquic-interop";
 /** Most that one GET may ask for, bytes. */
 const MAX_GET_BYTES = 64 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 const MAX_LINE_BYTES = 32;
-
-export type InteropCase = "handshake" | "transfer" | "retry";
+const CONNECTIONS_AT_ONCE = 10;
 
 export interface ProgramOptions {
   role: "client" | "server";
@@ -34,8 +34,17 @@ export interface ProgramOptions {
   key: string;
   ca: string;
   case: InteropCase;
-  /** Size of each direction of a transfer. */
+  /** Size of one request. */
   bytes: number;
+  /** One stream down and one up at once, in place of requests. */
+  bothWays: boolean;
+  /** Requests on each connection, at once as far as the peer's limits go. */
+  streams: number;
+  connections: number;
+  /** TLS suites of our own side; "" for all. */
+  ciphers: string;
+  /** How long a handshake and silence may last. */
+  patienceMillis: number;
   /** Server: validate addresses by Retry before anything else. */
   retry: boolean;
 }
@@ -105,16 +114,56 @@ export async function serveStream(stream: InteropStream): Promise<void> {
 }
 
 /**
- * Client: a `transfer` moves `bytes` both ways at once on two streams; the other cases fetch `bytes` once, so that a close
- * right after the handshake does not race with the server's side of it. All checked; returns what it saw.
+ * Client: `bothWays` moves `bytes` down and up at once on two streams, anything else fetches them `streams` times, so that a
+ * close right after the handshake does not race with the server's side of it. All checked; returns what it saw.
+ *
+ * @param streamsAtOnce for stacks that refuse a stream above the peer's limit in place of waiting
  */
-export async function exchange(open: () => Promise<InteropStream>, options: ProgramOptions): Promise<string> {
-  const { bytes } = options;
-  if (options.case !== "transfer") return `${await get(await open(), bytes)} bytes`;
+export async function exchange(
+  open: () => Promise<InteropStream>,
+  options: ProgramOptions,
+  streamsAtOnce = Infinity,
+): Promise<string> {
+  const { bytes, streams } = options;
   const started = process.hrtime.bigint();
-  const [down, up] = await Promise.all([get(await open(), bytes), put(await open(), bytes)]);
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  return `${down} down and ${up} up bytes, SHA-256 equal, ${seconds.toFixed(2)} s`;
+  const seconds = () => (Number(process.hrtime.bigint() - started) / 1e9).toFixed(2);
+  if (options.bothWays) {
+    const [down, up] = await Promise.all([get(await open(), bytes), put(await open(), bytes)]);
+    return `${down} down and ${up} up bytes, SHA-256 equal, ${seconds()} s`;
+  }
+  if (streams === 1) return `${await get(await open(), bytes)} bytes`;
+  await atOnce(streams, streamsAtOnce, async () => get(await open(), bytes));
+  return `${streams} streams of ${bytes} bytes, SHA-256 equal, ${seconds()} s`;
+}
+
+/** Client: `connect` for each connection that the case asks for, each to its end; returns what the last one saw. */
+export async function eachConnection(options: ProgramOptions, connect: () => Promise<string>): Promise<string> {
+  let seen = "";
+  let done = 0;
+  await atOnce(options.connections, CONNECTIONS_AT_ONCE, async () => {
+    try {
+      seen = await connect();
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error));
+      throw options.connections === 1 ? cause : new Error(`after ${done} connections`, { cause });
+    }
+    done++;
+  });
+  return options.connections === 1 ? seen : `${done} of ${options.connections} connections; ${seen}`;
+}
+
+/** Runs `work` `count` times, at most `limit` at a time. */
+async function atOnce(count: number, limit: number, work: () => Promise<unknown>): Promise<void> {
+  let left = count;
+  const worker = async (): Promise<void> => {
+    while (left-- > 0) await work();
+  };
+  await Promise.all(Array.from({ length: Math.min(count, limit) }, worker));
+}
+
+/** `host:port` as URLs and QUIC APIs want it. */
+export function addressOf({ host, port }: ProgramOptions): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 async function get(stream: InteropStream, bytes: number): Promise<number> {

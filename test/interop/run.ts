@@ -2,7 +2,7 @@
  * `npm run interop`: foreign QUIC stacks against ours, in both roles and every case, and a matrix of the results.
  *
  *   --peer NAME --role client|server --case NAME   only these (each may be given several times); role is the peer's
- *   --bytes N    size of each direction of a transfer, default 5,000,000
+ *   --bytes N    size of each direction of `transfer`, default 5,000,000
  *   --json       the last line of stdout is one JSON object
  *
  * The exit code is 1 when a cell failed, or when every peer is absent and so nothing was shown.
@@ -12,14 +12,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { CASES, type InteropCase } from "./cases.js";
 import { type Cell, runCell } from "./cell.js";
 import { writeCertificates } from "./certificates.js";
 import { formatMatrix } from "./matrix.js";
 import { OWN, PEERS, type Peer } from "./peers.js";
-import type { InteropCase } from "./protocol.js";
 
 const ROLES = ["server", "client"] as const;
-const CASES: readonly InteropCase[] = ["handshake", "transfer", "retry"];
 const DEFAULT_BYTES = 5_000_000;
 
 interface Selection {

@@ -4,7 +4,9 @@ import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, listen } from "node:quic";
 import {
+  addressOf,
   describe,
+  eachConnection,
   endWithHarness,
   exchange,
   readOptions,
@@ -53,16 +55,18 @@ async function serve() {
     {
       sni: { "*": { keys: [createPrivateKey(readFileSync(options.key))], certs: [readFileSync(options.cert)] } },
       alpn: [options.alpn],
-      endpoint: { address: `${options.host}:${options.port}`, validateAddress: options.retry },
+      endpoint: { address: addressOf(options), validateAddress: options.retry },
     },
   );
   tell({ listening: endpoint.address.port });
 }
 
 async function request() {
-  const session = await connect(`${options.host}:${options.port}`, {
+  const session = await connect(addressOf(options), {
     servername: "localhost",
     alpn: options.alpn,
+    handshakeTimeout: options.patienceMillis,
+    endpoint: { address: options.host.includes(":") ? "[::1]:0" : "127.0.0.1:0" },
     ca: [readFileSync(options.ca)],
   });
   session.closed.catch(() => {});
@@ -78,6 +82,6 @@ async function request() {
 
 if (options.role === "server") await serve();
 else {
-  await runClient(request);
+  await runClient(() => eachConnection(options, request));
   process.exit(0);
 }

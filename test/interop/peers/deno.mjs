@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import {
   describe,
+  eachConnection,
   endWithHarness,
   exchange,
   fromWebStreams,
@@ -21,6 +22,7 @@ async function serve() {
     cert: readFileSync(options.cert, "utf8"),
     key: readFileSync(options.key, "utf8"),
     alpnProtocols: [options.alpn],
+    maxIdleTimeout: options.patienceMillis,
   });
   tell({ listening: endpoint.addr.port });
   for await (const incoming of listener) {
@@ -48,8 +50,12 @@ async function connect() {
     serverName: "localhost",
     caCerts: [readFileSync(options.ca, "utf8")],
     alpnProtocols: [options.alpn],
+    maxIdleTimeout: options.patienceMillis,
   });
-  const seen = await exchange(async () => fromWebStreams(await conn.createBidirectionalStream()), options);
+  const seen = await exchange(
+    async () => fromWebStreams(await conn.createBidirectionalStream({ waitUntilAvailable: true })),
+    options,
+  );
   const detail = `ALPN ${conn.protocol}, ${seen}`;
   conn.close({ closeCode: 0, reason: "" });
   await conn.closed.catch(() => {});
@@ -58,6 +64,6 @@ async function connect() {
 
 if (options.role === "server") await serve();
 else {
-  await runClient(connect);
+  await runClient(() => eachConnection(options, connect));
   Deno.exit(0);
 }

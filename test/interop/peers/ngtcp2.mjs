@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   describe,
+  eachConnection,
   endWithHarness,
   pattern,
   readOptions,
@@ -24,6 +25,7 @@ const options = readOptions();
 const folder = mkdtempSync(join(tmpdir(), "netquic-ngtcp2-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
+const patience = `${options.patienceMillis}ms`;
 const LOG_LIMIT = 4 * 1024 * 1024;
 
 /** Starts a program of ngtcp2 and keeps the beginning of its log. */
@@ -45,7 +47,7 @@ function start(program, args) {
 }
 
 async function freePort() {
-  const socket = createSocket("udp4");
+  const socket = createSocket(options.host.includes(":") ? "udp6" : "udp4");
   socket.bind(0, options.host);
   await once(socket, "listening");
   const { port } = socket.address();
@@ -59,11 +61,13 @@ async function serve() {
   const port = options.port === 0 ? await freePort() : options.port;
   writeFileSync(join(folder, "body"), pattern(options.bytes));
   const validate = options.retry ? ["-V"] : [];
+  const limits = [`--handshake-timeout=${patience}`, `--timeout=${patience}`];
   const run = start("gtlsserver", [
     "-d",
     folder,
     "--no-http-dump",
     ...validate,
+    ...limits,
     options.host,
     String(port),
     options.key,
@@ -94,35 +98,52 @@ async function serve() {
 async function isBound(port) {
   const entry = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, "0")} `);
   for (let tries = 0; tries < 200; tries++) {
-    if (entry.test(readFileSync("/proc/net/udp", "utf8"))) return;
+    if (entry.test(readFileSync(options.host.includes(":") ? "/proc/net/udp6" : "/proc/net/udp", "utf8"))) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`gtlsserver did not bind port ${port}`);
 }
 
+/** Runs to its end; returns the log and what `--download` saved of `GET /` or `POST /`. */
 async function runGtlsclient(args) {
   const uri = `https://localhost:${options.port}/`;
-  const common = ["--exit-on-all-streams-close", "--no-http-dump", "--timeout=20s", `--download=${folder}`];
+  const saved = mkdtempSync(join(folder, "saved-"));
+  const limits = [`--handshake-timeout=${patience}`, `--timeout=${patience}`];
+  const common = ["--exit-on-all-streams-close", ...limits, `--download=${saved}`];
   const run = start("gtlsclient", [...common, ...args, options.host, String(options.port), uri]);
   const [code] = await once(run.child, "close");
   if (code !== 0) throw new Error(`gtlsclient ended with ${code}: ${run.log.slice(-300)}`);
-  return run.log;
-}
-
-/** What `--download` saved of `GET /` or `POST /`. */
-function downloaded() {
-  return readFileSync(join(folder, "index.html"));
+  return { log: run.log, body: () => readFileSync(join(saved, "index.html")) };
 }
 
 async function request() {
-  if (options.case !== "transfer") return checkLog(await runGtlsclient([]));
-  await runGtlsclient(["-q"]); // the log of every packet would cost more than the packets
-  if (sha256(downloaded()) !== sha256(pattern(options.bytes)))
-    throw new Error(`GET: ${downloaded().length} bytes, wrong checksum`);
+  if (options.bothWays) return transfer();
+  if (options.streams > 1) return fetchMany();
+  const { log, body } = await runGtlsclient(["--no-http-dump"]);
+  if (sha256(body()) !== sha256(pattern(options.bytes))) throw new Error(`GET: ${body().length} bytes, wrong checksum`);
+  return checkLog(log);
+}
+
+/** All requests at once on one connection; the log has the size of each body, of which `--download` keeps only one. */
+async function fetchMany() {
+  const { log } = await runGtlsclient(["--no-quic-dump", "-n", String(options.streams)]);
+  const bodies = new Map();
+  for (const [, stream, size] of log.matchAll(/^http: stream (0x\w+) body (\d+) bytes$/gm)) {
+    bodies.set(stream, (bodies.get(stream) ?? 0) + Number(size));
+  }
+  const whole = [...bodies.values()].filter((size) => size === options.bytes).length;
+  if (whole !== options.streams) throw new Error(`its log has ${whole} bodies of ${options.bytes} bytes`);
+  return `its log has ${whole} bodies of ${options.bytes} bytes`;
+}
+
+async function transfer() {
+  const down = await runGtlsclient(["-q"]); // the log of every packet would cost more than the packets
+  if (sha256(down.body()) !== sha256(pattern(options.bytes)))
+    throw new Error(`GET: ${down.body().length} bytes, wrong checksum`);
   const file = join(folder, "upload");
   writeFileSync(file, pattern(options.bytes));
-  await runGtlsclient(["-q", "-m", "POST", "-d", file]);
-  const hex = downloaded().toString("latin1");
+  const up = await runGtlsclient(["-q", "-m", "POST", "-d", file]);
+  const hex = up.body().toString("latin1");
   if (hex !== sha256(pattern(options.bytes))) throw new Error(`POST: answered ${JSON.stringify(hex.slice(0, 80))}`);
   return `${options.bytes} down and ${options.bytes} up bytes, SHA-256 equal`;
 }
@@ -131,7 +152,7 @@ function checkLog(log) {
   const alpn = /handshake has completed[^]*Negotiated ALPN is (\S+)\n/.exec(log)?.[1];
   if (alpn === undefined) throw new Error(`its log has no completed handshake: ${log.slice(-300)}`);
   if (!/handshake has been confirmed/.test(log)) throw new Error("its log has no confirmed handshake");
-  if (options.case === "handshake") return `ALPN ${alpn}, handshake completed and confirmed`;
+  if (!options.retry) return `ALPN ${alpn}, handshake completed and confirmed`;
   const line = /.*\btype=Retry\b.*/.exec(log)?.[0];
   if (line === undefined) throw new Error("its log has no Retry");
   return `its log: ${line.replace(/^\S+ \S+ /, "").slice(0, 100)}`;
@@ -143,6 +164,6 @@ if (options.role === "server") {
     process.exit(1);
   });
 } else {
-  await runClient(request);
+  await runClient(() => eachConnection(options, request));
   process.exit(0);
 }

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import {
   describe,
+  eachConnection,
   endWithHarness,
   exchange,
   fromWebStreams,
@@ -18,6 +19,8 @@ import {
 } from "../../../dist-test/interop/protocol.js";
 
 const options = readOptions();
+/** It throws above the peer's limit. */
+const STREAMS_AT_ONCE = 50;
 const { events, QUICClient, QUICServer } = await import(pathToFileURL(process.argv[2]).href);
 
 const toArrayBuffer = (buffer) => buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
@@ -39,7 +42,7 @@ async function serve() {
       cert: readFileSync(options.cert, "utf8"),
       verifyPeer: false,
       applicationProtos: [options.alpn],
-      maxIdleTimeout: 30_000,
+      maxIdleTimeout: options.patienceMillis,
     },
   });
   server.addEventListener(events.EventQUICServerConnection.name, ({ detail: conn }) => {
@@ -65,18 +68,22 @@ async function connect() {
         ca: readFileSync(options.ca, "utf8"),
         verifyPeer: true,
         applicationProtos: [options.alpn],
-        maxIdleTimeout: 30_000,
+        maxIdleTimeout: options.patienceMillis,
       },
     },
-    { timer: 15_000 },
+    { timer: options.patienceMillis },
   );
-  const seen = await exchange(async () => fromWebStreams(client.connection.newStream("bidi")), options);
+  const seen = await exchange(
+    async () => fromWebStreams(client.connection.newStream("bidi")),
+    options,
+    STREAMS_AT_ONCE,
+  );
   await client.destroy({ isApp: true, errorCode: 0, force: true });
   return `ALPN ${options.alpn}, ${seen}`;
 }
 
 if (options.role === "server") await serve();
 else {
-  await runClient(connect);
+  await runClient(() => eachConnection(options, connect));
   process.exit(0);
 }

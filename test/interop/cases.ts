@@ -1,0 +1,92 @@
+/** What each case of the matrix moves, over which path, and what must be seen besides the client's word. */
+
+import type { DirectionPlan } from "../sim/scenario.js";
+
+export const CASES = [
+  "handshake",
+  "transfer",
+  "retry",
+  "multiplexing",
+  "chacha20",
+  "ipv6",
+  "amplification",
+  "longrtt",
+  "transferloss",
+  "transfercorruption",
+  "blackhole",
+  "handshakeloss",
+  "handshakecorruption",
+] as const;
+
+export type InteropCase = (typeof CASES)[number];
+
+export interface CaseSetup {
+  host: string;
+  /** Size of one request, bytes; null: what `--bytes` says. */
+  bytes: number | null;
+  /** As many bytes up as down, at once. */
+  bothWays: boolean;
+  /** Requests on one connection, each on a stream of its own. */
+  streams: number;
+  /** Connections, one handshake each. */
+  connections: number;
+  /** TLS suites of our side; "" for all. */
+  ciphers: string;
+  /** A certificate chain of more than 10 kB. */
+  largeChain: boolean;
+  /** The path in both directions; null without a forwarder. */
+  path: DirectionPlan | null;
+  /** What the forwarder must have seen. */
+  witness: "retry" | "amplification" | "loss" | "damage" | "blackout" | null;
+  /** Bound of the cell, milliseconds. */
+  limitMillis: number;
+}
+
+const MICROS_PER_MILLI = 1000;
+/** Of a transfer that an impaired path slows down. */
+const IMPAIRED_BYTES = 1_000_000;
+/** The number that the interop runner of the QUIC working group asks for. */
+const MULTIPLEXED_STREAMS = 1999;
+const HANDSHAKES = 50;
+
+const PLAIN: CaseSetup = {
+  host: "127.0.0.1",
+  bytes: 1000,
+  bothWays: false,
+  streams: 1,
+  connections: 1,
+  ciphers: "",
+  largeChain: false,
+  path: null,
+  witness: null,
+  limitMillis: 60_000,
+};
+
+/** A path of so much delay each way and nothing else; its nodes are the simulator's. */
+function path(delayMillis: number, rest: Partial<DirectionPlan> = {}): DirectionPlan {
+  return {
+    delay: { baseMicros: delayMillis * MICROS_PER_MILLI, jitterMicros: 0, jitter: "uniform", fifo: true },
+    ...rest,
+  };
+}
+
+const LINK = { rate: { bitsPerSec: 10e6, queuePackets: 100, markPackets: Infinity } };
+const BLACKOUT = { fromMicros: 400 * MICROS_PER_MILLI, untilMicros: 2400 * MICROS_PER_MILLI };
+const IMPAIRED = { ...PLAIN, bytes: IMPAIRED_BYTES, bothWays: true };
+const HANDSHAKES_ONLY = { ...PLAIN, connections: HANDSHAKES, limitMillis: 240_000 };
+
+export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
+  handshake: PLAIN,
+  transfer: { ...PLAIN, bytes: null, bothWays: true },
+  retry: { ...PLAIN, path: path(0), witness: "retry" },
+  multiplexing: { ...PLAIN, bytes: 32, streams: MULTIPLEXED_STREAMS },
+  chacha20: { ...IMPAIRED, ciphers: "TLS_CHACHA20_POLY1305_SHA256" },
+  ipv6: { ...IMPAIRED, host: "::1" },
+  amplification: { ...PLAIN, largeChain: true, path: path(15), witness: "amplification" },
+  longrtt: { ...IMPAIRED, path: path(375) },
+  transferloss: { ...IMPAIRED, path: path(10, { ...LINK, loss: 0.02 }), witness: "loss" },
+  transfercorruption: { ...IMPAIRED, path: path(10, { ...LINK, corrupt: 0.02 }), witness: "damage" },
+  blackhole: { ...IMPAIRED, path: path(10, { ...LINK, blackout: BLACKOUT }), witness: "blackout" },
+  handshakeloss: { ...HANDSHAKES_ONLY, path: path(15, { loss: 0.3 }), witness: "loss" },
+  handshakecorruption: { ...HANDSHAKES_ONLY, path: path(15, { corrupt: 0.3 }), witness: "damage" },
+};
