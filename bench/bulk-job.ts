@@ -17,7 +17,7 @@ export interface BulkJob {
 }
 
 /** Bytes of each stream of a transfer. */
-export function shareOf(job: BulkJob, bytes: number): number {
+function shareOf(job: BulkJob, bytes: number): number {
   return Math.floor(bytes / job.streams);
 }
 

@@ -9,11 +9,11 @@
 import type { FineTimer } from "../port/clock.js";
 
 /** Nearer than this the loop turns until the time has come. */
-export const TURN_BELOW_MICROS = 50;
+const TURN_BELOW_MICROS = 50;
 /** The same where there is no fine timer: pacing gaps at 500 Mbit/s and above. */
-export const TURN_BELOW_COARSE_MICROS = 1000;
+const TURN_BELOW_COARSE_MICROS = 1000;
 /** Farther than this a millisecond more or less does not matter: pacing waits for 4 ms at most. */
-export const FINE_BELOW_MICROS = 8000;
+const FINE_BELOW_MICROS = 8000;
 /** The longest delay that setTimeout takes; beyond it, it fires at once. */
 const TIMEOUT_MAX_MILLIS = 2 ** 31 - 1;
 
