@@ -1,7 +1,8 @@
 /**
  * Which stream sends next. Lower urgency first (RFC 9218 §4.1); within one urgency, streams that asked for turns
  * (incremental) rotate turn by turn, the others go one after the other in order of their ids (§10), and the two groups
- * alternate, so that neither starves. A turn is one frame, or `turnLimit` where so many are a small part of a flight. Streams that wait only for the connection's credit are parked aside.
+ * alternate, so that neither starves. A turn is one frame, or `turnLimit` where so many are a small part of a flight.
+ * Streams that wait only for the connection's credit are parked aside.
  *
  * Links live on the stream: every operation is O(1), except that a stream without turns is inserted by id.
  */

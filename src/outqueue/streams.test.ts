@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { STREAM_BIDI, STREAM_UNI } from "../port/transport.js";
+import { MAX_TURN_FRAMES, TURN_FLIGHT_SHARE } from "../proto/limits.js";
 import { type Packet, StreamPair, type StreamSide } from "./stream-pair.contract.js";
 
 let pair: StreamPair;
@@ -48,6 +49,19 @@ describe("STREAM frames", () => {
     for (const id of ids) client.write(id, 0, 5000);
     const order = framesOf(client.sendAll()).map((frame) => Number(frame.split(" ")[1]));
     assert.deepEqual(order.slice(0, 6), [2, 6, 2, 6, 2, 6]);
+  });
+
+  test("a turn grows with the flight: TURN_FLIGHT_SHARE of it, at least a packet, at most MAX_TURN_FRAMES", () => {
+    const ids = [0, 1].map(() => client.table.open(STREAM_UNI));
+    for (const id of ids) client.write(id, 0, 5000);
+    const turn = (flightPackets: number): number => {
+      client.output.setFlight(flightPackets);
+      return client.output.turnPackets(client.output.freshHead()!);
+    };
+    const perFrame = 1 / TURN_FLIGHT_SHARE;
+    assert.deepEqual([0, perFrame, 2 * perFrame - 1, 2 * perFrame].map(turn), [1, 1, 1, 2]);
+    const most = MAX_TURN_FRAMES * perFrame;
+    assert.deepEqual([most - 1, most, 100 * most].map(turn), [MAX_TURN_FRAMES - 1, MAX_TURN_FRAMES, MAX_TURN_FRAMES]);
   });
 
   test("RFC 9000 §2.3 priorities can change at any time", () => {
