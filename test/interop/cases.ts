@@ -8,6 +8,7 @@ export const CASES = [
   "retry",
   "multiplexing",
   "chacha20",
+  "keyupdate",
   "ipv6",
   "amplification",
   "longrtt",
@@ -32,6 +33,8 @@ export interface CaseSetup {
   connections: number;
   /** TLS suites of our side; "" for all. */
   ciphers: string;
+  /** Our side takes new keys while bytes move. */
+  keyUpdate: boolean;
   /** A certificate chain of more than 10 kB. */
   largeChain: boolean;
   /** The path in both directions; null without a forwarder. */
@@ -56,6 +59,7 @@ const PLAIN: CaseSetup = {
   streams: 1,
   connections: 1,
   ciphers: "",
+  keyUpdate: false,
   largeChain: false,
   path: null,
   witness: null,
@@ -81,6 +85,7 @@ export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   retry: { ...PLAIN, path: path(0), witness: "retry" },
   multiplexing: { ...PLAIN, bytes: 32, streams: MULTIPLEXED_STREAMS },
   chacha20: { ...IMPAIRED, ciphers: "TLS_CHACHA20_POLY1305_SHA256" },
+  keyupdate: { ...PLAIN, bytes: null, bothWays: true, keyUpdate: true },
   ipv6: { ...IMPAIRED, host: "::1" },
   amplification: { ...PLAIN, largeChain: true, path: path(15), witness: "amplification" },
   longrtt: { ...IMPAIRED, path: path(375) },

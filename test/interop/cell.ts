@@ -80,6 +80,7 @@ function commonOptions(peer: Peer, interopCase: InteropCase, bytes: number, file
     streams: setup.streams,
     connections: setup.connections,
     ciphers: setup.ciphers,
+    keyUpdate: setup.keyUpdate,
     patienceMillis: setup.limitMillis,
     cert: setup.largeChain ? files.largeCert : files.cert,
     key: setup.largeChain ? files.largeKey : files.key,
@@ -148,6 +149,10 @@ class CellRun {
     if (!outcome.ok) throw new Error(outcome.detail);
     const { alpn } = (await Promise.race([accepted, this.limit(5_000, "the server's side of the handshake")])).accepted;
     if (alpn !== peer.alpn) throw new Error(`the server negotiated ALPN "${alpn}", not "${peer.alpn}"`);
+    if (setup.keyUpdate && role === "client") {
+      const updated = server.line<{ updated: number }>("updated");
+      await Promise.race([updated, this.limit(5_000, "the update")]);
+    }
     return forwarder === null ? outcome.detail : `${witness(setup, forwarder, role)}${outcome.detail}`;
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { connect, listen, type QuicSession, type QuicStream, type SessionOptions } from "#src/api/quic/index.js";
 import { answer, controlStreamStart, request } from "./h3-shim/h3.js";
 import {
@@ -71,6 +72,16 @@ async function fetchAll(open: () => Promise<InteropStream>, { streams, bytes }: 
   return `${streams} x ${bytes} bytes down, SHA-256 equal`;
 }
 
+/** Takes new keys, and again when that is allowed. Resolves to the number of updates when the first is there. */
+async function updateWhenOpen(session: QuicSession): Promise<number> {
+  await session.opened;
+  const before = session.ext.stats().keyUpdates;
+  session.updateKey();
+  while (!session.destroyed && session.ext.stats().keyUpdates === before) await setTimeout(1);
+  session.updateKey();
+  return session.ext.stats().keyUpdates;
+}
+
 async function serve(options: ProgramOptions): Promise<void> {
   endWithHarness();
   const onStream = async (stream: QuicStream): Promise<void> => {
@@ -82,8 +93,12 @@ async function serve(options: ProgramOptions): Promise<void> {
   };
   const endpoint = await listen(
     (session) => {
+      const updates = options.keyUpdate ? updateWhenOpen(session) : null;
+      updates?.catch(() => {}); // a session that fails says so below
       session.onstream = (stream) => {
-        onStream(stream).catch((error: unknown) => tell({ failed: describe(error) }));
+        onStream(stream)
+          .then(() => updates?.then((count) => tell({ updated: count })))
+          .catch((error: unknown) => tell({ failed: describe(error) }));
       };
       session.closed.catch((error: unknown) => tell({ closed: describe(error) }));
       session.opened.then(
@@ -114,6 +129,7 @@ async function runRequest(options: ProgramOptions): Promise<string> {
   });
   session.closed.catch(() => {}); // a client reports what its request met
   const { protocol, cipher } = await session.opened;
+  const updates = options.keyUpdate ? updateWhenOpen(session) : null;
   const open = async () => fromQuicStream(await session.createBidirectionalStream());
   let seen: string;
   if (options.alpn === "h3") {
@@ -122,6 +138,7 @@ async function runRequest(options: ProgramOptions): Promise<string> {
   } else {
     seen = await exchange(open, options);
   }
+  if (updates !== null) seen += `, key updates: ${await updates}`;
   if (options.alpn === "h3") {
     session.destroy(undefined, { code: H3_NO_ERROR, type: "application" }); // control streams never end
     await session.closed;

@@ -43,6 +43,8 @@ export interface ProgramOptions {
   connections: number;
   /** TLS suites of our own side; "" for all. */
   ciphers: string;
+  /** Our own side updates its keys during each connection; a server tells `{"updated": count}`. */
+  keyUpdate: boolean;
   /** How long a handshake and silence may last. */
   patienceMillis: number;
   /** Server: validate addresses by Retry before anything else. */

@@ -15,7 +15,7 @@ const files = writeCertificates(folder);
 
 describe("netquic against itself", () => {
   for (const alpn of [OWN.alpn, "h3"]) {
-    for (const interopCase of ["handshake", "transfer", "retry"] as const) {
+    for (const interopCase of ["handshake", "transfer", "retry", "keyupdate"] as const) {
       test(`${interopCase} with ALPN ${alpn}`, async () => {
         const cell = await runCell({ ...OWN, alpn }, "server", interopCase, 1_000_000, files);
         assert.equal(cell.result, "pass", cell.detail);
