@@ -131,8 +131,6 @@ export function localParams(config: ConnectionConfig): TransportParams {
   params.initialMaxStreamsUni = config.initialMaxStreamsUni;
   params.ackDelayExponent = config.ackDelayExponent;
   params.maxAckDelayMillis = config.maxAckDelayMillis;
-  // Migration comes with path validation of new addresses; until then peers must not try (docs/deviations.md).
-  params.disableActiveMigration = true;
   params.activeConnectionIdLimit = config.activeConnectionIdLimit;
   params.maxDatagramFrameBytes = config.maxDatagramFrameBytes;
   params.greaseQuicBit = config.grease;

@@ -12,6 +12,7 @@ import {
   REC_PING,
   REC_RETIRE_CONNECTION_ID,
 } from "../outqueue/sent.js";
+import type { MtuDiscovery } from "../path/mtu-discovery.js";
 import type { SpaceId } from "../proto/space.js";
 import type { Connection } from "./connection.js";
 import { takePathMtu } from "./path-mtu.js";
@@ -35,7 +36,7 @@ export class FrameFate implements FrameFates {
         conn.control.onFrameAcked(kind, id);
         return;
       case REC_MTU_PROBE:
-        conn.path.mtu.onProbeAcked(id);
+        mtuOf(conn, offset)?.onProbeAcked(id);
         takePathMtu(conn);
         return;
       case REC_DATAGRAM:
@@ -61,7 +62,7 @@ export class FrameFate implements FrameFates {
         conn.control.onFrameLost(kind, id);
         return;
       case REC_MTU_PROBE:
-        conn.path.mtu.onProbeLost(id);
+        mtuOf(conn, offset)?.onProbeLost(id);
         return;
       case REC_DATAGRAM:
         conn.datagrams.out.onLost(id);
@@ -73,4 +74,10 @@ export class FrameFate implements FrameFates {
         conn.streamOut.onFrameLost(kind, id, offset, length);
     }
   }
+}
+
+/** Of the path that a probe took; null when that is no longer the peer's. */
+function mtuOf({ path, moves }: Connection, pathNumber: number): MtuDiscovery | null {
+  if (path.number === pathNumber) return path.mtu;
+  return moves.previous?.number === pathNumber ? moves.previous.mtu : null;
 }

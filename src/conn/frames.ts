@@ -31,6 +31,7 @@ import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
 import type { Connection } from "./connection.js";
 import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
+import { onPathChallenge, onPathResponse } from "./moves.js";
 import { STATE_OPEN } from "./state.js";
 
 /** Between packets: a frame that comes then is a mistake of ours, and throws. */
@@ -193,11 +194,12 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onPathChallenge(buf: Uint8Array, start: number): void {
-    this.conn.pathResponses.onChallenge(buf, start);
+    onPathChallenge(this.conn, buf, start);
   }
 
-  /** We send no PATH_CHALLENGE yet, so none of these answers anything (RFC 9000 §19.18 lets it be ignored). */
-  onPathResponse(): void {}
+  onPathResponse(buf: Uint8Array, start: number): void {
+    onPathResponse(this.conn, buf, start, this.nowMicros);
+  }
 
   onConnectionClose(
     isApplication: boolean,

@@ -67,7 +67,7 @@ function sendProbe(conn: Connection, bytes: number, dest: number, nowMicros: num
   const pnBytes = pnLength(pn, pnspace.largestAcked);
   if (!builder.openShort(conn.peerIds.current, pn, pnBytes, keys.keyPhase, 0)) unreachable("no room for a probe");
   sent.open(pn, nowMicros);
-  sent.note(REC_MTU_PROBE, bytes, 0, 0);
+  sent.note(REC_MTU_PROBE, bytes, path.number, 0);
   builder.pos = writePing(builder.buf, builder.pos, builder.limit);
   pnspace.takePn();
   keys.onSealed(LEVEL_APP, pn, 1);

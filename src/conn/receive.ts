@@ -30,6 +30,7 @@ import {
   parseHeader,
 } from "../packet/header.js";
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
+import type { Path } from "../path/path.js";
 import { PN_NEW } from "../pnspace/received.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { datagramBytes, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
@@ -40,6 +41,7 @@ import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
 import { onPacketsProcessed } from "./idle.js";
+import { arrivalPath, follow } from "./moves.js";
 import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
@@ -50,12 +52,27 @@ const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDS
 
 /** Takes datagrams [from, to) of the batch, all from one source. Call {@link endReceive} after the last ones. */
 export function receiveDatagrams(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): void {
-  if (!conn.path.matches(rx.sources, rx.rows[from * RX_COLS + RX_SOURCE])) {
+  const source = rx.rows[from * RX_COLS + RX_SOURCE];
+  if (conn.path.matches(rx.sources, source)) {
+    takeDatagrams(conn, conn.path, rx, from, to, nowMicros);
+    return;
+  }
+  const path = arrivalPath(conn, rx.sources, source);
+  if (path === null) {
     for (let row = from; row < to; row++) conn.drop(DROP_OTHER_ADDRESS);
     return;
   }
+  // what came from the path before is settled first, and nothing from elsewhere shares a batch with it
+  flushShort(conn, nowMicros);
+  conn.moves.arrival = path;
+  takeDatagrams(conn, path, rx, from, to, nowMicros);
+  flushShort(conn, nowMicros);
+  conn.moves.arrival = null;
+}
+
+function takeDatagrams(conn: Connection, path: Path, rx: RxBatch, from: number, to: number, nowMicros: number): void {
   const bytes = datagramBytes(rx, from, to);
-  conn.path.onDatagramReceived(bytes);
+  path.onDatagramReceived(bytes);
   conn.counters.bytesReceived += bytes;
   conn.recovery.setAmplificationBlocked(false);
   for (let row = from; row < to; ) {
@@ -246,7 +263,8 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
   const count = opener.count;
   const receivedBefore = conn.counters.packetsReceived;
   for (let i = 0; i < count && conn.state === STATE_OPEN; ) {
-    const taken = level === LEVEL_APP ? bench.streamRun.receive(conn, i, nowMicros) : 0;
+    const isPlain = level === LEVEL_APP && conn.moves.arrival === null;
+    const taken = isPlain ? bench.streamRun.receive(conn, i, nowMicros) : 0;
     i += taken;
     if (taken > 0) continue;
     if (opener.isOpen(i)) onOpened(conn, level, i, nowMicros);
@@ -301,6 +319,9 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   }
   if (conn.state !== STATE_OPEN) return;
   space.onPacket(pn, decoder.ackEliciting, opener.tag(row), nowMicros);
+  const { arrival } = conn.moves;
+  const isElsewhere = isShort && arrival !== null && arrival !== conn.path;
+  if (isElsewhere && decoder.nonProbing && pn === space.received.largest) follow(conn, arrival, nowMicros);
 }
 
 /** What the first authenticated packet of a level changes. Cheap when nothing does. */

@@ -10,11 +10,13 @@ import {
   DEADLINE_KEEP_ALIVE,
   DEADLINE_KEYS,
   DEADLINE_PACING,
+  DEADLINE_PATH,
   DEADLINE_REST,
 } from "../timer/deadlines.js";
 import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { idleMicros, rest } from "./idle.js";
+import { onPathTimeout } from "./moves.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 
 /** The earliest of all deadlines, microseconds; Infinity once closed. */
@@ -26,7 +28,7 @@ export function nextDeadline(conn: Connection): number {
   earliest = Math.min(earliest, conn.recovery.deadline(), keys.phases.deadlineMicros, keys.updateDeadlineMicros);
   // a peer that acknowledges nothing for so long is not acknowledged either; waking up would not change it
   if (conn.recovery.sent[SPACE_APP].fullForAcks) return earliest;
-  // 0-RTT packets wait to be acknowledged, but nothing may be sent before the client is heard again (RFC 9000 §8.1)
+  // packets wait to be acknowledged, but nothing may be sent before more comes from that address (RFC 9000 §8.1)
   if (conn.recovery.amplificationBlocked) return earliest;
   return Math.min(earliest, conn.space(SPACE_APP).ackPolicy.deadlineMicros);
 }
@@ -61,6 +63,7 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
     conn.keys.discard(LEVEL_EARLY);
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
+  if (deadlines.due(DEADLINE_PATH, nowMicros)) onPathTimeout(conn, nowMicros);
   conn.keys.phases.onDeadline(nowMicros);
   if (deadlines.due(DEADLINE_REST, nowMicros)) rest(conn);
   if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {

@@ -8,7 +8,7 @@ import { writePing } from "../frame/control.js";
 import { pnLength } from "../packet/number.js";
 import { sealBatch } from "../crypto/seal.js";
 import { PACKET_HANDSHAKE, PACKET_INITIAL, PACKET_ZERO_RTT } from "../packet/header.js";
-import { ADDR_COLS, ECN_ECT0, ECN_NOT_ECT, type TxBatch } from "../port/udp.js";
+import { ECN_ECT0, ECN_NOT_ECT, type TxBatch } from "../port/udp.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, SPACES, type SpaceId, spaceLevel } from "../proto/space.js";
@@ -18,8 +18,10 @@ import { DEADLINE_PACING } from "../timer/deadlines.js";
 import { closeTransport, vanish } from "./close.js";
 import { transmitClose } from "./transmit-close.js";
 import type { Connection } from "./connection.js";
+import { destRow } from "./dest-row.js";
 import { discardLevel } from "./handshake.js";
 import { onElicitingSent } from "./idle.js";
+import { transmitMoves } from "./moves.js";
 import { tendPathMtu } from "./path-mtu.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
 import { sendTrain } from "./train.js";
@@ -54,8 +56,12 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   if (conn.keys.takeWantedUpdate(nowMicros)) conn.control.sendPing();
   const { builder } = conn.host.bench;
   builder.beginBatch(tx, conn.quicBit.next(conn.host.random));
-  const dest = destRow(tx, conn.path.addr);
-  if (dest < 0) return true;
+  const hadRoom = transmitMoves(conn, tx, nowMicros);
+  const dest = hadRoom ? destRow(tx, conn.path.addr) : -1;
+  if (dest < 0) {
+    if (builder.seal.count > 0) sealBatch(conn.host.aead, builder.seal);
+    return true;
+  }
   tendPathMtu(conn, dest, nowMicros);
   const alive = writableSpaces(conn);
   conn.streamOut.setFlight(conn.recovery.cc.cwndBytes / conn.path.maxDatagramBytes);
@@ -86,19 +92,6 @@ function endsExhausted(conn: Connection, nowMicros: number): boolean {
 /** Asked again while packets are built, because using up a key closes the connection. */
 function isOpen(conn: Connection): boolean {
   return conn.state === STATE_OPEN;
-}
-
-/** The row of `tx.dests` for this address: the last one when it is the same, else a new one; -1 when there is no room. */
-function destRow(tx: TxBatch, addr: Int32Array): number {
-  const last = tx.destCount - 1;
-  if (last >= 0) {
-    let same = true;
-    for (let i = 0; i < ADDR_COLS && same; i++) same = tx.dests[last * ADDR_COLS + i] === addr[i];
-    if (same) return last;
-  }
-  if ((tx.destCount + 1) * ADDR_COLS > tx.dests.length) return -1;
-  tx.dests.set(addr, tx.destCount * ADDR_COLS);
-  return tx.destCount++;
 }
 
 /** Bit per space that has keys; they do not change while packets are built. */

@@ -22,6 +22,8 @@ export class PeerIds {
   /** Destination Connection ID of the packets we send. */
   current: Uint8Array;
   private currentId: PeerId;
+  /** The id of the path that the peer left, until the new one is validated. */
+  private keptId: PeerId | null = null;
   private readonly active: PeerId[];
   private readonly limit: number;
   private floor = 0;
@@ -59,7 +61,43 @@ export class PeerIds {
 
   /** Whether there is another id to move to. */
   get hasSpare(): boolean {
-    return this.active.length > 1;
+    return this.nextId() !== undefined;
+  }
+
+  /** What `moveOn` would take, for a probe of another path; the id in use when there is no other (RFC 9000 §9.5). */
+  get spare(): Uint8Array {
+    return (this.nextId() ?? this.currentId).cid;
+  }
+
+  /** For the path that the peer left; the id in use when there was no other. */
+  get kept(): Uint8Array {
+    return (this.keptId ?? this.currentId).cid;
+  }
+
+  /** The peer is at another address: another id there, if there is one, and the present one is kept (RFC 9000 §9.5). */
+  moveOn(): void {
+    const old = this.currentId;
+    const next = this.nextId();
+    if (next === undefined) return;
+    this.use(next);
+    if (this.keptId === null) this.keptId = old;
+    else this.giveBack(old);
+  }
+
+  /** The new address is validated: the kept id goes. */
+  settleMove(): void {
+    const old = this.keptId;
+    this.keptId = null;
+    if (old !== null) this.giveBack(old);
+  }
+
+  /** The peer is where it was before `moveOn`: the kept id is in use again. */
+  moveBack(): void {
+    const old = this.currentId;
+    if (this.keptId === null) return;
+    this.use(this.keptId);
+    this.keptId = null;
+    this.giveBack(old);
   }
 
   /**
@@ -88,7 +126,9 @@ export class PeerIds {
     if (this.toRetire.length + this.inFlight.length > MAX_RETIRE_PENDING) return CONNECTION_ID_LIMIT_ERROR;
     // All were demanded back and the new one we had given back before: nothing is left to send to.
     if (this.active.length === 0) return PROTOCOL_VIOLATION;
-    if (!this.active.includes(this.currentId)) this.use(this.active[0]);
+    if (this.keptId !== null && !this.active.includes(this.keptId)) this.keptId = null;
+    if (!this.active.includes(this.currentId)) this.use(this.nextId() ?? this.active[0]);
+    if (this.keptId === this.currentId) this.keptId = null;
     return 0;
   }
 
@@ -96,12 +136,20 @@ export class PeerIds {
   rotate(): boolean {
     if (!this.hasSpare) return false;
     const old = this.currentId;
+    this.use(this.nextId() as PeerId);
+    this.giveBack(old);
+    return true;
+  }
+
+  private nextId(): PeerId | undefined {
+    return this.active.find((id) => id !== this.currentId && id !== this.keptId);
+  }
+
+  private giveBack(old: PeerId): void {
     this.active.splice(this.active.indexOf(old), 1);
-    this.use(this.active[0]);
     this.retire(old.seq);
     this.retiredAbove.push(old.seq);
     this.compact();
-    return true;
   }
 
   /** Sequence number for the next RETIRE_CONNECTION_ID frame, or -1. Hand it back to `onRetireLost` if it did not fit. */

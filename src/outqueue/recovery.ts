@@ -100,6 +100,8 @@ export class Recovery {
   /** The datagram being built is marked ECT(0). */
   private marking = false;
   private firstSentMicros = DOUBLE;
+  /** Packets sent before belong to another path. */
+  private pathSinceMicros = DOUBLE;
   /** For a controller that asks for it. */
   private delivery: DeliveryRate | null = null;
   /** Packets that the current recovery period is about, and how many of them arrived after all. */
@@ -108,7 +110,7 @@ export class Recovery {
 
   constructor(options: RecoveryOptions, fates: FrameFates) {
     this.options = options;
-    this.lastEventMicros = this.priorRecoveryMicros = this.firstSentMicros = -1;
+    this.lastEventMicros = this.priorRecoveryMicros = this.firstSentMicros = this.pathSinceMicros = -1;
     this.fates = fates;
     this.datagramBytes = options.datagramBytes;
     this.rtt = new Rtt(options.initialRttMicros ?? INITIAL_RTT_MICROS);
@@ -328,6 +330,10 @@ export class Recovery {
       const tookMicros = Math.max(nowMicros - this.firstSentMicros, RETRY_RTT_MIN_MICROS);
       this.rtt.reset(Math.min(tookMicros, this.rtt.smoothedRttMicros));
     }
+    this.startController(nowMicros);
+  }
+
+  private startController(nowMicros: number): void {
     this.ptoCount = 0;
     this.cc = makeController(this.options.congestion, this.datagramBytes);
     this.measureDelivery();
@@ -335,6 +341,20 @@ export class Recovery {
     this.setPacingRate(nowMicros);
     this.lastEventMicros = nowMicros;
     this.timerStale = true;
+  }
+
+  /**
+   * The peer has proven another IP address (RFC 9000 §9.4): the controller and the RTT start anew, and ECN is tested
+   * again. What is on its way stays outstanding, but says nothing about the path and takes no room in its window.
+   */
+  onNewPath(nowMicros: number): void {
+    for (const sent of this.sent) sent.leavePath();
+    this.rtt.reset(this.options.initialRttMicros ?? INITIAL_RTT_MICROS);
+    this.pathSinceMicros = nowMicros;
+    this.ecn.restart();
+    this.loss.runStartMicros.fill(Infinity);
+    this.eventLost = Infinity;
+    this.startController(nowMicros);
   }
 
   /**
@@ -389,6 +409,7 @@ export class Recovery {
   private sampleRtt(space: SpaceId, ack: AckFrame, nowMicros: number): void {
     const { summary, rtt } = this;
     if (summary.largest !== ack.largest || !summary.ackEliciting) return;
+    if (summary.largestSentMicros < this.pathSinceMicros) return; // a sample of another path
     // The peer does not delay the acknowledgement of Initial packets on purpose (RFC 9002 §5.3).
     let ackDelayMicros = space === SPACE_INITIAL ? 0 : ack.delay * (1 << this.ackDelayExponent);
     if (this.confirmed) ackDelayMicros = Math.min(ackDelayMicros, this.maxAckDelayMicros);

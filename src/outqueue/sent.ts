@@ -33,7 +33,7 @@ export const REC_STREAM_DATA_BLOCKED = 15; // id, offset: the limit
 export const REC_STREAMS_BLOCKED = 16; // id: the stream kind, offset: the limit
 export const REC_PATH_CHALLENGE = 17;
 export const REC_PING = 18;
-export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes
+export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes; offset: number of its path
 export const REC_DATAGRAM = 20; // id: its number
 
 /**
@@ -298,6 +298,16 @@ export class SentPackets {
     const flags = this.flags[slot];
     if ((flags & SENT_IN_FLIGHT) !== 0) this.bytesInFlight -= this.sizeBytes[slot];
     if ((flags & SENT_ELICITING) !== 0) this.elicitingCount--;
+  }
+
+  /** The path is another one: what is outstanding takes no room in its congestion window. */
+  leavePath(): void {
+    for (let pn = this.firstOutstanding; pn < this.next; pn++) {
+      if ((this.flags[pn & this.mask] & SENT_STATE_MASK) === SENT_OUTSTANDING) {
+        this.flags[pn & this.mask] &= ~SENT_IN_FLIGHT;
+      }
+    }
+    this.bytesInFlight = 0;
   }
 
   /** Tells what the packet in `slot` carried. Ranges of streams go to `runs`, which tells them joined. */

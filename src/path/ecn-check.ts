@@ -33,8 +33,15 @@ export class EcnValidator {
   private readonly ect0 = perSpace(0);
   private readonly ce = perSpace(0);
 
-  constructor(enabled: boolean) {
+  constructor(private readonly enabled: boolean) {
     this.state = enabled ? ECN_TESTING : ECN_FAILED;
+  }
+
+  /** Another path: it is tested anew (RFC 9000 §13.4.2). The peer's counts go on. */
+  restart(): void {
+    if (!this.enabled) return;
+    this.state = ECN_TESTING;
+    this.testDatagrams = this.markedTotal = this.lostTotal = 0;
   }
 
   /** Packets of ours that the peer saw with a CE mark. */

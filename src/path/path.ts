@@ -30,7 +30,9 @@ export class Path {
   validated = false;
   bytesReceived = DOUBLE;
   bytesSent = DOUBLE;
-  readonly mtu: MtuDiscovery;
+  mtu: MtuDiscovery;
+  /** Among the paths of its connection; those that share `mtu` have one number. */
+  number = 0;
   /** Largest UDP payload to send here: the owner takes it from `mtu`. */
   maxDatagramBytes: number;
   /** Congestion window that is kept free for a probe of the path MTU, bytes. */
@@ -74,6 +76,13 @@ export class Path {
     );
   }
 
+  /** The route is that of `other`, only the port is another: what is known of its MTU holds here, too. */
+  continueMtu(other: Path): void {
+    this.mtu = other.mtu;
+    this.number = other.number;
+    this.maxDatagramBytes = other.maxDatagramBytes;
+  }
+
   /** A client that let the kernel choose learns its local address from the first answer. */
   learnLocal(sources: Int32Array, row: number): void {
     if (hasLocal(this.addr, 0)) return;
@@ -95,6 +104,13 @@ export class Path {
     if (this.validated) return Infinity;
     return Math.max(0, AMPLIFICATION_FACTOR * this.bytesReceived - this.bytesSent);
   }
+}
+
+/** Whether nothing but the peer's port differs (RFC 9000 §9.4). */
+export function hasSameIp(one: Path, other: Path): boolean {
+  for (let i = ADDR_IP0; i <= ADDR_IP3; i++) if (one.addr[i] !== other.addr[i]) return false;
+  for (let i = ADDR_LOCAL_IP0; i <= ADDR_LOCAL_IP3; i++) if (one.addr[i] !== other.addr[i]) return false;
+  return true;
 }
 
 function hasLocal(addrs: Int32Array, at: number): boolean {

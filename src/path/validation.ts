@@ -113,6 +113,12 @@ export class PathChallenge {
     return false;
   }
 
+  /** Nobody waits for an answer any more. */
+  stop(): void {
+    this.state = VALIDATION_IDLE;
+    this.deadlineMicros = Infinity;
+  }
+
   onTimeout(nowMicros: number): void {
     if (this.state !== VALIDATION_PENDING || nowMicros < this.giveUpMicros) return;
     this.state = VALIDATION_FAILED;

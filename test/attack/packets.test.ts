@@ -409,7 +409,7 @@ describe("paths", () => {
     for (let round = 0; round < 300; round++) {
       const frames = Array.from({ length: 140 }, (_, i) => pathChallenge(1000 * round + i));
       arena.deliver(peer, [peer.packet(LEVEL_APP, frames)]);
-      assert.ok(conn.pathResponses.count <= 4);
+      assert.ok(conn.moves.responses.count <= 4);
       arena.pump();
     }
     assert.ok(peer.bytesReceived <= peer.bytesSent, `${peer.bytesReceived} bytes for ${peer.bytesSent}`);
@@ -418,14 +418,24 @@ describe("paths", () => {
     arena.assertCleanEnd();
   });
 
-  test("RFC 9000 §9 (9000-9-01, 03), T29 datagrams from another address change nothing", () => {
+  test("RFC 9000 §9 (9000-9-01, 03), T29 packets of no connection, forged or old, from another address change nothing", () => {
     const arena = new Arena();
     const peer = new RawPeer(arena).connect();
     const thief = new RawPeer(arena);
+    const old = peer.packet(LEVEL_APP, [PING]);
+    peer.send(LEVEL_APP, PING);
     const before = arena.endpoint.counters.datagramsSent;
-    for (let i = 0; i < 50; i++) arena.send(thief, peer.packet(LEVEL_APP, [PING]), peer.packet(LEVEL_APP, [close(1)]));
+    for (let i = 0; i < 50; i++) {
+      arena.send(
+        thief,
+        peer.packet(LEVEL_APP, [PING], { forged: true }),
+        peer.packet(LEVEL_APP, [close(1)], { forged: true }),
+      );
+    }
     assert.equal(arena.endpoint.counters.datagramsSent, before, "nothing goes to either address");
+    arena.send(thief, old);
     assert.deepEqual(codes(arena), [-1]);
+    assert.equal(arena.conns[0].moves.count, 0);
     peer.send(LEVEL_APP, ack([0, 0]));
     arena.assertCleanEnd();
   });

@@ -9,7 +9,7 @@ import type { Connection } from "#src/conn/connection.js";
 import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
-import { DROP_CAUSES, type Host, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
+import { DROP_CAUSES, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
@@ -104,7 +104,11 @@ class World {
       buildDirection(sim, scenario.forward, seed, "forward"),
       buildDirection(sim, scenario.backward, seed, "backward"),
     ];
-    sim.join(this.clientHost, this.serverHost, this.directions[0].nodes, this.directions[1].nodes);
+    const nat = new Nat(sim.network, this.clientHost.id);
+    const isBehindNat = scenario.rebindings.length > 0;
+    const [forward, backward] = this.directions;
+    sim.join(this.clientHost, this.serverHost, [...(isBehindNat ? [nat] : []), ...forward.nodes], backward.nodes);
+    if (isBehindNat) this.scheduleRebindings(nat);
     this.checker = new Checker(scenario, mode.name === "null" && !scenario.maskHeaders, this.marks);
     this.hash = options.trace === true ? createHash("sha256") : null;
     sim.tap = this.hash === null ? this.checker : new TracingTap(this.checker, this.hash);
@@ -212,6 +216,24 @@ class World {
     });
   }
 
+  /** The NAT takes its next public address at each of the times, once no handshake is under way any more. */
+  private scheduleRebindings(nat: Nat): void {
+    const { sim, scenario } = this;
+    let ip = 1;
+    let port = 1024;
+    nat.enabled = true;
+    nat.rebind(simAddress(203, 0, 113, ip, port));
+    for (const { atMicros, isPortOnly } of scenario.rebindings) {
+      sim.after(atMicros, () => {
+        const peers = [...this.client.peers, ...this.server.peers];
+        if (!peers.every((peer) => peer.confirmed || peer.closed !== null || peer.isGhost)) return;
+        if (!isPortOnly) ip++;
+        nat.rebind(simAddress(203, 0, 113, ip, ++port));
+        this.marks.add(isPortOnly ? "another port" : "another address");
+      });
+    }
+  }
+
   private restartServer(): void {
     const { scenario } = this;
     this.killed = true;
@@ -267,7 +289,7 @@ class World {
   private canBeQuiet(): boolean {
     const { on, clientConfig, serverConfig, mayTimeOut } = this.scenario;
     const idleMillis = Math.min(clientConfig.maxIdleTimeoutMillis ?? 0, serverConfig.maxIdleTimeoutMillis ?? 0);
-    return !on.keepAlive && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
+    return !on.keepAlive && !on.rebind && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
   }
 
   /** I11: once all is acknowledged, acknowledgements and probes end. */
@@ -301,7 +323,8 @@ class World {
       // A close while keys are missing may not carry the application's code (RFC 9000 §10.2.3).
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.
-      const silent = this.scenario.mayTimeOut && (info.type.endsWith("timeout") || info.type === "stateless-reset");
+      const mayMiss = this.scenario.mayTimeOut || (finished && this.scenario.on.rebind); // the address was the old one
+      const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
       if (expected || early || silent) continue;
       throw new Error(`E1: unexpected end: ${this.describe()}`);
     }
@@ -408,6 +431,10 @@ class World {
       if (stats.mtuProbesLost > 0) marks.add("mtu probe lost");
       if (stats.maxDatagramBytes > MIN_INITIAL_DATAGRAM_BYTES) marks.add("mtu raised");
       if (stats.mtuBlackHoles > 0) marks.add("black hole left");
+      const { moves } = peer.conn as Connection;
+      if (moves.count > 0) marks.add("path moved");
+      if (moves.validated > 0) marks.add("path validated");
+      if (moves.returns > 0) marks.add("path left again");
       if (stats.keyUpdates > 0) marks.add("key update");
       if (stats.keyUpdates > 1) marks.add("second key update");
       if (stats.cwndBlocked > 0) marks.add("cwnd blocked");

@@ -60,6 +60,7 @@ export const DIMENSIONS = [
   "pathMtu",
   "datagrams",
   "resume",
+  "rebind",
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
 export type Switches = Record<Dimension, boolean>;
@@ -125,6 +126,8 @@ export interface Scenario {
   cidRotations: SideTimes;
   /** A connection may end by a timeout before its work is done. */
   mayTimeOut: boolean;
+  /** Times after the start at which a NAT in front of the client takes another port, or another address. */
+  rebindings: { atMicros: number; isPortOnly: boolean }[];
   /** Time after the start at which the server's process is replaced by another one with the same secret. */
   restartMicros?: number;
   /** Time after the start at which a host vanishes. */
@@ -165,6 +168,7 @@ export function plainScenario(seed: number): Scenario {
     keyUpdates: { client: [], server: [] },
     cidRotations: { client: [], server: [] },
     mayTimeOut: false,
+    rebindings: [],
   };
 }
 
@@ -187,6 +191,7 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   if (on.resume) scenario.resume = new Prng(seed, "resume").pick(["resumed", "early", "early", "reused"] as const);
   if (on.clients) scenario.connections = new Prng(seed, "clients").range(2, 4);
   if (on.datagrams) drawDatagrams(scenario.workload, new Prng(seed, "datagrams"));
+  if (on.rebind) drawRebindings(scenario, new Prng(seed, "rebind"));
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
   return scenario;
 }
@@ -194,6 +199,15 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
 function drawDatagrams(workload: Workload, prng: Prng): void {
   workload.client = { ...workload.client, datagrams: prng.range(0, 60) };
   workload.server = { ...workload.server, datagrams: prng.range(0, 60) };
+}
+
+/** The client speaks now and then: a server does not find an address from which nothing comes (RFC 9000 §9.3.3). */
+function drawRebindings(scenario: Scenario, prng: Prng): void {
+  scenario.rebindings = Array.from({ length: prng.range(1, 5) }, () => ({
+    atMicros: Math.floor(prng.logUniform(20_000, 5_000_000)),
+    isPortOnly: prng.chance(0.5),
+  }));
+  scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
 }
 
 function drawTimes(prng: Prng, most: number): SideTimes {
@@ -211,6 +225,7 @@ const CHANCES: Partial<Record<Dimension, number>> = {
   big: 0.12,
   randomClose: 0.12,
   resume: 0.4,
+  rebind: 0.3,
   retry: 0.3,
   certificate: 0.3,
   bigHello: 0.2,

@@ -1,0 +1,253 @@
+/** A server whose client speaks from another address (RFC 9000 §9). The arena checks the limit of §8.1 by itself. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Connection } from "#src/conn/connection.js";
+import { MAX_PATH_CHALLENGES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import { simAddress } from "#src/sim/index.js";
+import { Arena, type ArenaPeer } from "../support/arena.js";
+import { bytes, newConnectionId, pathChallenge, PING, stream, vi } from "../support/raw-frames.js";
+import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, RawPeer } from "../support/raw-peer.js";
+
+const CID_BYTES = 8;
+const SECOND = 1_000_000;
+let nextPort = 40_000;
+
+/** Another address of a raw peer: what is sent there, the peer reads. */
+class Elsewhere implements ArenaPeer {
+  validated = false;
+  bytesSent = 0;
+  bytesReceived = 0;
+  datagrams: Uint8Array[] = [];
+  lines: string[] = [];
+
+  constructor(
+    readonly home: RawPeer,
+    readonly address: Int32Array = simAddress(10, 0, 0, 1, nextPort++),
+  ) {
+    home.arena.add(this);
+  }
+
+  receive(datagram: Uint8Array): void {
+    this.datagrams.push(datagram);
+    const before = this.home.packets.length;
+    this.home.receive(datagram);
+    this.lines.push(...this.home.packets.splice(before).flatMap(({ frames }) => frames));
+  }
+
+  send(frames: Uint8Array[], padTo = 0): void {
+    const { home } = this;
+    home.arena.send(this, home.packet(LEVEL_APP, frames, { padTo }));
+  }
+
+  /** The answer to the challenge that came here last. */
+  response(): Uint8Array {
+    return responseTo(this.lines);
+  }
+
+  get dcid(): string {
+    return dcidOf(this.datagrams.at(-1));
+  }
+}
+
+function challenges(lines: readonly string[]): string[] {
+  return lines.filter((line) => line.startsWith("PATH_CHALLENGE"));
+}
+
+function responseTo(lines: readonly string[]): Uint8Array {
+  const [, hex = ""] = challenges(lines).at(-1)?.split(" ") ?? [];
+  assert.equal(hex.length, 16, "a challenge came");
+  return bytes(0x1b, Uint8Array.from(Buffer.from(hex, "hex")));
+}
+
+function dcidOf(datagram: Uint8Array | undefined): string {
+  return Buffer.from((datagram as Uint8Array).subarray(1, 1 + CID_BYTES)).toString("hex");
+}
+
+interface Scene {
+  arena: Arena;
+  peer: RawPeer;
+  conn: Connection;
+}
+
+/** A confirmed connection of a client that gave `spares` more ids. */
+function scene(spares = 2): Scene {
+  const arena = new Arena();
+  const peer = new RawPeer(arena, { scid: new Uint8Array(CID_BYTES).fill(0xc0) });
+  peer.connect();
+  const [conn] = arena.conns;
+  for (let seq = 1; seq <= spares; seq++) peer.send(LEVEL_APP, newConnectionId(seq, 0, bytes(vi(seq, 8))));
+  arena.advance(SECOND);
+  peer.ackAll(LEVEL_APP);
+  peer.validated = true;
+  peer.forget();
+  return { arena, peer, conn };
+}
+
+describe("a client at another address", () => {
+  test("RFC 9000 §9.3, §9.3.3 (9000-9.3.3-01) the newest packet moves the path, and both addresses are asked", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    other.send([PING], MIN_INITIAL_DATAGRAM_BYTES);
+    assert.equal(challenges(other.lines).length, 1);
+    assert.equal(challenges(peer.lines(LEVEL_APP)).length, 1);
+    assert.equal(other.datagrams[0].length, MIN_INITIAL_DATAGRAM_BYTES, "RFC 9000 §8.2.1");
+    assert.deepEqual(conn.path.addr.subarray(0, 5), other.address.subarray(0, 5));
+    assert.equal(conn.path.validated, false);
+    other.validated = true;
+    other.send([other.response()]);
+    assert.equal(conn.path.validated, true);
+    assert.equal(conn.moves.previous, null);
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §9.5 (9000-9.5-01) each address sees an id of its own, and the old one is retired when it is left", () => {
+    const { arena, peer } = scene();
+    const other = new Elsewhere(peer);
+    other.send([PING], MIN_INITIAL_DATAGRAM_BYTES);
+    assert.notEqual(other.dcid, dcidOf(peer.datagrams.at(-1)));
+    assert.equal(dcidOf(peer.datagrams.at(-1)), "c0".repeat(CID_BYTES), "the old path keeps its id");
+    other.validated = true;
+    other.send([other.response()]);
+    assert.ok(other.lines.includes("RETIRE_CONNECTION_ID 0"));
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §8.2.2, §9.1 (9000-8.2.2-01, 8.2.1-02) a probe is answered where it came from, and moves nothing", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    other.send([pathChallenge(7)], 60);
+    assert.deepEqual(
+      other.lines.filter((line) => line.startsWith("PATH_RESPONSE")),
+      ["PATH_RESPONSE c000000000000007"],
+    );
+    assert.equal(peer.lines(LEVEL_APP).filter((line) => line.startsWith("PATH_RESPONSE")).length, 0);
+    assert.equal(conn.moves.count, 0);
+    assert.notEqual(other.dcid, "c0".repeat(CID_BYTES), "RFC 9000 §9.5");
+    arena.assertCleanEnd();
+  });
+
+  test("9000-9.3-01 a packet that is not the newest moves nothing", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    const late = peer.packet(LEVEL_APP, [PING]);
+    peer.send(LEVEL_APP, PING);
+    arena.send(other, late);
+    assert.equal(conn.moves.count, 0);
+    assert.equal(other.datagrams.length, 0);
+    arena.assertCleanEnd();
+  });
+
+  test("9000-9.3.2-01, 9.3.1-01 an address that does not answer is left again, and got no more than 3 times its bytes", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    other.send([PING], 2 * MIN_INITIAL_DATAGRAM_BYTES);
+    arena.advance(20 * SECOND);
+    assert.equal(challenges(other.lines).length, MAX_PATH_CHALLENGES);
+    assert.equal(new Set(challenges(other.lines)).size, MAX_PATH_CHALLENGES, "no two alike");
+    assert.deepEqual(conn.path.addr.subarray(0, 5), peer.address.subarray(0, 5));
+    assert.equal(conn.path.validated, true);
+    assert.equal(conn.peerIds.current[0], 0xc0, "the old path has its id back");
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §9.3.3 a packet that was copied to another address: the next one leads back at once", () => {
+    const { arena, peer, conn } = scene();
+    const attacker = new Elsewhere(peer);
+    attacker.send([PING]);
+    assert.equal(conn.moves.count, 1);
+    peer.send(LEVEL_APP, responseTo(peer.lines(LEVEL_APP)), PING);
+    assert.equal(conn.moves.previous, null);
+    assert.equal(conn.moves.returns, 1);
+    assert.deepEqual(conn.path.addr.subarray(0, 5), peer.address.subarray(0, 5));
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §8.2.1 the answer to a small challenge proves the address; then comes a full one", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    other.send([PING]);
+    assert.ok(other.datagrams[0].length < MIN_INITIAL_DATAGRAM_BYTES);
+    other.validated = true;
+    other.send([other.response()]);
+    assert.equal(conn.path.validated, true);
+    assert.notEqual(conn.moves.previous, null, "not done yet");
+    assert.equal(Math.max(...other.datagrams.map((datagram) => datagram.length)), MIN_INITIAL_DATAGRAM_BYTES);
+    other.send([other.response()]);
+    assert.equal(conn.moves.previous, null);
+    arena.assertCleanEnd();
+  });
+
+  test("RFC 9000 §8.2.3 (9000-8.2.2-03, 8.2.3-01) an answer counts on any path, and one that fits nothing is ignored", () => {
+    const { arena, peer, conn } = scene();
+    const other = new Elsewhere(peer);
+    other.send([PING], MIN_INITIAL_DATAGRAM_BYTES);
+    other.send([bytes(0x1b, vi(99, 8))]);
+    assert.equal(conn.closeInfo, null);
+    assert.equal(conn.path.validated, false);
+    other.validated = true;
+    peer.send(LEVEL_APP, other.response());
+    assert.equal(conn.path.validated, true);
+    arena.assertCleanEnd();
+  });
+
+  for (const [what, address, isReset] of [
+    ["another port", simAddress(10, 0, 0, 1, 39_001), false],
+    ["another address", simAddress(10, 9, 0, 1, 39_002), true],
+  ] as const) {
+    test(`9000-9.4-01 ${what}: congestion controller and RTT ${isReset ? "start anew" : "stay"}`, () => {
+      const { arena, peer, conn } = scene();
+      const { recovery } = conn;
+      Object.defineProperty(recovery.cc, "cwndBytes", { get: () => 77_777 });
+      recovery.rtt.reset(1000);
+      const other = new Elsewhere(peer, address);
+      other.send([PING], MIN_INITIAL_DATAGRAM_BYTES);
+      assert.equal(recovery.cc.cwndBytes, 77_777, "as long as the address is not proven, the limit holds");
+      other.validated = true;
+      other.send([other.response()]);
+      assert.equal(recovery.cc.cwndBytes === 77_777, !isReset);
+      assert.equal(recovery.rtt.smoothedRttMicros === 1000, !isReset);
+      arena.assertCleanEnd();
+    });
+  }
+
+  test("RFC 9000 §9.5 (9000-9.5-02) without a spare id the connection goes on with the one it has", () => {
+    const { arena, peer, conn } = scene(0);
+    const other = new Elsewhere(peer);
+    other.send([PING], MIN_INITIAL_DATAGRAM_BYTES);
+    other.validated = true;
+    other.send([other.response(), stream(0, 0, new Uint8Array(10))]);
+    assert.equal(conn.closeInfo, null);
+    assert.equal(conn.moves.validated, 1);
+    arena.assertCleanEnd();
+  });
+
+  test("9000-9-01 before the handshake is confirmed, nothing is taken from another address", () => {
+    const arena = new Arena();
+    const peer = new RawPeer(arena).hello();
+    peer.pumpTls();
+    const [conn] = arena.conns;
+    const other = new Elsewhere(peer);
+    const before = conn.counters.packetsReceived;
+    for (const level of [LEVEL_INITIAL, LEVEL_HANDSHAKE] as const) {
+      if (peer.canWrite(level)) arena.send(other, peer.packet(level, [PING]));
+    }
+    assert.equal(conn.counters.packetsReceived, before);
+    assert.equal(other.datagrams.length, 0);
+    arena.assertCleanEnd();
+  });
+
+  test("9000-9-03 a client takes nothing from another address of the server", () => {
+    const arena = new Arena();
+    const server = new RawPeer(arena, { isServer: true });
+    arena.connect(server);
+    server.connect();
+    const [conn] = arena.conns;
+    const other = new Elsewhere(server);
+    const before = conn.counters.packetsReceived;
+    arena.send(other, server.packet(LEVEL_APP, [PING]));
+    assert.equal(conn.counters.packetsReceived, before);
+    assert.equal(other.datagrams.length, 0);
+    arena.assertCleanEnd();
+  });
+});
