@@ -40,7 +40,7 @@ async function comeAndGo(address: string): Promise<void> {
   await session.close();
 }
 
-test("nothing is left of sessions that came and went: no object, no key", async () => {
+test("nothing is left of sessions that came and went: no object, no key", { timeout: 120_000 }, async () => {
   const before = freeSlots();
   const { cert, key } = testLeaf();
   const endpoint = await listen(echo, { alpn: [ALPN], sni: { "*": { keys: key, certs: cert } } });
