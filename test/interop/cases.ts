@@ -7,6 +7,9 @@ export const CASES = [
   "transfer",
   "retry",
   "multiplexing",
+  "resumption",
+  "zerortt",
+  "ecn",
   "chacha20",
   "keyupdate",
   "ipv6",
@@ -40,9 +43,22 @@ export interface CaseSetup {
   /** The path in both directions; null without a forwarder. */
   path: DirectionPlan | null;
   /** What the forwarder must have seen. */
+  /** What our own side must say of the (last) connection when the bytes have moved. */
+  fact: ((facts: SessionFacts) => boolean) | null;
   witness: "retry" | "amplification" | "loss" | "damage" | "blackout" | null;
   /** Bound of the cell, milliseconds. */
   limitMillis: number;
+}
+
+/** What our side knows of a connection. */
+export interface SessionFacts {
+  resumed: boolean;
+  /** Some of the request went in 0-RTT and was taken. */
+  early: boolean;
+  /** Whether the path carries marks and the peer tells of them. */
+  ecn: string;
+  /** Packets that came with ECT(0). */
+  ect0Received: number;
 }
 
 const MICROS_PER_MILLI = 1000;
@@ -62,6 +78,7 @@ const PLAIN: CaseSetup = {
   keyUpdate: false,
   largeChain: false,
   path: null,
+  fact: null,
   witness: null,
   limitMillis: 60_000,
 };
@@ -84,6 +101,9 @@ export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   transfer: { ...PLAIN, bytes: null, bothWays: true },
   retry: { ...PLAIN, path: path(0), witness: "retry" },
   multiplexing: { ...PLAIN, bytes: 32, streams: MULTIPLEXED_STREAMS },
+  resumption: { ...PLAIN, fact: ({ resumed, early }) => resumed && !early },
+  zerortt: { ...PLAIN, fact: ({ early }) => early },
+  ecn: { ...IMPAIRED, fact: ({ ecn }) => ecn === "capable" },
   chacha20: { ...IMPAIRED, ciphers: "TLS_CHACHA20_POLY1305_SHA256" },
   keyupdate: { ...PLAIN, bytes: null, bothWays: true, keyUpdate: true },
   ipv6: { ...IMPAIRED, host: "::1" },

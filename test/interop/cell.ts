@@ -6,12 +6,14 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
-import { CASE_SETUPS, type CaseSetup, type InteropCase } from "./cases.js";
+import { CASE_SETUPS, type CaseSetup, type InteropCase, type SessionFacts } from "./cases.js";
 import { type Forwarder, openForwarder } from "./forwarder.js";
 import { ownCommand, type Peer } from "./peers.js";
 import { describe, type ProgramOptions } from "./protocol.js";
 
 const LISTEN_LIMIT_MILLIS = 20_000;
+const FACT_TRIES = 100;
+const FACT_PAUSE_MILLIS = 20;
 const STDERR_KEPT_BYTES = 2_000;
 /** A server may send three times what it received before the client's address is valid (RFC 9000 §8.1). */
 const AMPLIFICATION_LIMIT = 3;
@@ -153,7 +155,18 @@ class CellRun {
       const updated = server.line<{ updated: number }>("updated");
       await Promise.race([updated, this.limit(5_000, "the update")]);
     }
+    if (setup.fact !== null) await this.fact(role === "client" ? server : client, setup.fact);
     return forwarder === null ? outcome.detail : `${witness(setup, forwarder, role)}${outcome.detail}`;
+  }
+
+  /** Waits until our own program says what the case is about. */
+  private async fact(own: Program, holds: (facts: SessionFacts) => boolean): Promise<void> {
+    for (let tries = 0; tries < FACT_TRIES; tries++) {
+      if (own.all<{ facts: SessionFacts }>("facts").some(({ facts }) => holds(facts))) return;
+      await new Promise((resolve) => setTimeout(resolve, FACT_PAUSE_MILLIS));
+    }
+    const [facts] = own.all("facts").slice(-1);
+    throw new Error(`the bytes moved, but our side saw ${JSON.stringify(facts ?? null)}`);
   }
 
   /** Rejects after `millis`, unless the cell ends before. */
@@ -213,6 +226,11 @@ class Program {
     if (found !== undefined) return Promise.resolve(found as T);
     if (this.ended !== "") return Promise.reject(new Error(`the ${this.name} ${this.ended}`));
     return new Promise<T>((resolve, reject) => this.waiting.push({ key, resolve, reject }));
+  }
+
+  /** All lines so far that have this key. */
+  all<T>(key: string): T[] {
+    return this.lines.filter((line) => key in line) as T[];
   }
 
   notes(): string {

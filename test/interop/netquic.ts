@@ -5,7 +5,15 @@
 
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { connect, listen, type QuicSession, type QuicStream, type SessionOptions } from "#src/api/quic/index.js";
+import {
+  type ConnectOptions,
+  connect,
+  listen,
+  type QuicSession,
+  type QuicStream,
+  type SessionOptions,
+} from "#src/api/quic/index.js";
+import type { SessionFacts } from "./cases.js";
 import { answer, controlStreamStart, request } from "./h3-shim/h3.js";
 import {
   addressOf,
@@ -25,6 +33,8 @@ import {
 
 /** H3_NO_ERROR (RFC 9114 §8.1). */
 const H3_NO_ERROR = 0x100;
+const TICKET_TRIES = 100;
+const TICKET_PAUSE_MILLIS = 20;
 
 function fromQuicStream(stream: QuicStream): InteropStream {
   stream.closed.catch(() => {}); // reported where the stream is read or written
@@ -82,6 +92,11 @@ async function updateWhenOpen(session: QuicSession): Promise<number> {
   return session.ext.stats().keyUpdates;
 }
 
+function factsOf(session: QuicSession, early: boolean): SessionFacts {
+  const { ecn, ect0Received } = session.ext.stats();
+  return { resumed: session.ext.runtime.resumed, early, ecn, ect0Received };
+}
+
 async function serve(options: ProgramOptions): Promise<void> {
   endWithHarness();
   const onStream = async (stream: QuicStream): Promise<void> => {
@@ -96,9 +111,11 @@ async function serve(options: ProgramOptions): Promise<void> {
       const updates = options.keyUpdate ? updateWhenOpen(session) : null;
       updates?.catch(() => {}); // a session that fails says so below
       session.onstream = (stream) => {
-        onStream(stream)
-          .then(() => updates?.then((count) => tell({ updated: count })))
-          .catch((error: unknown) => tell({ failed: describe(error) }));
+        const answered = onStream(stream).then(async () => {
+          tell({ facts: factsOf(session, stream.early) });
+          if (updates !== null) tell({ updated: await updates });
+        });
+        answered.catch((error: unknown) => tell({ failed: describe(error) }));
       };
       session.closed.catch((error: unknown) => tell({ closed: describe(error) }));
       session.opened.then(
@@ -119,27 +136,47 @@ async function serve(options: ProgramOptions): Promise<void> {
   tell({ listening: endpoint.address?.port });
 }
 
-async function runRequest(options: ProgramOptions): Promise<string> {
+/** One connection; with `resume` twice, the second time with the ticket of the first. */
+async function runClientCase(options: ProgramOptions): Promise<string> {
+  const resumes = options.case === "resumption" || options.case === "zerortt";
+  if (!resumes) return runRequest(options);
+  let ticket: Uint8Array | undefined;
+  await runRequest(options, { onsessionticket: (given) => (ticket = given) }, async () => {
+    for (let tries = 0; ticket === undefined && tries < TICKET_TRIES; tries++) {
+      await setTimeout(TICKET_PAUSE_MILLIS);
+    }
+  });
+  if (ticket === undefined) throw new Error("the server gave no ticket");
+  return runRequest(options, { sessionTicket: ticket });
+}
+
+async function runRequest(
+  options: ProgramOptions,
+  extra: Partial<ConnectOptions> = {},
+  beforeClose?: () => Promise<void>,
+): Promise<string> {
   const session = await connect(addressOf(options), {
     servername: "localhost",
     alpn: options.alpn,
     ca: [readFileSync(options.ca)],
+    enableEarlyData: options.case === "zerortt",
     ...common(options),
+    ...extra,
     onstream: (stream: QuicStream) => void discard(stream).catch(() => {}),
   });
   session.closed.catch(() => {}); // a client reports what its request met
-  const { protocol, cipher } = await session.opened;
-  const updates = options.keyUpdate ? updateWhenOpen(session) : null;
   const open = async () => fromQuicStream(await session.createBidirectionalStream());
-  let seen: string;
-  if (options.alpn === "h3") {
-    await openControlStream(session);
-    seen = await fetchAll(open, options);
-  } else {
-    seen = await exchange(open, options);
-  }
+  // In 0-RTT the request does not wait for the handshake.
+  if (extra.sessionTicket === undefined) await session.opened;
+  const updates = options.keyUpdate ? updateWhenOpen(session) : null;
+  const isH3 = options.alpn === "h3";
+  if (isH3) await openControlStream(session);
+  let seen = isH3 ? await fetchAll(open, options) : await exchange(open, options);
   if (updates !== null) seen += `, key updates: ${await updates}`;
-  if (options.alpn === "h3") {
+  const { protocol, cipher, earlyDataAttempted, earlyDataAccepted } = await session.opened;
+  tell({ facts: factsOf(session, earlyDataAttempted && earlyDataAccepted) });
+  await beforeClose?.();
+  if (isH3) {
     session.destroy(undefined, { code: H3_NO_ERROR, type: "application" }); // control streams never end
     await session.closed;
   } else {
@@ -150,4 +187,4 @@ async function runRequest(options: ProgramOptions): Promise<string> {
 
 const options = readOptions();
 if (options.role === "server") await serve(options);
-else await runClient(() => eachConnection(options, () => runRequest(options)));
+else await runClient(() => eachConnection(options, () => runClientCase(options)));

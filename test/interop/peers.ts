@@ -108,10 +108,24 @@ function scriptPeer(
 
 const bin = (folder: string, name: string) => join(folder, "node_modules", ".bin", name);
 const NO_RETRY = "cannot be told to send Retry";
+const NO_ECN = "marks nothing and its ACK frames tell of no marks";
+
+function quicheLacks(role: "client" | "server", interopCase: InteropCase): string {
+  if (interopCase === "ecn") return `quiche 0.18 ${NO_ECN}`;
+  if (interopCase !== "resumption" && interopCase !== "zerortt") return "";
+  return role === "client"
+    ? "@matrixai/quic keeps no session"
+    : "@matrixai/quic makes a TLS context for each connection, so its tickets open nowhere";
+}
+
+function lsquicLacks(role: "client" | "server", interopCase: InteropCase): string {
+  if (interopCase === "ecn") return `lsquic in bun ${NO_ECN}`;
+  return role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : "";
+}
 
 export const PEERS: Peer[] = [
   scriptPeer(
-    { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: () => "" },
+    { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: quicheLacks },
     { name: "@matrixai/quic", version: "2.0.9" },
     (folder) => [
       process.execPath,
@@ -132,7 +146,7 @@ export const PEERS: Peer[] = [
     {
       name: "lsquic",
       stack: "lsquic and BoringSSL through bun 1.4.5",
-      lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : ""),
+      lacks: lsquicLacks,
     },
     PEER_RUNTIMES.bun,
     (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],

@@ -61,21 +61,32 @@ async function serve() {
   tell({ listening: endpoint.address.port });
 }
 
+/** With a case that resumes, a first connection for its ticket. */
 async function request() {
+  if (options.case !== "resumption" && options.case !== "zerortt") return requestOnce({});
+  const { promise, resolve } = Promise.withResolvers();
+  await requestOnce({ onsessionticket: resolve }, promise);
+  return requestOnce({ sessionTicket: await promise });
+}
+
+async function requestOnce(extra, until) {
   const session = await connect(addressOf(options), {
     servername: "localhost",
     alpn: options.alpn,
     handshakeTimeout: options.patienceMillis,
     endpoint: { address: options.host.includes(":") ? "[::1]:0" : "127.0.0.1:0" },
     ca: [readFileSync(options.ca)],
+    ...extra,
   });
   session.closed.catch(() => {});
-  const info = await session.opened;
+  if (options.case !== "zerortt") await session.opened;
   const seen = await exchange(async () => {
     const stream = await session.createBidirectionalStream();
     stream.closed.catch(() => {});
     return fromQuicStream(stream);
   }, options);
+  const info = await session.opened;
+  await until;
   await session.close();
   return `ALPN ${info.protocol}, ${info.cipher}, ${seen}`;
 }

@@ -43,8 +43,17 @@ async function accept(incoming) {
   }
 }
 
+/** Tickets belong to an endpoint; a case that resumes takes two connections of one. */
 async function connect() {
+  if (options.case !== "resumption" && options.case !== "zerortt") return connectOnce();
+  const endpoint = new Deno.QuicEndpoint({ hostname: options.host.includes(":") ? "::1" : "127.0.0.1", port: 0 });
+  await connectOnce({ endpoint });
+  return connectOnce({ endpoint, zeroRtt: options.case === "zerortt" });
+}
+
+async function connectOnce(extra) {
   const conn = await Deno.connectQuic({
+    ...extra,
     hostname: options.host,
     port: options.port,
     serverName: "localhost",

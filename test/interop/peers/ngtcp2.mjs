@@ -119,7 +119,11 @@ async function runGtlsclient(args) {
 async function request() {
   if (options.bothWays) return transfer();
   if (options.streams > 1) return fetchMany();
-  const { log, body } = await runGtlsclient(["--no-http-dump"]);
+  const resume = [`--session-file=${folder}/session`, `--tp-file=${folder}/parameters`];
+  if (options.case === "resumption") resume.push("--disable-early-data");
+  const resumes = options.case === "resumption" || options.case === "zerortt";
+  if (resumes) await runGtlsclient([...resume, "--no-http-dump"]);
+  const { log, body } = await runGtlsclient([...(resumes ? resume : []), "--no-http-dump"]);
   if (sha256(body()) !== sha256(pattern(options.bytes))) throw new Error(`GET: ${body().length} bytes, wrong checksum`);
   return checkLog(log);
 }
