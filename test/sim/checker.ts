@@ -5,6 +5,7 @@
  */
 
 import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import { SPACE_APP } from "#src/proto/space.js";
 import type { Connection } from "#src/conn/connection.js";
 import type { Datagram, Host, WireTap } from "#src/sim/index.js";
 import type { Peer } from "./peer.js";
@@ -15,6 +16,8 @@ import { isEliciting, readPackets, WIRE_HANDSHAKE, WIRE_INITIAL, WIRE_RETRY } fr
 interface FlightState {
   bytesInFlight: number;
   ptoCount: number;
+  /** Probes were left to be sent. */
+  owesProbes: boolean;
 }
 
 export class Checker implements WireTap {
@@ -116,16 +119,19 @@ export class Checker implements WireTap {
     const { recovery } = peer.conn as Connection;
     const { bytesInFlight, ptoCountTotal: ptoCount } = recovery;
     const { cwndBytes } = recovery.cc;
+    // probes that the limit of an address that is not validated holds back are owed until it lets them go
+    const owesProbes = recovery.probes(SPACE_APP) > 0;
     const before = this.flights.get(peer);
     if (before === undefined) {
-      this.flights.set(peer, { bytesInFlight, ptoCount });
+      this.flights.set(peer, { bytesInFlight, ptoCount, owesProbes });
       return;
     }
     const grew = bytesInFlight > before.bytesInFlight;
-    if (grew && bytesInFlight > cwndBytes && ptoCount === before.ptoCount) {
+    if (grew && bytesInFlight > cwndBytes && ptoCount === before.ptoCount && !before.owesProbes) {
       throw new Error(`I2: ${peer.name} has ${bytesInFlight} bytes in flight, the window is ${cwndBytes}`);
     }
     before.bytesInFlight = bytesInFlight;
+    before.owesProbes = owesProbes;
     if (bytesInFlight <= cwndBytes) before.ptoCount = ptoCount;
   }
 
