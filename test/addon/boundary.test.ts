@@ -14,6 +14,12 @@ import { devCertificate } from "#src/runtime/native/x509.js";
 
 const LIMIT_MILLIS = 60_000;
 
+/** A search for leaks that fails while threads are ending puts its own exit code in the place of the one that is asked for. */
+function withoutLeakSearch(): NodeJS.ProcessEnv {
+  const { ASAN_OPTIONS } = process.env;
+  return ASAN_OPTIONS === undefined ? process.env : { ...process.env, ASAN_OPTIONS: `${ASAN_OPTIONS}:detect_leaks=0` };
+}
+
 /** Runs a program of this folder to its end. */
 async function run(
   program: string,
@@ -24,6 +30,7 @@ async function run(
   const path = fileURLToPath(new URL(program, import.meta.url));
   const child = spawn(process.execPath, [...nodeFlags, path, ...args.map(String)], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: wanted === 0 ? process.env : withoutLeakSearch(),
   });
   const limit = setTimeout(() => child.kill("SIGKILL"), LIMIT_MILLIS);
   let text = "";
