@@ -6,7 +6,7 @@ export interface BulkJob {
   streams: number;
   /** All streams together. */
   bytes: number;
-  /** Moved the same way before, uncounted: until the compilers are done. */
+  /** At least so many are moved the same way before, uncounted: until the compilers are done. */
   warmUpBytes: number;
   /** UDP payload; TCP programs ignore it. */
   datagramBytes: number;
@@ -17,27 +17,22 @@ export interface BulkJob {
 }
 
 /** Bytes of each stream of a transfer. */
-function shareOf(job: BulkJob, bytes: number): number {
-  return Math.floor(bytes / job.streams);
+export function shareOf(job: BulkJob): number {
+  return Math.floor(job.bytes / job.streams);
 }
 
-/** For a server: what the next stream is to send. The first transfer warms up. */
-export function sharesOf(job: BulkJob): () => number {
-  let opened = 0;
-  const warmUps = job.warmUpBytes > 0 ? job.streams : 0;
-  return () => shareOf(job, opened++ < warmUps ? job.warmUpBytes : job.bytes);
-}
-
-/** For a client: moves all bytes with `move(share)`, a promise of what one stream received, and returns Gbit/s. */
-export async function measureBulk(job: BulkJob, move: (share: number) => Promise<number>): Promise<number> {
-  const pass = async (bytes: number): Promise<number> => {
-    const share = shareOf(job, bytes);
-    const counts = await Promise.all(Array.from({ length: job.streams }, () => move(share)));
-    return job.dir === "down" ? counts.reduce((sum, count) => sum + count, 0) : share * job.streams;
+/**
+ * For a client: moves all bytes with `move`, a promise of what one stream received, and returns Gbit/s. The same transfer
+ * is made before it, as often as the warm-up asks for: one long stream would leave other code compiled.
+ */
+export async function measureBulk(job: BulkJob, move: () => Promise<number>): Promise<number> {
+  const pass = async (): Promise<number> => {
+    const counts = await Promise.all(Array.from({ length: job.streams }, move));
+    return job.dir === "down" ? counts.reduce((sum, count) => sum + count, 0) : shareOf(job) * job.streams;
   };
-  if (job.warmUpBytes > 0) await pass(job.warmUpBytes);
+  for (let moved = 0; moved < job.warmUpBytes; moved += job.bytes) await pass();
   const started = performance.now();
-  const moved = await pass(job.bytes);
+  const moved = await pass();
   const millis = performance.now() - started;
   return (moved * 8) / millis / 1e6;
 }

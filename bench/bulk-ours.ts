@@ -2,17 +2,18 @@
 
 import { connect, listen, type QuicStream } from "#src/api/quic/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
-import { type BulkJob, measureBulk, sharesOf } from "./bulk-job.js";
+import { type BulkJob, measureBulk, shareOf } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 1 << 20;
 const READ_BYTES = 256 * 1024;
 const job = ownJob<BulkJob>();
+const share = shareOf(job);
 const chunk = new Uint8Array(CHUNK_BYTES);
 const transport = { maxPayloadSize: job.datagramBytes, alpn: job.role === "server" ? [ALPN] : ALPN };
 
-async function sendShare(stream: QuicStream, share: number): Promise<void> {
+async function sendShare(stream: QuicStream): Promise<void> {
   for (let left = share; left > 0; left -= CHUNK_BYTES) {
     await stream.writer.write(left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk);
   }
@@ -32,13 +33,11 @@ async function drain(stream: QuicStream): Promise<number> {
 
 async function serve(): Promise<void> {
   const { cert, key } = devCertificate({ hosts: ["localhost"] });
-  const nextShare = sharesOf(job);
   const endpoint = await listen(
     (session) => {
       session.onstream = async (stream: QuicStream) => {
-        const share = nextShare();
         await drain(stream);
-        if (job.dir === "down") await sendShare(stream, share);
+        if (job.dir === "down") await sendShare(stream);
         else await stream.writer.end();
       };
     },
@@ -51,9 +50,9 @@ async function run(): Promise<void> {
   const { port, ca } = job.server as { port: number; ca: string };
   const session = await connect(`127.0.0.1:${port}`, { ...transport, ca, servername: "localhost" });
   await session.opened;
-  const gbitPerSec = await measureBulk(job, async (share) => {
+  const gbitPerSec = await measureBulk(job, async () => {
     const stream = await session.createBidirectionalStream();
-    if (job.dir === "up") await sendShare(stream, share);
+    if (job.dir === "up") await sendShare(stream);
     else await stream.writer.end();
     return drain(stream);
   });

@@ -3,15 +3,16 @@
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { devCertificate } from "#src/runtime/native/x509.js";
-import { type BulkJob, measureBulk, sharesOf } from "./bulk-job.js";
+import { type BulkJob, measureBulk, shareOf } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 
 const CHUNK_BYTES = 1 << 20;
 const isTls = process.argv[2] === "tls";
 const job = ownJob<BulkJob>();
+const share = shareOf(job);
 const chunk = new Uint8Array(CHUNK_BYTES);
 
-function sendShare(socket: Socket, share: number): void {
+function sendShare(socket: Socket): void {
   let left = share;
   const more = (): void => {
     while (left > 0) {
@@ -36,11 +37,9 @@ function drain(socket: Socket, done: (bytes: number) => void): void {
 }
 
 function serve(): void {
-  const nextShare = sharesOf(job);
   const onSocket = (socket: Socket): void => {
-    const share = nextShare();
     socket.on("error", () => {});
-    drain(socket, () => (job.dir === "down" ? sendShare(socket, share) : socket.end()));
+    drain(socket, () => (job.dir === "down" ? sendShare(socket) : socket.end()));
   };
   const identity = devCertificate({ hosts: ["localhost"] });
   const options = { allowHalfOpen: true };
@@ -60,14 +59,14 @@ function run(): void {
         : connectTcp(options, () => resolve(socket));
       socket.once("error", reject);
     });
-  const move = (socket: Socket, share: number): Promise<number> =>
+  const move = (socket: Socket): Promise<number> =>
     new Promise((resolve) => {
       drain(socket, resolve);
-      if (job.dir === "up") sendShare(socket, share);
+      if (job.dir === "up") sendShare(socket);
       else socket.end();
     });
   const main = async (): Promise<void> => {
-    tell({ gbitPerSec: await measureBulk(job, async (share) => move(await open(), share)) });
+    tell({ gbitPerSec: await measureBulk(job, async () => move(await open())) });
   };
   void main();
 }

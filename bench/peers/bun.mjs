@@ -2,16 +2,16 @@
 
 import { createPrivateKey } from "node:crypto";
 import { connect, listen } from "node:quic";
-import { measureBulk, sharesOf } from "../../dist-bench/bulk-job.js";
+import { measureBulk, shareOf } from "../../dist-bench/bulk-job.js";
 import { ownJob, tell } from "../../dist-bench/child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 64 * 1024;
 const job = ownJob();
-const nextShare = sharesOf(job);
+const share = shareOf(job);
 
 /** The writer takes all of a chunk or says false, and has no event for room: it is asked again each turn. */
-async function sendShare({ writer }, share) {
+async function sendShare({ writer }) {
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (let left = share; left > 0; left -= CHUNK_BYTES) {
     const part = left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk;
@@ -30,10 +30,9 @@ async function drain(stream) {
 }
 
 async function answer(stream) {
-  const share = nextShare();
   stream.closed.catch(() => {});
   await drain(stream);
-  if (job.dir === "down") await sendShare(stream, share);
+  if (job.dir === "down") await sendShare(stream);
   else stream.writer.endSync();
 }
 
@@ -63,10 +62,10 @@ async function run() {
   });
   session.closed.catch(() => {});
   await session.opened;
-  const gbitPerSec = await measureBulk(job, async (share) => {
+  const gbitPerSec = await measureBulk(job, async () => {
     const stream = await session.createBidirectionalStream();
     stream.closed.catch(() => {});
-    if (job.dir === "up") await sendShare(stream, share);
+    if (job.dir === "up") await sendShare(stream);
     else stream.writer.endSync();
     return drain(stream);
   });

@@ -1,14 +1,14 @@
 /** The bulk transfer over quinn through Deno: `deno run -A --unstable-net deno.mjs JOB`. Its datagram size is its own choice. */
 
-import { measureBulk, sharesOf } from "../../dist-bench/bulk-job.js";
+import { measureBulk, shareOf } from "../../dist-bench/bulk-job.js";
 import { ownJob, tell } from "../../dist-bench/child.js";
 
 const ALPN = "perf";
 const CHUNK_BYTES = 1 << 20;
 const job = ownJob();
-const nextShare = sharesOf(job);
+const share = shareOf(job);
 
-async function sendShare(writable, share) {
+async function sendShare(writable) {
   const writer = writable.getWriter();
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (let left = share; left > 0; left -= CHUNK_BYTES) {
@@ -24,9 +24,8 @@ async function drain(readable) {
 }
 
 async function answer({ readable, writable }) {
-  const share = nextShare();
   await drain(readable);
-  if (job.dir === "down") await sendShare(writable, share);
+  if (job.dir === "down") await sendShare(writable);
   else await writable.close();
 }
 
@@ -54,9 +53,9 @@ async function run() {
     caCerts: [job.server.ca],
     alpnProtocols: [ALPN],
   });
-  const gbitPerSec = await measureBulk(job, async (share) => {
+  const gbitPerSec = await measureBulk(job, async () => {
     const { readable, writable } = await conn.createBidirectionalStream();
-    if (job.dir === "up") await sendShare(writable, share);
+    if (job.dir === "up") await sendShare(writable);
     else await writable.close();
     return drain(readable);
   });
