@@ -270,7 +270,9 @@ async function churn(name: string, count: number): Promise<void> {
   }
   console.log(`${name}: ${count} cycles, ${(least / MIB).toFixed(2)} MiB more`);
   assert.ok(least < MAX_GROWN_BYTES, `${name} grew by ${(least / MIB).toFixed(1)} MiB in each of ${WINDOWS} windows`);
-  assert.equal(openFiles(), filesBefore, `descriptors of ${name}`);
+  const files = openFiles();
+  // Node may close one of its own meanwhile; a leak of one each cycle would be thousands
+  assert.ok(files <= filesBefore, `descriptors of ${name}: ${files}, before ${filesBefore}`);
 }
 
 async function turn(cycle: Cycle, count: number, gc: () => void): Promise<void> {
