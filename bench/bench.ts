@@ -14,6 +14,24 @@ export interface Report<Row> {
   rows: Row[];
 }
 
+/** What every benchmark that moves bytes is asked for. */
+export interface Transfers {
+  runs: number;
+  bytes: number;
+  warmUpBytes: number;
+  /** Sizes of UDP payloads. */
+  datagrams: number[];
+}
+
+export function transfersOf(options: Options, leastWarmUp = 1): Transfers {
+  return {
+    runs: options.count("runs", MAX_RUNS),
+    bytes: options.count("mebibytes", 65_536) * MEBIBYTE,
+    warmUpBytes: options.count("warm-up", 65_536, leastWarmUp) * MEBIBYTE,
+    datagrams: options.counts("datagrams", 65_000, 1200),
+  };
+}
+
 /** What a program of ours ran on. */
 export interface Runtime {
   tls: string;

@@ -5,6 +5,7 @@ import { connect as connectTls, createServer as createTlsServer } from "node:tls
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { type BulkJob, measureBulk, shareOf } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
+import type { Target } from "./loopback.js";
 
 const CHUNK_BYTES = 1 << 20;
 const isTls = process.argv[2] === "tls";
@@ -50,7 +51,7 @@ function serve(): void {
 }
 
 function run(): void {
-  const { port, ca } = job.server as { port: number; ca: string };
+  const { port, ca } = job.server as Target;
   const open = (): Promise<Socket> =>
     new Promise((resolve, reject) => {
       const options = { port, host: "127.0.0.1", allowHalfOpen: true };

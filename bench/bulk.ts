@@ -3,7 +3,7 @@
  * `--peers`, foreign stacks in turn, run by run, so that a drift of the machine's speed meets all of them.
  */
 
-import { type Bench, MAX_RUNS, MEBIBYTE, newReport, note, type Report, type Runtime, Table } from "./bench.js";
+import { type Bench, newReport, note, type Report, type Runtime, Table, transfersOf } from "./bench.js";
 import type { BulkJob } from "./bulk-job.js";
 import { own, withPair } from "./child.js";
 import { runLimit } from "./limit.js";
@@ -100,11 +100,8 @@ async function measure(
 }
 
 async function runBulk(options: Options, print: (line: string) => void): Promise<Report<BulkRow>> {
-  const runs = options.count("runs", MAX_RUNS);
-  const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
-  const warmUpBytes = options.count("warm-up", 65_536, 0) * MEBIBYTE;
+  const { runs, bytes, warmUpBytes, datagrams } = transfersOf(options, 0);
   const allStreams = options.counts("streams", 100);
-  const datagrams = options.counts("datagrams", 65_000, 1200);
   const dirs = options.choices("dirs", ["down", "up"]);
   const peers = options.flag("peers") ? await bulkPeers() : null;
   const report = newReport<BulkRow>("bulk");

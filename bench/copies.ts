@@ -4,7 +4,7 @@
  * take turns run by run.
  */
 
-import { type Bench, MAX_RUNS, MEBIBYTE, newReport, note, type Report, Table } from "./bench.js";
+import { type Bench, newReport, note, type Report, Table, transfersOf } from "./bench.js";
 import { Child, own, SERVER_CORE, withPair } from "./child.js";
 import type { PassFigures } from "./copies-pass.js";
 import type { JsFigures, JsJob } from "./js-program.js";
@@ -51,10 +51,7 @@ function cpuNanosPerByte({ jsNanos, nativeNanos, bytes }: JsFigures): number {
 }
 
 async function runCopies(options: Options, print: (line: string) => void): Promise<Report<CopiesRow>> {
-  const runs = options.count("runs", MAX_RUNS);
-  const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
-  const warmUpBytes = options.count("warm-up", 65_536) * MEBIBYTE;
-  const datagrams = options.counts("datagrams", 65_000, 1200);
+  const { runs, bytes, warmUpBytes, datagrams } = transfersOf(options);
   const report = newReport<CopiesRow>("copies");
   const table = new Table(
     [

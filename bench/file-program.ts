@@ -3,76 +3,63 @@
  * files may happen on others. A first, uncounted part lets the compiler finish and the page cache fill.
  */
 
-import { open } from "node:fs/promises";
-import { connect, listen, type QuicStream } from "#src/api/quic/index.js";
-import { devCertificate } from "#src/runtime/native/x509.js";
+import { type FileHandle, open } from "node:fs/promises";
+import type { QuicStream } from "#src/api/quic/index.js";
 import { ownJob, tell } from "./child.js";
 import type { FileFigures, FileJob } from "./file-job.js";
 import { cpuMicros } from "./load.js";
+import { dial, drain, send, serve } from "./loopback.js";
 
-const ALPN = "perf";
 /** As programs that serve files choose it; larger ones fall out of the cache before they are sent. */
 const CHUNK_BYTES = 256 * 1024;
-const READ_BYTES = 256 * 1024;
 const job = ownJob<FileJob>();
-const transport = { maxPayloadSize: job.datagramBytes, alpn: job.role === "server" ? [ALPN] : ALPN };
+const options = { maxPayloadSize: job.datagramBytes };
 
-async function drain(stream: QuicStream): Promise<number> {
-  const into = new Uint8Array(READ_BYTES);
-  for (let bytes = 0; ; ) {
-    const got = await stream.ext.read({ into });
-    if (got === null) return bytes;
-    bytes += got.length;
+async function copy(file: FileHandle, stream: QuicStream, bytes: number): Promise<void> {
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  for (let at = 0; at < bytes; at += CHUNK_BYTES) {
+    const length = Math.min(CHUNK_BYTES, bytes - at);
+    await file.read(chunk, 0, length, at);
+    await stream.writer.write(chunk.subarray(0, length));
   }
 }
 
-async function send(stream: QuicStream, bytes: number): Promise<void> {
-  const chunk = new Uint8Array(CHUNK_BYTES);
+async function sendMode(stream: QuicStream, bytes: number): Promise<void> {
+  if (job.mode === "memory") return send(stream, bytes, CHUNK_BYTES);
   const file = await open(job.path);
   try {
     if (job.mode === "sendFile") await stream.ext.sendFile(file, { length: bytes });
-    for (let at = 0; job.mode !== "sendFile" && at < bytes; at += CHUNK_BYTES) {
-      const length = Math.min(CHUNK_BYTES, bytes - at);
-      if (job.mode === "readWrite") await file.read(chunk, 0, length, at);
-      await stream.writer.write(chunk.subarray(0, length));
-    }
+    else await copy(file, stream, bytes);
     await stream.writer.end();
   } finally {
     await file.close();
   }
 }
 
-async function serve(): Promise<void> {
-  const { cert, key } = devCertificate({ hosts: ["localhost"] });
+function listen(): Promise<void> {
   let isWarm = false;
-  const endpoint = await listen(
-    (session) => {
-      session.closed.catch(() => {});
-      session.onstream = async (stream: QuicStream) => {
-        await drain(stream);
-        if (!isWarm) {
-          isWarm = true;
-          await send(stream, job.warmUpBytes);
-          return;
-        }
-        const startedMicros = cpuMicros();
-        const started = performance.now();
-        await send(stream, job.bytes);
-        await stream.closed;
-        const millis = performance.now() - started;
-        const cpuNanos = (cpuMicros() - startedMicros) * 1000;
-        tell({ cpuNanos, millis, runtime: session.ext.runtime } satisfies FileFigures);
-      };
-    },
-    { ...transport, endpoint: { address: "127.0.0.1:0" }, sni: { "*": { keys: key, certs: cert } } },
-  );
-  tell({ port: endpoint.address?.port, ca: cert });
+  return serve((session) => {
+    session.closed.catch(() => {});
+    session.onstream = async (stream) => {
+      await drain(stream);
+      if (!isWarm) {
+        isWarm = true;
+        await sendMode(stream, job.warmUpBytes);
+        return;
+      }
+      const startedMicros = cpuMicros();
+      const started = performance.now();
+      await sendMode(stream, job.bytes);
+      await stream.closed;
+      const millis = performance.now() - started;
+      const cpuNanos = (cpuMicros() - startedMicros) * 1000;
+      tell({ cpuNanos, millis, runtime: session.ext.runtime } satisfies FileFigures);
+    };
+  }, options);
 }
 
 async function run(): Promise<void> {
-  const { port, ca } = job.server as { port: number; ca: string };
-  const session = await connect(`127.0.0.1:${port}`, { ...transport, ca, servername: "localhost" });
-  await session.opened;
+  const session = await dial(job.server, options);
   for (const wanted of [job.warmUpBytes, job.bytes]) {
     const stream = await session.createBidirectionalStream();
     await stream.writer.end();
@@ -81,4 +68,4 @@ async function run(): Promise<void> {
   }
 }
 
-await (job.role === "server" ? serve() : run());
+await (job.role === "server" ? listen() : run());

@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Bench, MAX_RUNS, MEBIBYTE, newReport, note, type Report, Table } from "./bench.js";
+import { type Bench, MEBIBYTE, newReport, note, type Report, Table, transfersOf } from "./bench.js";
 import { own, withPair } from "./child.js";
 import { FILE_MODES, type FileFigures, type FileJob, type FileMode } from "./file-job.js";
 import type { Options } from "./options.js";
@@ -53,10 +53,8 @@ async function measure(
 }
 
 async function runFile(options: Options, print: (line: string) => void): Promise<Report<FileRow>> {
-  const runs = options.count("runs", MAX_RUNS);
-  const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
-  const warmUpBytes = Math.min(bytes, options.count("warm-up", 65_536) * MEBIBYTE);
-  const datagrams = options.counts("datagrams", 65_000, 1200);
+  const { runs, bytes, warmUpBytes: warmUp, datagrams } = transfersOf(options);
+  const warmUpBytes = Math.min(bytes, warmUp);
   const report = newReport<FileRow>("file");
   const dir = mkdtempSync(join(tmpdir(), "netquic-bench-"));
   const path = join(dir, "file");

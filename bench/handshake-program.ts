@@ -1,12 +1,11 @@
 /** Server and load client of the handshake benchmark: connections that are opened and closed, nothing else. */
 
-import { listen, type QuicSession } from "#src/api/quic/index.js";
-import { devCertificate } from "#src/runtime/native/x509.js";
+import type { QuicSession } from "#src/api/quic/index.js";
 import { ownJob, tell } from "./child.js";
 import { cpuMicros, repeat } from "./load.js";
-import { LoadClient, type Target } from "./load-client.js";
+import { LoadClient } from "./load-client.js";
+import { ALPN, serve, type Target } from "./loopback.js";
 
-const ALPN = "perf";
 const MAX_TICKETS = 1000;
 
 export interface HandshakeJob {
@@ -54,21 +53,12 @@ const job = ownJob<HandshakeJob>({
   cpuMicros,
 });
 
-async function serve(): Promise<void> {
-  const { cert, key } = devCertificate({ hosts: ["localhost"] });
-  const onsession = (session: QuicSession): void => {
-    session.closed.catch(() => {});
-    session.onstream = (stream) => void stream.closed.catch(() => {});
-  };
-  const endpoint = await listen(onsession, {
-    alpn: [ALPN],
-    endpoint: { address: "127.0.0.1:0" },
-    sni: { "*": { keys: key, certs: cert } },
-  });
-  tell({ port: endpoint.address?.port, ca: cert });
-}
+const onsession = (session: QuicSession): void => {
+  session.closed.catch(() => {});
+  session.onstream = (stream) => void stream.closed.catch(() => {});
+};
 
-if (job.role === "server") await serve();
+if (job.role === "server") await serve(onsession);
 else {
   client = await LoadClient.open(job.server as Target, ALPN);
   tell(client.runtime);

@@ -4,12 +4,12 @@
  */
 
 import { PerformanceObserver, constants } from "node:perf_hooks";
-import { connect, listen, type QuicSession, type QuicStream } from "#src/api/quic/index.js";
+import type { QuicSession } from "#src/api/quic/index.js";
 import { sharedDatapath } from "#src/api/datapath.js";
 import { type AeadPort, copyGathered, GATHER_COLS, GATHER_LEN } from "#src/port/aead.js";
 import { type NativeTiming, readTiming, startTiming, type TimedCall } from "#src/runtime/native/timing.js";
-import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
+import { dial, drain, send, serve } from "./loopback.js";
 
 export interface JsJob {
   role: "server" | "client";
@@ -36,11 +36,8 @@ export interface JsFigures {
   runtime: { tls: string; udp: string };
 }
 
-const ALPN = "perf";
-const CHUNK_BYTES = 1 << 20;
-const READ_BYTES = 256 * 1024;
 const job = ownJob<JsJob>();
-const transport = { maxPayloadSize: job.datagramBytes, alpn: job.role === "server" ? [ALPN] : ALPN };
+const options = { maxPayloadSize: job.datagramBytes };
 
 let gatheredBytes = 0;
 
@@ -104,56 +101,31 @@ class Meter {
   }
 }
 
-/** Reads to the end and returns the bytes. */
-async function drain(stream: QuicStream): Promise<number> {
-  const into = new Uint8Array(READ_BYTES);
-  for (let bytes = 0; ; ) {
-    const got = await stream.ext.read({ into });
-    if (got === null) return bytes;
-    bytes += got.length;
-  }
-}
-
-async function send(stream: QuicStream, bytes: number): Promise<void> {
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  for (let left = bytes; left > 0; left -= CHUNK_BYTES) {
-    await stream.writer.write(left < CHUNK_BYTES ? chunk.subarray(0, left) : chunk);
-  }
-  await stream.writer.end();
-}
-
 /** Observers of garbage collection are told at the end of the turn. */
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
-async function serve(): Promise<void> {
-  const { cert, key } = devCertificate({ hosts: ["localhost"] });
+function listen(): Promise<void> {
   let isWarm = false;
-  const endpoint = await listen(
-    (session) => {
-      session.closed.catch(() => {});
-      session.onstream = async (stream: QuicStream) => {
-        await drain(stream);
-        if (!isWarm) {
-          isWarm = true;
-          await send(stream, job.warmUpBytes);
-          return;
-        }
-        const meter = new Meter(session);
-        await send(stream, job.bytes);
-        await stream.closed;
-        await turn();
-        tell(meter.read(job.bytes));
-      };
-    },
-    { ...transport, endpoint: { address: "127.0.0.1:0" }, sni: { "*": { keys: key, certs: cert } } },
-  );
-  tell({ port: endpoint.address?.port, ca: cert });
+  return serve((session) => {
+    session.closed.catch(() => {});
+    session.onstream = async (stream) => {
+      await drain(stream);
+      if (!isWarm) {
+        isWarm = true;
+        await send(stream, job.warmUpBytes);
+        return;
+      }
+      const meter = new Meter(session);
+      await send(stream, job.bytes);
+      await stream.closed;
+      await turn();
+      tell(meter.read(job.bytes));
+    };
+  }, options);
 }
 
 async function run(): Promise<void> {
-  const { port, ca } = job.server as { port: number; ca: string };
-  const session = await connect(`127.0.0.1:${port}`, { ...transport, ca, servername: "localhost" });
-  await session.opened;
+  const session = await dial(job.server, options);
   const download = async (): Promise<number> => {
     const stream = await session.createBidirectionalStream();
     await stream.writer.end();
@@ -167,4 +139,4 @@ async function run(): Promise<void> {
   tell(meter.read(bytes));
 }
 
-await (job.role === "server" ? serve() : run());
+await (job.role === "server" ? listen() : run());

@@ -3,7 +3,7 @@
  * them: one stream down, one core a side. The C limit runs in turn with it.
  */
 
-import { type Bench, MAX_RUNS, MEBIBYTE, newReport, note, type Report, Table } from "./bench.js";
+import { type Bench, newReport, note, type Report, Table, transfersOf } from "./bench.js";
 import { own, withPair } from "./child.js";
 import type { JsFigures, JsJob } from "./js-program.js";
 import { runLimit } from "./limit.js";
@@ -94,10 +94,7 @@ function rowOf(datagram: number, runs: readonly Run[]): JsRow {
 }
 
 async function runJs(options: Options, print: (line: string) => void): Promise<Report<JsRow>> {
-  const runs = options.count("runs", MAX_RUNS);
-  const bytes = options.count("mebibytes", 65_536) * MEBIBYTE;
-  const warmUpBytes = options.count("warm-up", 65_536) * MEBIBYTE;
-  const datagrams = options.counts("datagrams", 65_000, 1200);
+  const { runs, bytes, warmUpBytes, datagrams } = transfersOf(options);
   const report = newReport<JsRow>("js");
   const table = new Table(
     [

@@ -11,13 +11,9 @@ import { setAddressRow } from "#src/runtime/address.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
 import { chooseTls } from "#src/runtime/choose-tls.js";
 import type { Runtime } from "./bench.js";
+import type { Target } from "./loopback.js";
 
 const FEW_BYTES = new Uint8Array(32);
-
-export interface Target {
-  port: number;
-  ca: string;
-}
 
 /** One connection; `opened` when the handshake is confirmed (RFC 9001 §4.1.2), `closed` when all is over. */
 export class LoadConnection implements TransportHandler {

@@ -6,13 +6,14 @@
 import { queryObjects } from "node:v8";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, createSecureContext, createServer, type TLSSocket } from "node:tls";
-import { listen } from "#src/api/quic/index.js";
+import type { QuicSession } from "#src/api/quic/index.js";
 import { SessionCore } from "#src/api/quic/session-core.js";
 import { Connection } from "#src/conn/connection.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { ownJob, tell } from "./child.js";
 import { repeat } from "./load.js";
-import { LoadClient, type Target } from "./load-client.js";
+import { LoadClient } from "./load-client.js";
+import { ALPN, serve, type Target } from "./loopback.js";
 
 export interface MemoryJob {
   role: "server" | "client";
@@ -28,7 +29,6 @@ export interface Sample {
   external: number;
 }
 
-const ALPN = "perf";
 /** Below the number of half-open handshakes at which the server asks for Retry. */
 const IN_FLIGHT = 64;
 const PATIENCE_MILLIS = 60_000;
@@ -73,27 +73,18 @@ const job = ownJob<MemoryJob>({
   churn: (count) => repeat(Number(count), IN_FLIGHT, async () => (await openOne())()),
 });
 
-async function serveQuic(): Promise<void> {
-  const { cert, key } = devCertificate({ hosts: ["localhost"] });
-  const endpoint = await listen(
-    (session) => {
-      session.opened.then(
-        () => openNow++,
-        () => {},
-      );
-      const gone = (): void => {
-        if (session.ext.stats().handshakeCompletedAtMicros > 0) openNow--;
-      };
-      session.closed.then(gone, gone);
-    },
-    {
-      alpn: [ALPN],
-      endpoint: { address: "127.0.0.1:0" },
-      sni: { "*": { keys: key, certs: cert } },
-      transportParams: { maxIdleTimeout: 0 },
-    },
-  );
-  tell({ port: endpoint.address?.port, ca: cert });
+function serveQuic(): Promise<void> {
+  const onsession = (session: QuicSession): void => {
+    session.opened.then(
+      () => openNow++,
+      () => {},
+    );
+    const gone = (): void => {
+      if (session.ext.stats().handshakeCompletedAtMicros > 0) openNow--;
+    };
+    session.closed.then(gone, gone);
+  };
+  return serve(onsession, { transportParams: { maxIdleTimeout: 0 } });
 }
 
 function serveTls(): void {

@@ -2,14 +2,15 @@
 
 import { type ClientHttp2Session, connect, createSecureServer } from "node:http2";
 import { devCertificate } from "#src/runtime/native/x509.js";
-import { ownJob, tell } from "./child.js";
-import { cpuMicros, repeat } from "./load.js";
-import type { RequestsJob } from "./requests-job.js";
+import { tell } from "./child.js";
+import type { Target } from "./loopback.js";
+import { ownRequestsJob } from "./requests-job.js";
 
-const payload = Buffer.alloc((JSON.parse(process.argv.at(-1) ?? "{}") as RequestsJob).payloadBytes, "a");
+const job = ownRequestsJob(request);
+const payload = Buffer.alloc(job.payloadBytes, "a");
 let session: ClientHttp2Session | null = null;
 
-function request(): Promise<void> {
+function request(): Promise<number> {
   return new Promise((resolve, reject) => {
     const stream = (session as ClientHttp2Session).request({ ":method": "POST", ":path": "/" });
     let bytes = 0;
@@ -17,22 +18,10 @@ function request(): Promise<void> {
       bytes += chunk.length;
     });
     stream.on("error", reject);
-    stream.on("end", () => {
-      if (bytes === payload.length) resolve();
-      else reject(new Error(`${bytes} bytes came back, not ${payload.length}`));
-    });
+    stream.on("end", () => resolve(bytes));
     stream.end(payload);
   });
 }
-
-const job = ownJob<RequestsJob>({
-  cpuMicros,
-  load: async (count) => {
-    const started = performance.now();
-    await repeat(Number(count), job.inFlight, request);
-    return { millis: performance.now() - started };
-  },
-});
 
 function serve(): void {
   const { cert, key } = devCertificate({ hosts: ["localhost"] });
@@ -53,7 +42,7 @@ function serve(): void {
 
 if (job.role === "server") serve();
 else {
-  const { port, ca } = job.server as NonNullable<RequestsJob["server"]>;
+  const { port, ca } = job.server as Target;
   session = connect(`https://127.0.0.1:${port}`, { ca, servername: "localhost" });
   session.once("connect", () => tell(null));
 }

@@ -1,0 +1,52 @@
+/** QUIC through the public API as the programs of the benchmarks speak it: a server on loopback, its client, one stream's bytes. */
+
+import { connect, listen, type QuicSession, type QuicStream, type SessionOptions } from "#src/api/quic/index.js";
+import { devCertificate } from "#src/runtime/native/x509.js";
+import { tell } from "./child.js";
+
+/** What a server tells its client. */
+export interface Target {
+  port: number;
+  ca: string;
+}
+
+export const ALPN = "perf";
+const READ_BYTES = 256 * 1024;
+/** What is written, whoever writes: more than one would only be more cache. */
+const chunk = new Uint8Array(1 << 20);
+
+/** Listens on loopback and tells where. */
+export async function serve(onsession: (session: QuicSession) => void, options: SessionOptions = {}): Promise<void> {
+  const { cert, key } = devCertificate({ hosts: ["localhost"] });
+  const identity = { keys: key, certs: cert };
+  const own = { alpn: [ALPN], endpoint: { address: "127.0.0.1:0" }, sni: { "*": identity } };
+  const endpoint = await listen(onsession, { ...options, ...own });
+  tell({ port: endpoint.address?.port, ca: cert });
+}
+
+/** A session with the server of this run, once it is open. */
+export async function dial(server: unknown, options: SessionOptions = {}): Promise<QuicSession> {
+  const { port, ca } = server as Target;
+  const session = await connect(`127.0.0.1:${port}`, { ...options, alpn: ALPN, ca, servername: "localhost" });
+  await session.opened;
+  return session;
+}
+
+/** Reads to the end and returns the bytes. */
+export async function drain(stream: QuicStream): Promise<number> {
+  const into = new Uint8Array(READ_BYTES);
+  for (let bytes = 0; ; ) {
+    const got = await stream.ext.read({ into });
+    if (got === null) return bytes;
+    bytes += got.length;
+  }
+}
+
+/** Writes `bytes` in chunks of at most 1 MiB, then the end. */
+export async function send(stream: QuicStream, bytes: number, chunkBytes = chunk.length): Promise<void> {
+  for (let left = bytes; left > 0; left -= chunkBytes) {
+    const length = Math.min(left, chunkBytes);
+    await stream.writer.write(length < chunk.length ? chunk.subarray(0, length) : chunk);
+  }
+  await stream.writer.end();
+}
