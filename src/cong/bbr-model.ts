@@ -5,8 +5,10 @@
 
 import type { RateSample } from "./delivery-rate.js";
 
-const BETA = 0.7;
-const HEADROOM = 0.15;
+/** Share of a bound that is left after losses in a probe. */
+export const BETA = 0.7;
+/** Share of the long-term bound that is left free for others while not probing. */
+export const HEADROOM = 0.15;
 const LOSS_THRESHOLD = 0.02;
 const FULL_BANDWIDTH_GROWTH = 1.25;
 const FULL_BANDWIDTH_ROUNDS = 3;
@@ -15,9 +17,6 @@ const PROBE_RTT_INTERVAL_MICROS = 5_000_000;
 const EXTRA_ACKED_ROUNDS = 10;
 
 export class BbrModel {
-  readonly beta = BETA;
-  readonly headroom = HEADROOM;
-
   /** Bandwidth to send with: the most seen, within the short-term bound; 0: no sample yet. */
   bytesPerMicro = 0;
   latestBytesPerMicro = 0;

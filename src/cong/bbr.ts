@@ -8,7 +8,7 @@
  */
 
 import { MAX_CWND_BYTES } from "../proto/limits.js";
-import { BbrModel } from "./bbr-model.js";
+import { BETA, BbrModel, HEADROOM } from "./bbr-model.js";
 import { type CongestionController, initialWindowBytes, minimumWindowBytes } from "./controller.js";
 import type { DeliveryRate, RateSample } from "./delivery-rate.js";
 import type { Rtt } from "./rtt.js";
@@ -285,7 +285,7 @@ export class Bbr implements CongestionController {
     if (!this.probeSamples || !model.isInflightTooHigh(sample)) return;
     this.probeSamples = false;
     if (!sample.appLimited) {
-      model.inflightLongBytes = Math.max(sample.inFlightBytes - sample.lostBytes, this.targetBytes() * model.beta);
+      model.inflightLongBytes = Math.max(sample.inFlightBytes - sample.lostBytes, this.targetBytes() * BETA);
     }
     if (this.state === UP) this.startDown(delivery, nowMicros);
   }
@@ -367,9 +367,9 @@ export class Bbr implements CongestionController {
   }
 
   private headroomBytes(): number {
-    const { inflightLongBytes, headroom } = this.model;
+    const { inflightLongBytes } = this.model;
     if (inflightLongBytes === Infinity) return Infinity;
-    const left = Math.max(this.datagramBytes, headroom * inflightLongBytes);
+    const left = Math.max(this.datagramBytes, HEADROOM * inflightLongBytes);
     return Math.max(inflightLongBytes - left, this.minPipeBytes);
   }
 

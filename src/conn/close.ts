@@ -3,22 +3,13 @@
  * the sealed CONNECTION_CLOSE datagram, which is kept and sent again, ever less often, while packets still arrive.
  */
 
-import {
-  ADDR_COLS,
-  ECN_NOT_ECT,
-  TX_COLS,
-  TX_DEST,
-  TX_ECN,
-  TX_FLAGS,
-  TX_LEN,
-  TX_OFF,
-  type TxBatch,
-} from "../port/udp.js";
+import { ECN_NOT_ECT, TX_COLS, TX_DEST, TX_ECN, TX_FLAGS, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";
 import type { CloseInfo } from "../port/transport.js";
 import { CLOSE_PTOS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_CLOSE } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
+import { destRow } from "./dest-row.js";
 import { STATE_CLOSED, STATE_CLOSING, STATE_DRAINING, STATE_OPEN } from "./state.js";
 
 export class CloseState {
@@ -126,17 +117,16 @@ export function resendClose(conn: Connection, tx: TxBatch): boolean {
 /** Copies a finished datagram into a batch; false when it is full. Also for the endpoint's stateless answers. */
 export function appendDatagram(tx: TxBatch, datagram: Uint8Array, addr: Int32Array): boolean {
   if (tx.used + datagram.length > tx.buf.length || (tx.count + 1) * TX_COLS > tx.rows.length) return false;
-  if ((tx.destCount + 1) * ADDR_COLS > tx.dests.length) return false;
+  const dest = destRow(tx, addr);
+  if (dest < 0) return false;
   tx.buf.set(datagram, tx.used);
-  tx.dests.set(addr, tx.destCount * ADDR_COLS);
   const row = tx.count * TX_COLS;
   tx.rows[row + TX_OFF] = tx.used;
   tx.rows[row + TX_LEN] = datagram.length;
-  tx.rows[row + TX_DEST] = tx.destCount;
+  tx.rows[row + TX_DEST] = dest;
   tx.rows[row + TX_ECN] = ECN_NOT_ECT;
   tx.rows[row + TX_FLAGS] = 0;
   tx.count++;
-  tx.destCount++;
   tx.used += datagram.length;
   return true;
 }

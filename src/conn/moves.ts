@@ -9,24 +9,19 @@
  */
 
 import { writePathChallenge, writePathResponse } from "../frame/control.js";
-import type { SentPackets } from "../outqueue/sent.js";
-import { pnLength } from "../packet/number.js";
 import { hasSameIp, Path } from "../path/path.js";
 import { PathChallenge, PathResponses, VALIDATION_FAILED } from "../path/validation.js";
-import { LEVEL_APP } from "../port/tls.js";
-import { ECN_ECT0, ECN_NOT_ECT, type TxBatch } from "../port/udp.js";
+import type { TxBatch } from "../port/udp.js";
 import { INITIAL_RTT_MICROS, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
 import { destRow, hasDestRoom } from "./dest-row.js";
-import { onElicitingSent } from "./idle.js";
+import { cancelLonePacket, closeLonePacket, mayOpenLonePacket, openLonePacket } from "./lone-packet.js";
 import { STATE_OPEN } from "./state.js";
 
 /** PTO of a path without an RTT sample, in initial RTTs (RFC 9002 §6.2.2). */
 const PTO_INITIAL_RTTS = 3;
-/** Packets that a key must still be able to seal: these, and those that an exhausted key is closed with. */
-const MIN_SEAL_BUDGET = 8;
 
 export class Moves {
   /** Where the datagrams in hand came from, when that was not the connection's path; else null. */
@@ -173,7 +168,7 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
   if (stray !== null && answers !== null) {
     for (let data = answers.peek(); data !== null; data = answers.peek()) {
       if (!hasRoom(conn, tx)) return false;
-      sendAlone(conn, tx, stray, conn.peerIds.spare, false, data, nowMicros);
+      sendAlone(conn, tx, stray, conn.peerIds.spare, writePathResponse, data, nowMicros);
       answers.pop();
     }
   }
@@ -182,12 +177,14 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
   if (newer?.isDue(nowMicros) === true) {
     if (!hasRoom(conn, tx)) return false;
     // what the limit of an address that is not validated does not let go counts as a try: it may not be repeated either
-    const bytes = sendAlone(conn, tx, conn.path, conn.peerIds.current, true, newer.take(nowMicros), nowMicros);
+    const data = newer.take(nowMicros);
+    const bytes = sendAlone(conn, tx, conn.path, conn.peerIds.current, writePathChallenge, data, nowMicros);
     moves.sentSmall = sentSmall || bytes < MIN_INITIAL_DATAGRAM_BYTES;
   }
   if (older?.isDue(nowMicros) === true) {
     if (!hasRoom(conn, tx)) return false;
-    sendAlone(conn, tx, previous, conn.peerIds.kept, true, older.take(nowMicros), nowMicros);
+    const data = older.take(nowMicros);
+    sendAlone(conn, tx, previous, conn.peerIds.kept, writePathChallenge, data, nowMicros);
   }
   setDeadline(conn);
   return true;
@@ -204,39 +201,18 @@ function sendAlone(
   tx: TxBatch,
   path: Path,
   dcid: Uint8Array,
-  isChallenge: boolean,
+  write: typeof writePathChallenge,
   data: Uint8Array,
   nowMicros: number,
 ): number {
-  const { recovery, keys, counters } = conn;
+  const maxBytes = Math.min(MIN_INITIAL_DATAGRAM_BYTES, path.sendAllowance());
+  if (!mayOpenLonePacket(conn) || !openLonePacket(conn, dcid, maxBytes, nowMicros)) return 0;
   const { builder } = conn.host.bench;
-  const sent = recovery.sent[SPACE_APP] as SentPackets;
-  if (sent.full || keys.sealBudget(LEVEL_APP) < MIN_SEAL_BUDGET) return 0;
-  if (!builder.beginDatagram(Math.min(MIN_INITIAL_DATAGRAM_BYTES, path.sendAllowance()))) return 0;
-  const dest = destRow(tx, path.addr);
-  const pnspace = conn.space(SPACE_APP);
-  const pn = pnspace.peekPn();
-  const isOpen = builder.openShort(dcid, pn, pnLength(pn, pnspace.largestAcked), keys.keyPhase, 0);
-  const write = isChallenge ? writePathChallenge : writePathResponse;
-  const next = isOpen ? write(builder.buf, builder.pos, builder.limit, data) : -1;
+  const next = write(builder.buf, builder.pos, builder.limit, data);
   if (next < 0) {
-    if (isOpen) builder.cancelPacket();
-    builder.endDatagram(dest, ECN_NOT_ECT, 0);
+    cancelLonePacket(conn);
     return 0;
   }
   builder.pos = next;
-  sent.open(pn, nowMicros);
-  pnspace.takePn();
-  keys.onSealed(LEVEL_APP, pn, 1);
-  let bytes = builder.closePacket(keys.writeKey(LEVEL_APP), keys.writeHp(LEVEL_APP));
-  bytes += builder.padLastPacket(MIN_INITIAL_DATAGRAM_BYTES);
-  const marked = recovery.beginDatagram();
-  // not in flight: the window is that of the path that carries the data, and validation has a pace of its own
-  recovery.onPacketSent(SPACE_APP, bytes, true, false, nowMicros);
-  builder.endDatagram(dest, marked ? ECN_ECT0 : ECN_NOT_ECT, 0);
-  path.onDatagramSent(bytes);
-  counters.packetsSent++;
-  counters.bytesSent += bytes;
-  onElicitingSent(conn, nowMicros);
-  return bytes;
+  return closeLonePacket(conn, path, MIN_INITIAL_DATAGRAM_BYTES, destRow(tx, path.addr), 0, nowMicros);
 }
