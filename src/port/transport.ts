@@ -137,6 +137,26 @@ export interface TransportHandler {
   onClosed(info: CloseInfo): void;
 }
 
+/** Of a connection whose end nobody waits for: it failed before the application saw it. */
+export const NOBODY: Readonly<TransportHandler> = {
+  onHandshake() {},
+  onHandshakeConfirmed() {},
+  onStream() {},
+  onReadable() {},
+  onWritable() {},
+  onReset() {},
+  onStopSending() {},
+  onSendDone() {},
+  onStreamClosed() {},
+  onStreamsAvailable() {},
+  onTicket() {},
+  onNewToken() {},
+  onDatagram() {},
+  onDatagramFate() {},
+  onKeylog() {},
+  onClosed() {},
+};
+
 /** Datagrams of the application (RFC 9221). */
 export interface DatagramTransport {
   /** Payload of the largest that can be sent now, bytes; 0 = the peer takes none (RFC 9221 §3). It follows the path. */

@@ -6,7 +6,7 @@
 import type { Connection } from "#src/conn/connection.js";
 import { EndpointCounters } from "#src/endpoint/counters.js";
 import type { ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
-import type { TransportHandler } from "#src/port/transport.js";
+import { NOBODY } from "#src/port/transport.js";
 import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, TX_COLS, TX_LEN, TX_OFF } from "#src/port/udp.js";
 import { newRxBatch, newTxBatch } from "#src/sim/batches.js";
 
@@ -31,7 +31,7 @@ export function collectTickets(ends: Ends, options: ConnectOptions, count: numbe
 function oneTicket(ends: Ends, options: ConnectOptions): Uint8Array {
   const { client, server, nowMicros } = ends;
   const tickets: Uint8Array[] = [];
-  const handler = { ...nobody, onTicket: (bytes: Uint8Array) => void tickets.push(bytes) };
+  const handler = { ...NOBODY, onTicket: (bytes: Uint8Array) => void tickets.push(bytes) };
   const conn = client.connect(options, nowMicros);
   const accepted: Connection[] = [];
   for (let round = 0; tickets.length === 0; round++) {
@@ -44,7 +44,7 @@ function oneTicket(ends: Ends, options: ConnectOptions): Uint8Array {
   for (const each of [conn, ...accepted]) each.abandon();
   for (const endpoint of [client, server]) {
     endpoint.transmit(newTxBatch(), nowMicros);
-    for (let each = endpoint.takeEventful(); each !== null; each = endpoint.takeEventful()) each.drain(nobody);
+    for (let each = endpoint.takeEventful(); each !== null; each = endpoint.takeEventful()) each.drain(NOBODY);
   }
   return tickets[0];
 }
@@ -71,22 +71,3 @@ function carry(from: Endpoint, to: Endpoint, source: Int32Array, nowMicros: numb
     to.receive(rx, nowMicros);
   }
 }
-
-const nobody: TransportHandler = {
-  onHandshake() {},
-  onHandshakeConfirmed() {},
-  onStream() {},
-  onReadable() {},
-  onWritable() {},
-  onReset() {},
-  onStopSending() {},
-  onSendDone() {},
-  onStreamClosed() {},
-  onStreamsAvailable() {},
-  onDatagram() {},
-  onDatagramFate() {},
-  onTicket() {},
-  onNewToken() {},
-  onKeylog() {},
-  onClosed() {},
-};

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
-import type { TransportHandler } from "../../port/transport.js";
+import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
@@ -32,26 +32,6 @@ const LINGER_STEPS = 50;
 
 /** All endpoints that are not destroyed. */
 export const liveEndpoints = new Set<EndpointCore>();
-
-/** Connections that failed before the user saw them have nobody to tell. */
-const nobody: TransportHandler = {
-  onHandshake() {},
-  onHandshakeConfirmed() {},
-  onStream() {},
-  onReadable() {},
-  onWritable() {},
-  onReset() {},
-  onStopSending() {},
-  onSendDone() {},
-  onStreamClosed() {},
-  onStreamsAvailable() {},
-  onTicket() {},
-  onNewToken() {},
-  onDatagram() {},
-  onDatagramFate() {},
-  onKeylog() {},
-  onClosed() {},
-};
 
 export class EndpointCore implements HostOwner {
   readonly face: QuicEndpoint;
@@ -211,7 +191,7 @@ export class EndpointCore implements HostOwner {
 
   onEvents(conn: Connection): void {
     const { owner } = conn;
-    conn.drain(owner instanceof SessionCore ? owner : nobody);
+    conn.drain(owner instanceof SessionCore ? owner : NOBODY);
   }
 
   onError(error: Error): void {
