@@ -18,6 +18,7 @@ struct EvpParam {
   size_t size;
   size_t return_size;
 };
+constexpr unsigned int EVP_PARAM_UTF8 = 4;
 constexpr unsigned int EVP_PARAM_OCTETS = 5;
 
 constexpr int EVP_CTRL_SET_IVLEN = 0x9;

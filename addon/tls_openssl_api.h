@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "evp.h"
+
 namespace netquic {
 namespace ossl {
 
@@ -22,16 +24,8 @@ struct VerifyParam;
 struct EvpPkey;
 struct Stack;
 struct Bio;
-struct EvpCipher;
 struct EvpCipherCtx;
 struct EvpMacCtx;
-
-struct Param {  // OSSL_PARAM
-  const char* key;
-  unsigned type;
-  void* data;
-  size_t size, returned;
-};
 
 struct Dispatch {
   int id;
@@ -72,7 +66,7 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(int, RAND_bytes, (uint8_t*, int))                                                                                \
   X(const EvpCipher*, EVP_aes_256_cbc, ())                                                                           \
   X(int, EVP_CipherInit_ex, (EvpCipherCtx*, const EvpCipher*, void*, const uint8_t*, const uint8_t*, int))           \
-  X(int, EVP_MAC_CTX_set_params, (EvpMacCtx*, const Param*))                                                         \
+  X(int, EVP_MAC_CTX_set_params, (EvpMacCtx*, const EvpParam*))                                                      \
   X(void, SSL_CTX_sess_set_new_cb, (SslCtx*, int (*)(Ssl*, SslSession*)))                                            \
   X(void, SSL_CTX_set_keylog_callback, (SslCtx*, void (*)(const Ssl*, const char*)))                                 \
   X(Ssl*, SSL_new, (SslCtx*))                                                                                        \
@@ -197,8 +191,6 @@ constexpr int TLSEXT_ERR_OK = 0;
 constexpr int TLSEXT_ERR_ALERT_FATAL = 2;
 constexpr int SENT_AND_RECEIVED_SHUTDOWN = 3;
 constexpr int EARLY_DATA_ACCEPTED = 2;
-constexpr unsigned PARAM_UTF8_STRING = 4;
-constexpr unsigned PARAM_OCTET_STRING = 5;
 
 }  // namespace ossl
 }  // namespace netquic

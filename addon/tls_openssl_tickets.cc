@@ -22,9 +22,9 @@ const uint8_t* entry_of(const std::string& keys, const uint8_t* name) {
 
 bool set_mac_key(EvpMacCtx* mac, const uint8_t* key) {
   char digest[] = "SHA256";
-  Param params[] = {{"key", PARAM_OCTET_STRING, const_cast<uint8_t*>(key), KEY_BYTES, SIZE_MAX},
-                    {"digest", PARAM_UTF8_STRING, digest, strlen(digest), SIZE_MAX},
-                    {nullptr, 0, nullptr, 0, 0}};
+  EvpParam params[] = {{"key", EVP_PARAM_OCTETS, const_cast<uint8_t*>(key), KEY_BYTES, SIZE_MAX},
+                       {"digest", EVP_PARAM_UTF8, digest, strlen(digest), SIZE_MAX},
+                       {nullptr, 0, nullptr, 0, 0}};
   return api().EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
