@@ -75,7 +75,7 @@ export class Star {
     }
   }
 
-  /** Starts a program of dist-test/root in a namespace, with an IPC channel. */
+  /** Starts a program of dist-test/netns in a namespace, with an IPC channel. */
   start(leaf: Leaf, program: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
     const file = fileURLToPath(new URL(program, import.meta.url));
     const args = ["netns", "exec", leaf.name, process.execPath, file];

@@ -56,7 +56,7 @@ async function main(): Promise<number> {
   const folder = fileURLToPath(new URL(".", import.meta.url));
   const wanted = process.argv.slice(2);
   const files = readdirSync(folder).filter(
-    (name) => name.endsWith(".root.js") && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
+    (name) => name.endsWith(".netns.js") && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
   );
   const { pass, fail } = await runFiles(files.map((name) => folder + name));
   const left = namespaces().filter((name) => !before.has(name));
