@@ -1,13 +1,11 @@
 /** A TLS 1.3 client for QUIC that says what a script wants it to say: full handshakes, resumption, early data. */
 
-import { randomBytes, sign, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { RawCertificate } from "./certificate.js";
 import {
   AES_128_GCM_SHA256,
   APP,
-  CERTIFICATE,
   CERTIFICATE_REQUEST,
-  CERTIFICATE_VERIFY,
   CLIENT_HELLO,
   EARLY,
   ECDSA_P256_SHA256,
@@ -31,7 +29,6 @@ import {
   INITIAL,
   type KeyShare,
   message,
-  MessageBuffer,
   NEW_SESSION_TICKET,
   newKeyShare,
   type RawTicket,
@@ -44,8 +41,8 @@ import {
   u32,
   u8,
   vec,
-  verifyContent,
 } from "./tls-messages.js";
+import { type Edit, RawTlsSide } from "./tls-side.js";
 
 export interface RawTlsClientOptions {
   alpn: readonly string[];
@@ -56,8 +53,7 @@ export interface RawTlsClientOptions {
   sessionId?: Buffer;
   /** Last word on the extensions of the ClientHello, pre_shared_key excepted. */
   extensions?: (list: Extension[]) => Extension[];
-  /** Changes a message before it is sent and hashed; null leaves it out. */
-  edit?: (type: number, bytes: Buffer) => Buffer | null;
+  edit?: Edit;
   ticket?: RawTicket;
   /** Offer early data with the ticket. */
   early?: boolean;
@@ -65,39 +61,29 @@ export interface RawTlsClientOptions {
   certificate?: RawCertificate;
 }
 
-export class RawTlsClient {
+export class RawTlsClient extends RawTlsSide {
   /** What the server answered. */
   alpn: string | null = null;
   peerParams: Buffer | null = null;
-  earlyAccepted = false;
-  resumed = false;
-  done = false;
   cipherSuite = 0;
   /** The ClientHello as it was sent. */
   helloBytes: Buffer = Buffer.alloc(0);
   tickets: RawTicket[] = [];
-  /** Types of the messages that arrived. */
-  readonly seen: number[] = [];
-  private readonly schedule: Schedule;
   private readonly share: KeyShare;
-  private readonly buffers = [0, 1, 2, 3].map(() => new MessageBuffer());
-  private serverSecret: Buffer = Buffer.alloc(0);
-  private clientSecret: Buffer = Buffer.alloc(0);
-  private resumption: Buffer = Buffer.alloc(0);
   private certificateRequest: Buffer | null = null;
 
   constructor(
     private readonly options: RawTlsClientOptions,
-    private readonly sink: TlsSink,
+    sink: TlsSink,
   ) {
-    this.schedule = new Schedule(options.ticket?.psk ?? null);
+    super(new Schedule(options.ticket?.psk ?? null), sink, options.edit);
     this.share = newKeyShare(GROUP_X25519);
   }
 
   start(): void {
     const { options } = this;
     const hello = this.hello();
-    this.emit(INITIAL, CLIENT_HELLO, hello);
+    this.helloBytes = this.emit(INITIAL, CLIENT_HELLO, hello) ?? this.helloBytes;
     if (options.ticket !== undefined && options.early === true) {
       this.sink.secret(EARLY, "write", this.schedule.earlySecret());
     }
@@ -141,23 +127,8 @@ export class RawTlsClient {
     return hello;
   }
 
-  private emit(level: number, type: number, bytes: Buffer): void {
-    const edited = this.options.edit === undefined ? bytes : this.options.edit(type, bytes);
-    if (edited === null) return;
-    if (type === CLIENT_HELLO) this.helloBytes = edited;
-    this.schedule.add(edited);
-    this.sink.send(level, edited);
-  }
-
-  /** CRYPTO data of the server, in order. */
-  receive(level: number, bytes: Uint8Array): void {
-    for (const whole of (this.buffers[level] as MessageBuffer).put(bytes)) this.onMessage(whole);
-  }
-
-  private onMessage(whole: Buffer): void {
-    const type = whole[0] as number;
+  protected onMessage(type: number, whole: Buffer): void {
     const body = whole.subarray(4);
-    this.seen.push(type);
     if (type === FINISHED) {
       this.onFinished(whole, body);
       return;
@@ -203,21 +174,15 @@ export class RawTlsClient {
     }
     this.schedule.add(whole);
     const { client, server } = this.schedule.appSecrets();
-    if (this.certificateRequest !== null) this.sendCertificate(this.certificateRequest);
+    if (this.certificateRequest !== null) {
+      const { certificate } = this.options;
+      this.emitCertificate("client", certificate === undefined ? [] : [certificate], this.certificateRequest);
+    }
     this.emit(HANDSHAKE, FINISHED, message(FINISHED, this.schedule.verifyData(this.clientSecret)));
     this.resumption = this.schedule.resumptionSecret();
     this.done = true;
     this.sink.secret(APP, "read", server);
     this.sink.secret(APP, "write", client);
-  }
-
-  private sendCertificate(context: Buffer): void {
-    const { certificate } = this.options;
-    const entries = certificate === undefined ? [] : [vec(3, certificate.der), u16(0)];
-    this.emit(HANDSHAKE, CERTIFICATE, message(CERTIFICATE, vec(1, context), vec(3, ...entries)));
-    if (certificate === undefined) return;
-    const signature = sign("sha256", verifyContent("client", this.schedule.hash()), certificate.key);
-    this.emit(HANDSHAKE, CERTIFICATE_VERIFY, message(CERTIFICATE_VERIFY, u16(ECDSA_P256_SHA256), vec(2, signature)));
   }
 
   private onTicket(reader: Reader): void {

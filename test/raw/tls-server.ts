@@ -1,13 +1,11 @@
 /** A TLS 1.3 server for QUIC that says what a script wants it to say: full handshakes, tickets, resumption, early data. */
 
-import { randomBytes, sign } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { RawCertificate } from "./certificate.js";
 import {
   AES_128_GCM_SHA256,
   APP,
-  CERTIFICATE,
   CERTIFICATE_REQUEST,
-  CERTIFICATE_VERIFY,
   CLIENT_HELLO,
   EARLY,
   ECDSA_P256_SHA256,
@@ -28,7 +26,6 @@ import {
   INITIAL,
   MAX_EARLY_DATA,
   message,
-  MessageBuffer,
   NEW_SESSION_TICKET,
   newKeyShare,
   Reader,
@@ -40,8 +37,8 @@ import {
   u32,
   u8,
   vec,
-  verifyContent,
 } from "./tls-messages.js";
+import { type Edit, RawTlsSide } from "./tls-side.js";
 
 /** Tickets that a raw server gave out, by identity in hex; shared between its connections. */
 export type TicketStore = Map<string, Buffer>;
@@ -54,7 +51,7 @@ export interface RawTlsServerOptions {
   params: () => Buffer;
   /** Last word on EncryptedExtensions. */
   extensions?: (list: Extension[]) => Extension[];
-  edit?: (type: number, bytes: Buffer) => Buffer | null;
+  edit?: Edit;
   /** Tickets are looked up here, and new ones go in. */
   tickets?: TicketStore;
   acceptEarly?: boolean;
@@ -65,42 +62,24 @@ export interface RawTlsServerOptions {
   version?: number | null;
 }
 
-export class RawTlsServer {
+export class RawTlsServer extends RawTlsSide {
   clientParams: Buffer | null = null;
   clientExtensions = new Map<number, Buffer>();
   clientAlpn: string[] = [];
   clientSessionId: Buffer = Buffer.alloc(0);
   earlyOffered = false;
-  earlyAccepted = false;
-  resumed = false;
-  done = false;
-  readonly seen: number[] = [];
-  private schedule = new Schedule(null);
-  private readonly buffers = [0, 1, 2, 3].map(() => new MessageBuffer());
-  private clientSecret: Buffer = Buffer.alloc(0);
-  private serverSecret: Buffer = Buffer.alloc(0);
-  private resumption: Buffer = Buffer.alloc(0);
 
   constructor(
     private readonly options: RawTlsServerOptions,
-    private readonly sink: TlsSink,
-  ) {}
-
-  receive(level: number, bytes: Uint8Array): void {
-    for (const whole of (this.buffers[level] as MessageBuffer).put(bytes)) {
-      const type = whole[0] as number;
-      this.seen.push(type);
-      if (type === CLIENT_HELLO) this.onHello(whole);
-      else if (type === FINISHED) this.onFinished(whole);
-      else this.schedule.add(whole);
-    }
+    sink: TlsSink,
+  ) {
+    super(new Schedule(null), sink, options.edit);
   }
 
-  private emit(level: number, type: number, bytes: Buffer): void {
-    const edited = this.options.edit === undefined ? bytes : this.options.edit(type, bytes);
-    if (edited === null) return;
-    if (type !== NEW_SESSION_TICKET) this.schedule.add(edited);
-    this.sink.send(level, edited);
+  protected onMessage(type: number, whole: Buffer): void {
+    if (type === CLIENT_HELLO) this.onHello(whole);
+    else if (type === FINISHED) this.onFinished(whole);
+    else this.schedule.add(whole);
   }
 
   private onHello(whole: Buffer): void {
@@ -169,14 +148,7 @@ export class RawTlsServer {
     if (options.requestCertificate === true) {
       this.emit(HANDSHAKE, CERTIFICATE_REQUEST, certificateRequest(Buffer.alloc(0)));
     }
-    if (!this.resumed) {
-      const entries = options.chain.map(({ der }) => Buffer.concat([vec(3, der), u16(0)]));
-      this.emit(HANDSHAKE, CERTIFICATE, message(CERTIFICATE, vec(1), vec(3, ...entries)));
-      const [leaf] = options.chain as [RawCertificate];
-      const signature = sign("sha256", verifyContent("server", schedule.hash()), leaf.key);
-      const body = [u16(ECDSA_P256_SHA256), vec(2, signature)];
-      this.emit(HANDSHAKE, CERTIFICATE_VERIFY, message(CERTIFICATE_VERIFY, ...body));
-    }
+    if (!this.resumed) this.emitCertificate("server", options.chain, Buffer.alloc(0));
     this.emit(HANDSHAKE, FINISHED, message(FINISHED, schedule.verifyData(this.serverSecret)));
   }
 
