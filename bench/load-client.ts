@@ -75,6 +75,7 @@ export class LoadConnection implements TransportHandler {
   onNewToken(): void {}
   onDatagram(): void {}
   onDatagramFate(): void {}
+  onPathValidation(): void {}
   onKeylog(): void {}
 }
 

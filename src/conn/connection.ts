@@ -118,6 +118,7 @@ export class Connection implements Transport, HeapItem {
     this.path = new Path(config.maxDatagramBytes);
     this.path.setAddress(init.addr, 0);
     this.path.validated = init.addressValidated;
+    this.path.noteDcid(init.localCid, 0);
     this.peerScid = isServer ? init.peerCid : null;
     this.localIds = new LocalIds(init.localCid);
     this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);
@@ -126,7 +127,7 @@ export class Connection implements Transport, HeapItem {
     this.streamOut = new StreamOutput(this.streams);
     this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];
     this.datagrams = new ConnectionDatagrams(this);
-    this.control = new ControlOut(this.localIds, this.peerIds, this.moves.responses);
+    this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
     this.spaces = newSpaces(host.random);
     this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;

@@ -3,45 +3,54 @@
  * packet that is more than a probe, asks both addresses for a PATH_RESPONSE (§8.2, §9.3.3), and goes back when the new
  * one does not answer. A client drops what comes from elsewhere, because servers do not move.
  *
- * Invariant: `previous` is the last address that was validated, and is there exactly while the path of the connection is
- * in validation; then, and only then, its connection id is kept. At most one other address, `stray`, is remembered, and
- * no address that is not validated gets more than three times of what came from it.
+ * Invariants: `previous` is the last address that was validated, and is there exactly while the path of the connection is
+ * in validation. Addresses are remembered only for a packet that could be read, MAX_PROBED_PATHS of them beside these
+ * two. Each path has a connection id of its own; one that is left gives it back, and nobody gets it again (§9.5). No
+ * address that is not validated gets more than three times of what came from it.
  */
 
-import { writePathChallenge, writePathResponse } from "../frame/control.js";
 import { hasSameIp, Path } from "../path/path.js";
-import { PathChallenge, PathResponses, VALIDATION_FAILED } from "../path/validation.js";
-import type { TxBatch } from "../port/udp.js";
-import { INITIAL_RTT_MICROS, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
+import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
+import type { PathValidationResult } from "../port/transport.js";
+import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
-import { destRow, hasDestRoom } from "./dest-row.js";
-import { cancelLonePacket, closeLonePacket, mayOpenLonePacket, openLonePacket } from "./lone-packet.js";
+import { claimCid, leavePath } from "./path-cids.js";
 import { STATE_OPEN } from "./state.js";
 
 /** PTO of a path without an RTT sample, in initial RTTs (RFC 9002 §6.2.2). */
 const PTO_INITIAL_RTTS = 3;
+/** Shared by all connections whose peers stay where they are; never changed. */
+const NO_PATHS: Path[] = [];
 
 export class Moves {
   /** Where the datagrams in hand came from, when that was not the connection's path; else null. */
   arrival: Path | null = null;
   previous: Path | null = null;
-  /** How often the peer was followed. */
-  count = 0;
-  /** How many of its addresses were validated, and how often the way led back to the one before. */
-  validated = 0;
-  returns = 0;
-  /** What the peer asked on the connection's path. */
-  readonly responses = new PathResponses();
-  stray: Path | null = null;
-  /** What `stray` asked. */
-  answers: PathResponses | null = null;
+  /** Other addresses of the peer, the one that was found last at the end. */
+  probed: Path[] = NO_PATHS;
+  /** For an address that no readable packet came from yet. */
+  unproven: Path | null = null;
   /** Our challenges to the connection's path and to the previous one; made with the first move. */
   newer: PathChallenge | null = null;
   older: PathChallenge | null = null;
   /** A challenge was smaller than 1200 bytes: its answer proves the address, and no path MTU (RFC 9000 §8.2.1). */
   sentSmall = false;
+  /** The number of the first packet that may have gone to the connection's path, while that is in validation. */
+  firstPn = 0;
+  /** Paths that there ever were, the first not counted. */
+  paths = 0;
+
+  /** How often the peer was followed; how often it was not for want of a connection id (RFC 9000 §9.5). */
+  count = 0;
+  refused = 0;
+  /** How many of its addresses were validated and did not answer, and how often the way led back to the one before. */
+  validated = 0;
+  failed = 0;
+  returns = 0;
+  /** PATH_RESPONSE frames that were sent to the previous address. */
+  answeredPrevious = 0;
 }
 
 /** The path that a datagram from elsewhere belongs to, or null when it is to be dropped. */
@@ -49,48 +58,84 @@ export function arrivalPath(conn: Connection, sources: Int32Array, row: number):
   const { moves } = conn;
   if (!conn.isServer || conn.state !== STATE_OPEN || !conn.handshakeState.confirmed) return null;
   if (moves.previous?.matches(sources, row) === true) return moves.previous;
-  if (moves.stray?.matches(sources, row) === true) return moves.stray;
-  const path = new Path(conn.config.maxDatagramBytes);
+  for (const path of moves.probed) if (path.matches(sources, row)) return path;
+  moves.unproven ??= new Path(conn.config.maxDatagramBytes);
+  const path = moves.unproven;
   path.setAddress(sources, row);
-  path.number = moves.count + 1;
-  moves.stray = path;
-  moves.answers = null;
+  path.bytesReceived = 0;
   return path;
+}
+
+/**
+ * A packet that came on `path` was read; the id of ours that it carried is at `dcidStart`. `leads`: it is the newest, and
+ * more than a probe, so that the peer is there now (RFC 9000 §9.3).
+ */
+export function onArrival(
+  conn: Connection,
+  path: Path,
+  buf: Uint8Array,
+  dcidStart: number,
+  leads: boolean,
+  nowMicros: number,
+): void {
+  path.noteDcid(buf, dcidStart);
+  path.sharesCid = path.hasSameDcid(conn.path);
+  path.heardMicros = nowMicros;
+  if (path === conn.moves.unproven) remember(conn, path);
+  if (leads) follow(conn, path, nowMicros);
+}
+
+function remember(conn: Connection, path: Path): void {
+  const { moves } = conn;
+  moves.unproven = null;
+  path.number = ++moves.paths;
+  const maxPayloadBytes = conn.handshakeState.peerParams?.maxUdpPayloadBytes;
+  if (maxPayloadBytes !== undefined) path.mtu.limit(maxPayloadBytes);
+  if (moves.probed === NO_PATHS) moves.probed = [];
+  if (moves.probed.length === MAX_PROBED_PATHS) leavePath(conn, moves.probed.shift() as Path);
+  moves.probed.push(path);
 }
 
 /** A PATH_CHALLENGE arrived; the answer takes the way back (RFC 9000 §8.2.2). */
 export function onPathChallenge(conn: Connection, buf: Uint8Array, start: number): void {
-  const { moves } = conn;
-  const isStray = moves.arrival !== null && moves.arrival === moves.stray;
-  if (isStray) (moves.answers ??= new PathResponses()).onChallenge(buf, start);
-  else if (moves.arrival === null || moves.arrival === conn.path) moves.responses.onChallenge(buf, start);
-  // what the previous path asks goes unanswered: its next packet that is no probe brings us back there
+  (conn.moves.arrival ?? conn.path).responses.onChallenge(buf, start);
 }
 
-/** The newest packet so far, and more than a probe, came from `path` (RFC 9000 §9.3). */
-export function follow(conn: Connection, path: Path, nowMicros: number): void {
-  const { moves, peerIds } = conn;
-  moves.count++;
+function follow(conn: Connection, path: Path, nowMicros: number): void {
+  const { moves } = conn;
   if (path === moves.previous) {
+    tell(conn, "aborted", conn.path, path);
+    moves.count++;
     goBack(conn);
     return;
   }
-  moves.previous ??= conn.path;
-  moves.stray = null;
-  for (let data = moves.answers?.peek() ?? null; data !== null; data = moves.answers?.peek() ?? null) {
-    moves.responses.onChallenge(data, 0);
-    moves.answers?.pop();
+  if (!claimCid(conn, path, nowMicros)) {
+    moves.refused++; // the peer has chosen another id of ours, and left none of its own
+    return;
   }
-  const maxPayloadBytes = conn.handshakeState.peerParams?.maxUdpPayloadBytes;
-  if (maxPayloadBytes !== undefined) path.mtu.limit(maxPayloadBytes);
+  moves.count++;
+  moves.probed.splice(moves.probed.indexOf(path), 1);
+  const left = conn.path;
+  const isValidating = moves.previous !== null;
+  if (!isValidating) moves.firstPn = conn.space(SPACE_APP).nextPn;
+  moves.previous ??= left;
   if (hasSameIp(path, moves.previous)) path.continueMtu(moves.previous);
-  peerIds.moveOn();
   takePath(conn, path);
+  if (isValidating) {
+    tell(conn, "aborted", left, moves.previous);
+    leavePath(conn, left);
+  }
   startChallenges(conn, nowMicros);
 }
 
+/** Makes `path`, which has claimed an id, the connection's. */
 function takePath(conn: Connection, path: Path): void {
+  const left = conn.path;
+  left.cidSeq = path.cidSeq < 0 ? -1 : conn.peerIds.use(path.cidSeq);
+  left.sharesCid = path.cidSeq < 0;
+  path.cidSeq = -1;
   conn.path = path;
+  conn.control.responses = path.responses;
   conn.recovery.setDatagramBytes(path.maxDatagramBytes);
   conn.recovery.setAmplificationBlocked(false);
 }
@@ -104,16 +149,21 @@ function startChallenges(conn: Connection, nowMicros: number): void {
   moves.newer.start(nowMicros, ptoMicros);
   moves.older.start(nowMicros, ptoMicros);
   moves.sentSmall = false;
-  setDeadline(conn);
+  setPathDeadline(conn);
 }
 
-/** The previous address is the peer's after all (RFC 9000 §9.3.2). */
+/** The previous address is the peer's after all (RFC 9000 §9.3.2); what was sent elsewhere says nothing about it. */
 function goBack(conn: Connection): void {
   const { moves } = conn;
+  const left = conn.path;
+  const back = moves.previous as Path;
   moves.returns++;
-  conn.peerIds.moveBack();
-  takePath(conn, moves.previous as Path);
+  // the peer may have demanded the id of this path back meanwhile
+  if (conn.peerIds.takenCid(back.cidSeq) === null) back.cidSeq = conn.peerIds.takeSpare();
+  takePath(conn, back);
+  conn.recovery.onReturn(moves.firstPn);
   endValidation(conn);
+  leavePath(conn, left);
 }
 
 function endValidation(conn: Connection): void {
@@ -126,93 +176,54 @@ function endValidation(conn: Connection): void {
 
 /** RFC 9000 §8.2.3: on whatever path it came. */
 export function onPathResponse(conn: Connection, buf: Uint8Array, start: number, nowMicros: number): void {
-  const { moves, path, recovery } = conn;
-  if (moves.previous === null) return;
+  const { moves, path } = conn;
+  const { previous } = moves;
+  if (previous === null) return;
   if (moves.newer?.onResponse(buf, start) !== true) {
-    if (moves.older?.onResponse(buf, start) === true) setDeadline(conn);
+    if (moves.older?.onResponse(buf, start) === true) setPathDeadline(conn);
     return;
   }
-  if (!path.validated) {
-    path.validated = true;
-    recovery.setAmplificationBlocked(false);
-    if (!hasSameIp(path, moves.previous)) recovery.onNewPath(nowMicros);
-  }
+  if (!path.validated) onAddressProven(conn, path, previous, nowMicros);
   if (moves.sentSmall) {
     startChallenges(conn, nowMicros); // now at the size that every path has to carry
     return;
   }
   moves.validated++;
-  conn.peerIds.settleMove();
+  tell(conn, "success", path, previous);
   endValidation(conn);
+  leavePath(conn, previous);
+}
+
+function onAddressProven(conn: Connection, path: Path, previous: Path, nowMicros: number): void {
+  const { recovery } = conn;
+  path.validated = true;
+  recovery.setAmplificationBlocked(false);
+  if (hasSameIp(path, previous)) recovery.onNewPort();
+  else recovery.onNewPath(nowMicros);
+  const token = conn.host.newToken(path.addr);
+  if (token !== null) conn.control.sendNewToken(token); // RFC 9000 §9.3
 }
 
 /** DEADLINE_PATH has come. */
 export function onPathTimeout(conn: Connection, nowMicros: number): void {
-  const { newer, older } = conn.moves;
-  newer?.onTimeout(nowMicros);
-  older?.onTimeout(nowMicros);
-  if (newer?.state === VALIDATION_FAILED && conn.moves.previous !== null) goBack(conn);
-  else setDeadline(conn);
+  const { moves } = conn;
+  moves.newer?.onTimeout(nowMicros);
+  moves.older?.onTimeout(nowMicros);
+  if (moves.newer?.state !== VALIDATION_FAILED || moves.previous === null) {
+    setPathDeadline(conn);
+    return;
+  }
+  moves.failed++;
+  tell(conn, "failure", conn.path, moves.previous);
+  goBack(conn);
 }
 
-function setDeadline(conn: Connection): void {
+export function setPathDeadline(conn: Connection): void {
   const { newer, older } = conn.moves;
   const atMicros = Math.min(newer?.deadlineMicros ?? Infinity, older?.deadlineMicros ?? Infinity);
   conn.deadlines.set(DEADLINE_PATH, atMicros);
 }
 
-/** Appends the datagrams that validation needs, whatever the congestion window says. False = the batch is full. */
-export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number): boolean {
-  const { moves } = conn;
-  const { previous, stray, answers } = moves;
-  if (stray !== null && answers !== null) {
-    for (let data = answers.peek(); data !== null; data = answers.peek()) {
-      if (!hasRoom(conn, tx)) return false;
-      sendAlone(conn, tx, stray, conn.peerIds.spare, writePathResponse, data, nowMicros);
-      answers.pop();
-    }
-  }
-  if (previous === null) return true;
-  const { newer, older, sentSmall } = moves;
-  if (newer?.isDue(nowMicros) === true) {
-    if (!hasRoom(conn, tx)) return false;
-    // what the limit of an address that is not validated does not let go counts as a try: it may not be repeated either
-    const data = newer.take(nowMicros);
-    const bytes = sendAlone(conn, tx, conn.path, conn.peerIds.current, writePathChallenge, data, nowMicros);
-    moves.sentSmall = sentSmall || bytes < MIN_INITIAL_DATAGRAM_BYTES;
-  }
-  if (older?.isDue(nowMicros) === true) {
-    if (!hasRoom(conn, tx)) return false;
-    const data = older.take(nowMicros);
-    sendAlone(conn, tx, previous, conn.peerIds.kept, writePathChallenge, data, nowMicros);
-  }
-  setDeadline(conn);
-  return true;
-}
-
-/** For one datagram and its address. */
-function hasRoom(conn: Connection, tx: TxBatch): boolean {
-  return conn.host.bench.builder.roomFor(MIN_INITIAL_DATAGRAM_BYTES) > 0 && hasDestRoom(tx);
-}
-
-/** A datagram of one frame, padded as far as the path allows (RFC 9000 §8.2.1, §8.2.2); returns its size, 0 for none. */
-function sendAlone(
-  conn: Connection,
-  tx: TxBatch,
-  path: Path,
-  dcid: Uint8Array,
-  write: typeof writePathChallenge,
-  data: Uint8Array,
-  nowMicros: number,
-): number {
-  const maxBytes = Math.min(MIN_INITIAL_DATAGRAM_BYTES, path.sendAllowance());
-  if (!mayOpenLonePacket(conn) || !openLonePacket(conn, dcid, maxBytes, nowMicros)) return 0;
-  const { builder } = conn.host.bench;
-  const next = write(builder.buf, builder.pos, builder.limit, data);
-  if (next < 0) {
-    cancelLonePacket(conn);
-    return 0;
-  }
-  builder.pos = next;
-  return closeLonePacket(conn, path, MIN_INITIAL_DATAGRAM_BYTES, destRow(tx, path.addr), 0, nowMicros);
+function tell(conn: Connection, result: PathValidationResult, path: Path, oldPath: Path): void {
+  conn.events.notePathValidation({ result, path: path.addr.slice(), oldPath: oldPath.addr.slice(), preferred: false });
 }

@@ -41,7 +41,7 @@ import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
 import { onPacketsProcessed } from "./idle.js";
-import { arrivalPath, follow } from "./moves.js";
+import { arrivalPath, onArrival } from "./moves.js";
 import { onRetry } from "./retry.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
@@ -272,6 +272,9 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
     i++;
   }
   if (conn.counters.packetsReceived > receivedBefore && !isClosed(conn)) onPacketsProcessed(conn, nowMicros);
+  if (level === LEVEL_APP && conn.moves.arrival === null && opener.isOpen(count - 1)) {
+    conn.path.noteDcid(bench.rxBuf, opener.packetStart(count - 1) + 1);
+  }
   if (level === LEVEL_APP) conn.keys.phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
   if (error === KEY_UPDATE_ERROR) closeTransport(conn, error, 0, "a key update that is not allowed now");
   else if (error !== 0) closeTransport(conn, error, 0, "too many packets that could not be opened");
@@ -320,8 +323,9 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   if (conn.state !== STATE_OPEN) return;
   space.onPacket(pn, decoder.ackEliciting, opener.tag(row), nowMicros);
   const { arrival } = conn.moves;
-  const isElsewhere = isShort && arrival !== null && arrival !== conn.path;
-  if (isElsewhere && decoder.nonProbing && pn === space.received.largest) follow(conn, arrival, nowMicros);
+  if (arrival === null || arrival === conn.path) return;
+  const leads = isShort && decoder.nonProbing && pn === space.received.largest;
+  onArrival(conn, arrival, rxBuf, dcidStart, leads, nowMicros);
 }
 
 /** What the first authenticated packet of a level changes. Cheap when nothing does. */

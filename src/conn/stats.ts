@@ -59,7 +59,7 @@ export class ConnectionCounters {
 }
 
 export function connectionStats(conn: Connection): TransportStats {
-  const { counters, path, recovery, streams } = conn;
+  const { counters, moves, path, recovery, streams } = conn;
   return {
     createdAtMicros: counters.createdAtMicros,
     handshakeCompletedAtMicros: counters.handshakeCompletedAtMicros,
@@ -100,6 +100,10 @@ export function connectionStats(conn: Connection): TransportStats {
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
     keyUpdates: conn.keys.phases.updates,
+    pathsValidated: moves.validated,
+    pathsFailed: moves.failed,
+    pathMoves: moves.count,
+    pathReturns: moves.returns,
     datagramsReceived: conn.events.datagramsReceived,
     datagramsDropped: conn.events.datagramsDropped,
     datagramsSent: conn.datagrams.out.sent,

@@ -21,7 +21,7 @@ import type { Connection } from "./connection.js";
 import { destRow } from "./dest-row.js";
 import { discardLevel } from "./handshake.js";
 import { onElicitingSent } from "./idle.js";
-import { transmitMoves } from "./moves.js";
+import { transmitMoves } from "./path-frames.js";
 import { tendPathMtu } from "./path-mtu.js";
 import { STATE_CLOSING, STATE_OPEN } from "./state.js";
 import { sendTrain } from "./train.js";

@@ -171,6 +171,72 @@ describe("moving to another id", () => {
   });
 });
 
+describe("ids for other paths", () => {
+  test("RFC 9000 §9.5 each path takes an id that no other has", () => {
+    const ids = holding(3);
+    assert.equal(ids.takeSpare(), 1);
+    assert.equal(ids.takeSpare(), 2);
+    assert.equal(ids.takeSpare(), -1);
+    assert.equal(ids.hasSpare, false);
+    assert.deepEqual(ids.takenCid(1), cid(1));
+    assert.equal(ids.takenCid(0), null, "that is the connection's own");
+    assert.equal(ids.takenCid(-1), null);
+  });
+
+  test("RFC 9000 §9.5 the connection moves to a path with its id, and the path that was left keeps the old one", () => {
+    const ids = holding(3);
+    assert.equal(ids.use(ids.takeSpare()), 0);
+    assert.deepEqual(ids.current, cid(1));
+    assert.deepEqual(ids.takenCid(0), cid(0));
+    assert.equal(ids.use(0), 1, "and back");
+    assert.deepEqual(ids.current, cid(0));
+    assert.deepEqual(retires(ids), []);
+  });
+
+  test("RFC 9000 §9.5 an id that a path gave back is retired and never comes again", () => {
+    const ids = holding(3);
+    ids.giveBack(ids.takeSpare());
+    ids.giveBack(1);
+    ids.giveBack(0);
+    ids.giveBack(2);
+    assert.deepEqual(retires(ids), [1], "nothing that no other path has taken");
+    assert.equal(add(ids, 1), 0);
+    assert.equal(ids.takeSpare(), 2);
+  });
+
+  test("RFC 9000 §5.1.2 a path loses an id that is demanded back, or that the connection needs itself", () => {
+    const ids = holding(3);
+    ids.takeSpare();
+    ids.takeSpare();
+    assert.equal(add(ids, 3, 2), 0);
+    assert.equal(ids.takenCid(1), null);
+    assert.deepEqual(ids.current, cid(3));
+    assert.equal(ids.use(2), 3);
+    assert.equal(add(ids, 3, 3), 0);
+    assert.deepEqual(ids.current, cid(3), "the only one that is left");
+    assert.equal(ids.takenCid(3), null);
+  });
+
+  test("ids that come and go while the first one stays cost nothing, gaps that the peer leaves end the connection", () => {
+    const ids = new PeerIds(cid(0));
+    for (let seq = 1; seq < 5000; seq++) {
+      assert.equal(add(ids, seq), 0);
+      ids.giveBack(ids.takeSpare());
+      for (const retired of retires(ids)) ids.onRetireAcked(retired);
+    }
+    const sparse = new PeerIds(cid(0));
+    let error = 0;
+    let gaps = 0;
+    for (; error === 0 && gaps < 1000; gaps++) {
+      error = add(sparse, 2 + 2 * gaps);
+      sparse.giveBack(sparse.takeSpare());
+      for (const retired of retires(sparse)) sparse.onRetireAcked(retired);
+    }
+    assert.equal(error, CONNECTION_ID_LIMIT_ERROR);
+    assert.equal(gaps, MAX_RETIRE_PENDING + 2);
+  });
+});
+
 describe("RETIRE_CONNECTION_ID frames", () => {
   test("RFC 9000 §13.3 a lost one is sent again until it is acknowledged", () => {
     const ids = holding(2);

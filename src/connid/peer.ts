@@ -1,13 +1,16 @@
 /**
- * Connection ids that the peer issued to us (RFC 9000 §5.1.2): the one that our packets carry, the spare ones, and
- * those that we have to retire.
+ * Connection ids that the peer issued to us (RFC 9000 §5.1.2): the one that packets on the connection's path carry, those
+ * that other paths have taken, the spare ones, and those that we have to retire.
  *
  * Invariants: at most as many ids are held as we announced; at most MAX_RETIRE_PENDING RETIRE_CONNECTION_ID frames wait or are
  * in flight (CVE-2024-22189); work per frame is bounded by these two numbers, whatever the sequence numbers are. Every
- * sequence number below `floor` is retired, and so are those in `retiredAbove`.
+ * sequence number below `floor` is retired, and so are those in `retiredAbove`. An id that a path has given back is
+ * retired: no other path ever gets it (RFC 9000 §9.5).
  */
 
 import { equalBytes, equalConstantTimeAt } from "../base/bytes.js";
+import { RangeSet } from "../base/range-set.js";
+import { unreachable } from "../base/unreachable.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
 import { CONNECTION_ID_LIMIT_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
@@ -16,18 +19,18 @@ interface PeerId {
   cid: Uint8Array;
   /** Null while the peer gave none: a client's first id never has one. */
   token: Uint8Array | null;
+  /** A path that is not the connection's has taken it. */
+  taken: boolean;
 }
 
 export class PeerIds {
   /** Destination Connection ID of the packets we send. */
   current: Uint8Array;
   private currentId: PeerId;
-  /** The id of the path that the peer left, until the new one is validated. */
-  private keptId: PeerId | null = null;
   private readonly active: PeerId[];
   private readonly limit: number;
   private floor = 0;
-  private readonly retiredAbove: number[] = [];
+  private readonly retiredAbove = new RangeSet();
   private readonly toRetire: number[] = [];
   private readonly inFlight: number[] = [];
 
@@ -37,7 +40,7 @@ export class PeerIds {
    */
   constructor(firstCid: Uint8Array, limit: number = ACTIVE_CID_LIMIT) {
     this.limit = limit;
-    this.currentId = { seq: 0, cid: firstCid, token: null };
+    this.currentId = { seq: 0, cid: firstCid, token: null, taken: false };
     this.current = firstCid;
     this.active = [this.currentId];
   }
@@ -64,40 +67,40 @@ export class PeerIds {
     return this.nextId() !== undefined;
   }
 
-  /** What `moveOn` would take, for a probe of another path; the id in use when there is no other (RFC 9000 §9.5). */
-  get spare(): Uint8Array {
-    return (this.nextId() ?? this.currentId).cid;
-  }
-
-  /** For the path that the peer left; the id in use when there was no other. */
-  get kept(): Uint8Array {
-    return (this.keptId ?? this.currentId).cid;
-  }
-
-  /** The peer is at another address: another id there, if there is one, and the present one is kept (RFC 9000 §9.5). */
-  moveOn(): void {
-    const old = this.currentId;
+  /** Takes an id for another path, until `use` or `giveBack`: its sequence number, -1 when there is none. */
+  takeSpare(): number {
     const next = this.nextId();
-    if (next === undefined) return;
-    this.use(next);
-    if (this.keptId === null) this.keptId = old;
-    else this.giveBack(old);
+    if (next === undefined) return -1;
+    next.taken = true;
+    return next.seq;
   }
 
-  /** The new address is validated: the kept id goes. */
-  settleMove(): void {
-    const old = this.keptId;
-    this.keptId = null;
-    if (old !== null) this.giveBack(old);
+  /** The id that another path has taken; null when the peer has demanded it back since, and for -1. */
+  takenCid(seq: number): Uint8Array | null {
+    return this.takenId(seq)?.cid ?? null;
   }
 
-  /** The peer is where it was before `moveOn`: the kept id is in use again. */
-  moveBack(): void {
+  /**
+   * The path that has taken the id `seq` is the connection's from now on. Returns the sequence number of the id before,
+   * which the path that was left has now.
+   */
+  use(seq: number): number {
+    const next = this.takenId(seq);
+    if (next === undefined) return unreachable(`connection id ${seq} is not taken`);
     const old = this.currentId;
-    if (this.keptId === null) return;
-    this.use(this.keptId);
-    this.keptId = null;
-    this.giveBack(old);
+    old.taken = true;
+    this.setCurrent(next);
+    return old.seq;
+  }
+
+  /** A path that had taken the id `seq` is not used any more; nothing happens when the peer has demanded it back. */
+  giveBack(seq: number): void {
+    const id = this.takenId(seq);
+    if (id === undefined) return;
+    this.active.splice(this.active.indexOf(id), 1);
+    this.retire(seq);
+    this.retiredAbove.add(seq, seq + 1);
+    this.compact();
   }
 
   /**
@@ -118,38 +121,24 @@ export class PeerIds {
     if (retirePriorTo > this.floor) this.raiseFloor(retirePriorTo);
     if (!known) {
       if (seq < this.floor) this.retire(seq);
-      else if (!this.retiredAbove.includes(seq)) this.insert({ seq, cid, token });
+      else if (!this.retiredAbove.covers(seq, seq + 1)) this.insert({ seq, cid, token, taken: false });
     }
-    if (this.active.length > this.limit || this.retiredAbove.length > MAX_RETIRE_PENDING) {
+    if (this.active.length > this.limit || this.retiredAbove.count > MAX_RETIRE_PENDING) {
       return CONNECTION_ID_LIMIT_ERROR;
     }
     if (this.toRetire.length + this.inFlight.length > MAX_RETIRE_PENDING) return CONNECTION_ID_LIMIT_ERROR;
     // All were demanded back and the new one we had given back before: nothing is left to send to.
     if (this.active.length === 0) return PROTOCOL_VIOLATION;
-    if (this.keptId !== null && !this.active.includes(this.keptId)) this.keptId = null;
-    if (!this.active.includes(this.currentId)) this.use(this.nextId() ?? this.active[0]);
-    if (this.keptId === this.currentId) this.keptId = null;
+    if (!this.active.includes(this.currentId)) this.setCurrent(this.nextId() ?? this.active[0]);
     return 0;
   }
 
   /** Moves to another id and retires the current one (RFC 9000 §9.5). False when there is no spare. */
   rotate(): boolean {
-    if (!this.hasSpare) return false;
-    const old = this.currentId;
-    this.use(this.nextId() as PeerId);
-    this.giveBack(old);
+    const seq = this.takeSpare();
+    if (seq < 0) return false;
+    this.giveBack(this.use(seq));
     return true;
-  }
-
-  private nextId(): PeerId | undefined {
-    return this.active.find((id) => id !== this.currentId && id !== this.keptId);
-  }
-
-  private giveBack(old: PeerId): void {
-    this.active.splice(this.active.indexOf(old), 1);
-    this.retire(old.seq);
-    this.retiredAbove.push(old.seq);
-    this.compact();
   }
 
   /** Sequence number for the next RETIRE_CONNECTION_ID frame, or -1. Hand it back to `onRetireLost` if it did not fit. */
@@ -187,7 +176,16 @@ export class PeerIds {
     return this.currentId.token;
   }
 
-  private use(id: PeerId): void {
+  private nextId(): PeerId | undefined {
+    return this.active.find((id) => id !== this.currentId && !id.taken);
+  }
+
+  private takenId(seq: number): PeerId | undefined {
+    return this.active.find((id) => id.taken && id.seq === seq);
+  }
+
+  private setCurrent(id: PeerId): void {
+    id.taken = false;
     this.currentId = id;
     this.current = id.cid;
   }
@@ -213,9 +211,10 @@ export class PeerIds {
 
   /** Folds retired numbers into the floor where they touch it. */
   private compact(): void {
-    this.retiredAbove.sort((a, b) => a - b);
-    while (this.retiredAbove.length > 0 && this.retiredAbove[0] <= this.floor) {
-      this.floor = Math.max(this.floor, (this.retiredAbove.shift() as number) + 1);
+    const { retiredAbove } = this;
+    while (retiredAbove.count > 0 && retiredAbove.start[0] <= this.floor) {
+      this.floor = Math.max(this.floor, retiredAbove.end[0]);
+      retiredAbove.removeFirst();
     }
   }
 }

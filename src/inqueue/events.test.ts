@@ -45,7 +45,7 @@ beforeEach(() => {
 });
 
 describe("Events", () => {
-  test("tells establishment, then streams in order of their first event, then tickets, then the end", () => {
+  test("tells establishment, then streams in order of their first event, then tickets, paths, the end", () => {
     const [one, two] = [makeStream(1), makeStream(2)];
     events.noteClosed(CLOSE);
     events.noteTicket(new Uint8Array(1));
@@ -57,6 +57,8 @@ describe("Events", () => {
     events.noteConfirmed();
     events.noteHandshake({} as HandshakeInfo);
     events.noteKeylog("SECRET");
+    const row = new Int32Array(10);
+    events.notePathValidation({ result: "success", path: row, oldPath: row, preferred: false });
     events.drain(recorder(lines));
     assert.deepEqual(lines, [
       "onKeylog SECRET",
@@ -71,6 +73,7 @@ describe("Events", () => {
       "onStreamsAvailable 1",
       "onTicket",
       "onNewToken",
+      "onPathValidation",
       "onClosed",
     ]);
     assert.equal(events.pending, false);

@@ -8,12 +8,19 @@ import {
   type CloseInfo,
   type DatagramFate,
   type HandshakeInfo,
+  type PathValidation,
   STREAM_BIDI,
   STREAM_UNI,
   type StreamKind,
   type TransportHandler,
 } from "../port/transport.js";
-import { MAX_DATAGRAM_IN_BYTES, MAX_DATAGRAMS_IN, MAX_HELD_KEYLOG_LINES, MAX_HELD_TICKETS } from "../proto/limits.js";
+import {
+  MAX_DATAGRAM_IN_BYTES,
+  MAX_DATAGRAMS_IN,
+  MAX_HELD_KEYLOG_LINES,
+  MAX_HELD_PATH_RESULTS,
+  MAX_HELD_TICKETS,
+} from "../proto/limits.js";
 import {
   EVENT_CLOSED,
   EVENT_OPENED,
@@ -40,6 +47,8 @@ interface DatagramNote {
 // Shared by all connections that have had no datagrams; never pushed to.
 const NO_DATAGRAMS: DatagramNote[] = [];
 const NO_FATES: FateNote[] = [];
+/** As those: most connections stay on one path. */
+const NO_VALIDATIONS: PathValidation[] = [];
 
 export class Events implements StreamEvents {
   sink: StreamEventSink | null = null;
@@ -55,6 +64,7 @@ export class Events implements StreamEvents {
   private tickets: Uint8Array[] = [];
   private newTokens: Uint8Array[] = [];
   private keylog: string[] = [];
+  private validations: PathValidation[] = NO_VALIDATIONS;
   private datagrams: DatagramNote[] = NO_DATAGRAMS;
   private datagramFates: FateNote[] = NO_FATES;
   datagramsReceived = 0;
@@ -124,6 +134,14 @@ export class Events implements StreamEvents {
     this.wake();
   }
 
+  /** Of more than MAX_HELD_PATH_RESULTS in one drain the oldest is forgotten. */
+  notePathValidation(validation: PathValidation): void {
+    if (this.validations === NO_VALIDATIONS) this.validations = [];
+    if (this.validations.length === MAX_HELD_PATH_RESULTS) this.validations.shift();
+    this.validations.push(validation);
+    this.wake();
+  }
+
   noteKeylog(line: string): void {
     if (this.keylog.length === MAX_HELD_KEYLOG_LINES) return;
     this.keylog.push(line);
@@ -147,6 +165,7 @@ export class Events implements StreamEvents {
         this.tellStreams(handler);
         this.tellDatagrams(handler);
         this.tellTickets(handler);
+        while (this.validations.length > 0) handler.onPathValidation(this.validations.shift()!);
         this.tellClosed(handler);
       }
     } finally {
@@ -162,7 +181,8 @@ export class Events implements StreamEvents {
 
   private hasMore(): boolean {
     const datagrams = this.datagrams.length + this.datagramFates.length;
-    const lists = this.streams.length + datagrams + this.tickets.length + this.newTokens.length + this.keylog.length;
+    const tickets = this.tickets.length + this.newTokens.length + this.keylog.length;
+    const lists = this.streams.length + datagrams + tickets + this.validations.length;
     return this.handshake !== null || this.confirmed || this.availableBits !== 0 || lists > 0 || this.closed !== null;
   }
 

@@ -34,7 +34,8 @@ export class ControlOut {
   constructor(
     private readonly localIds: LocalIds,
     private readonly peerIds: PeerIds,
-    private readonly responses: PathResponses,
+    /** Of the connection's path. */
+    public responses: PathResponses,
   ) {}
 
   sendHandshakeDone(): void {

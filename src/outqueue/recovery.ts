@@ -348,13 +348,24 @@ export class Recovery {
    * again. What is on its way stays outstanding, but says nothing about the path and takes no room in its window.
    */
   onNewPath(nowMicros: number): void {
-    for (const sent of this.sent) sent.leavePath();
+    for (const sent of this.sent) sent.leavePath(0);
     this.rtt.reset(this.options.initialRttMicros ?? INITIAL_RTT_MICROS);
     this.pathSinceMicros = nowMicros;
     this.ecn.restart();
     this.loss.runStartMicros.fill(Infinity);
     this.eventLost = Infinity;
     this.startController(nowMicros);
+  }
+
+  /** The peer has proven another port: congestion state and RTT stay (RFC 9000 §9.4), ECN is tested again (§13.4.2). */
+  onNewPort(): void {
+    this.ecn.restart();
+  }
+
+  /** A path was left for the one before: what was sent since `firstPn` says nothing about that one (RFC 9000 §9.3.2). */
+  onReturn(firstPn: number): void {
+    this.sent[SPACE_APP].leavePath(firstPn);
+    this.timerStale = true;
   }
 
   /**

@@ -300,14 +300,14 @@ export class SentPackets {
     if ((flags & SENT_ELICITING) !== 0) this.elicitingCount--;
   }
 
-  /** The path is another one: what is outstanding takes no room in its congestion window. */
-  leavePath(): void {
-    for (let pn = this.firstOutstanding; pn < this.next; pn++) {
-      if ((this.flags[pn & this.mask] & SENT_STATE_MASK) === SENT_OUTSTANDING) {
-        this.flags[pn & this.mask] &= ~SENT_IN_FLIGHT;
-      }
+  /** The path is another one: what is outstanding from `firstPn` on takes no room in its congestion window. */
+  leavePath(firstPn: number): void {
+    for (let pn = Math.max(firstPn, this.firstOutstanding); pn < this.next; pn++) {
+      const slot = pn & this.mask;
+      if ((this.flags[slot] & (SENT_STATE_MASK | SENT_IN_FLIGHT)) !== (SENT_OUTSTANDING | SENT_IN_FLIGHT)) continue;
+      this.flags[slot] &= ~SENT_IN_FLIGHT;
+      this.bytesInFlight -= this.sizeBytes[slot];
     }
-    this.bytesInFlight = 0;
   }
 
   /** Tells what the packet in `slot` carried. Ranges of streams go to `runs`, which tells them joined. */

@@ -22,6 +22,7 @@ import {
 } from "../port/udp.js";
 import { AMPLIFICATION_FACTOR } from "../proto/limits.js";
 import { MtuDiscovery } from "./mtu-discovery.js";
+import { PathResponses } from "./validation.js";
 
 export class Path {
   /** Peer and local address, one row of the tables of port/udp. */
@@ -37,6 +38,17 @@ export class Path {
   maxDatagramBytes: number;
   /** Congestion window that is kept free for a probe of the path MTU, bytes. */
   reservedBytes = 0;
+  /** What the peer asked here, and is to be answered here (RFC 9000 §8.2.2). */
+  readonly responses = new PathResponses();
+  /** Of the peer's connection id that it has taken, while it is not the connection's path; -1: none of its own. */
+  cidSeq = -1;
+  /** The peer came here with the id of ours that it had used: the NAT's doing, and we may do the same (RFC 9000 §9.5). */
+  sharesCid = false;
+  /** When the peer was last heard here, microseconds; kept while it is not the connection's path. */
+  heardMicros = 0;
+  /** First words of the connection id of ours to which the peer sent last. */
+  private dcidWord0 = 0;
+  private dcidWord1 = 0;
 
   /** @param boundBytes largest UDP payload to try, 1200 or more */
   constructor(boundBytes: number) {
@@ -76,6 +88,17 @@ export class Path {
     );
   }
 
+  /** A packet of the peer came here whose Destination Connection ID, of 8 bytes or more, is at `start`. */
+  noteDcid(buf: Uint8Array, start: number): void {
+    this.dcidWord0 = word(buf, start);
+    this.dcidWord1 = word(buf, start + 4);
+  }
+
+  /** Whether the peer sends to the same id of ours here and on `other`. */
+  hasSameDcid(other: Path): boolean {
+    return this.dcidWord0 === other.dcidWord0 && this.dcidWord1 === other.dcidWord1;
+  }
+
   /** The route is that of `other`, only the port is another: what is known of its MTU holds here, too. */
   continueMtu(other: Path): void {
     this.mtu = other.mtu;
@@ -111,6 +134,10 @@ export function hasSameIp(one: Path, other: Path): boolean {
   for (let i = ADDR_IP0; i <= ADDR_IP3; i++) if (one.addr[i] !== other.addr[i]) return false;
   for (let i = ADDR_LOCAL_IP0; i <= ADDR_LOCAL_IP3; i++) if (one.addr[i] !== other.addr[i]) return false;
   return true;
+}
+
+function word(buf: Uint8Array, start: number): number {
+  return (buf[start] << 24) | (buf[start + 1] << 16) | (buf[start + 2] << 8) | buf[start + 3];
 }
 
 function hasLocal(addrs: Int32Array, at: number): boolean {

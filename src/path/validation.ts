@@ -7,7 +7,7 @@
 
 import { PATH_DATA_BYTES } from "../frame/table.js";
 import type { Random } from "../port/random.js";
-import { MAX_PATH_CHALLENGES, MAX_PATH_RESPONSES } from "../proto/limits.js";
+import { MAX_PATH_CHALLENGES, MAX_PATH_RESPONSES, PATH_VALIDATION_PTOS } from "../proto/limits.js";
 
 /** Challenges that arrived and are not answered yet, oldest first. */
 export class PathResponses {
@@ -54,9 +54,6 @@ export type ValidationState =
   | typeof VALIDATION_DONE
   | typeof VALIDATION_FAILED;
 
-/** PTOs until validation is given up (RFC 9000 §8.2.4). */
-const GIVE_UP_PTOS = 3;
-
 /**
  * Our own validation of one path.
  *
@@ -82,7 +79,7 @@ export class PathChallenge {
     this.state = VALIDATION_PENDING;
     this.sent = 0;
     this.ptoMicros = ptoMicros;
-    this.giveUpMicros = nowMicros + GIVE_UP_PTOS * ptoMicros;
+    this.giveUpMicros = nowMicros + PATH_VALIDATION_PTOS * ptoMicros;
     this.deadlineMicros = nowMicros;
   }
 

@@ -38,6 +38,18 @@ export interface CloseInfo {
   reason: string;
 }
 
+/** What became of a validation (RFC 9000 §8.2): `aborted` when the peer was found elsewhere before it ended. */
+export type PathValidationResult = "success" | "failure" | "aborted";
+
+export interface PathValidation {
+  result: PathValidationResult;
+  /** Addresses of the path in question, ADDR_COLS words of port/udp, and of the one before. */
+  path: Int32Array;
+  oldPath: Int32Array;
+  /** It is the server's preferred address (RFC 9000 §9.6). */
+  preferred: boolean;
+}
+
 /** What is known once the handshake is complete: what TLS says, and the QUIC version. */
 export interface HandshakeInfo extends TlsInfo {
   version: number;
@@ -96,6 +108,12 @@ export interface TransportStats {
   flowBlocked: number;
   /** Changes of the 1-RTT keys, whoever began them (RFC 9001 §6). */
   keyUpdates: number;
+  /** Paths that were validated and that did not answer (RFC 9000 §8.2). */
+  pathsValidated: number;
+  pathsFailed: number;
+  /** Times that the peer was followed to another address (RFC 9000 §9.3), and that the way led back to the one before. */
+  pathMoves: number;
+  pathReturns: number;
   datagramsReceived: number;
   /** Of the peer, dropped for want of room before the application took them. */
   datagramsDropped: number;
@@ -104,7 +122,7 @@ export interface TransportStats {
   datagramsLost: number;
 }
 
-/** Told by `drain`, in this order: establishment, streams in order of first event, datagrams, tickets, close. */
+/** Told by `drain`, in this order: establishment, streams in order of first event, datagrams, tickets, paths, close. */
 export interface TransportHandler {
   onHandshake(info: HandshakeInfo): void;
   /** RFC 9001 §4.1.2. */
@@ -132,6 +150,8 @@ export interface TransportHandler {
   onDatagram(bytes: Uint8Array, early: boolean): void;
   /** Once for each datagram, unless the connection ends while it is in flight. */
   onDatagramFate(id: number, fate: DatagramFate): void;
+  /** Each that ended while the handler looked away, the last MAX_HELD_PATH_RESULTS. */
+  onPathValidation(validation: PathValidation): void;
   onKeylog(line: string): void;
   /** The last call. What was received before may still be read. */
   onClosed(info: CloseInfo): void;
@@ -153,6 +173,7 @@ export const NOBODY: Readonly<TransportHandler> = {
   onNewToken() {},
   onDatagram() {},
   onDatagramFate() {},
+  onPathValidation() {},
   onKeylog() {},
   onClosed() {},
 };

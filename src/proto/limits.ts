@@ -59,10 +59,16 @@ export const ACTIVE_CID_LIMIT = 8;
 export const ACTIVE_CIDS = 4;
 /** RETIRE_CONNECTION_ID frames waiting or in flight; more is CONNECTION_ID_LIMIT_ERROR (CVE-2024-22189). */
 export const MAX_RETIRE_PENDING = 3 * ACTIVE_CID_LIMIT;
-/** PATH_RESPONSE frames waiting; the oldest is dropped (CVE-2023-49295). */
+/** PATH_RESPONSE frames waiting, on each path; the oldest is dropped (CVE-2023-49295). */
 export const MAX_PATH_RESPONSES = 4;
 /** PATH_CHALLENGE frames sent in one validation, a PTO apart. */
 export const MAX_PATH_CHALLENGES = 3;
+/** PTOs until the validation of a path is given up (RFC 9000 §8.2.4); a peer not heard for so long there has given it up. */
+export const PATH_VALIDATION_PTOS = 3;
+/** Addresses that a peer is remembered to have probed from; the one found first is forgotten. */
+export const MAX_PROBED_PATHS = 4;
+/** Results of path validation that wait for the application; the oldest is forgotten. */
+export const MAX_HELD_PATH_RESULTS = 8;
 /** Connection ids that we issue in one burst and, after it, per second: a peer that retires each at once gets no more. */
 export const CID_ISSUE_BURST = 64;
 export const CID_ISSUE_PER_SECOND = 4;

@@ -70,6 +70,7 @@ class Side implements TransportHandler {
   onNewToken(): void {}
   onDatagram(): void {}
   onDatagramFate(): void {}
+  onPathValidation(): void {}
   onKeylog(): void {}
 
   /** After each drain. */

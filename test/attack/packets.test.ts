@@ -409,7 +409,7 @@ describe("paths", () => {
     for (let round = 0; round < 300; round++) {
       const frames = Array.from({ length: 140 }, (_, i) => pathChallenge(1000 * round + i));
       arena.deliver(peer, [peer.packet(LEVEL_APP, frames)]);
-      assert.ok(conn.moves.responses.count <= 4);
+      assert.ok(conn.path.responses.count <= 4);
       arena.pump();
     }
     assert.ok(peer.bytesReceived <= peer.bytesSent, `${peer.bytesReceived} bytes for ${peer.bytesSent}`);

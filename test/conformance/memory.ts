@@ -107,6 +107,7 @@ class MemoryApp implements App, TransportHandler {
   }
   onDatagram(): void {}
   onDatagramFate(): void {}
+  onPathValidation(): void {}
   onKeylog(): void {}
   onClosed(info: CloseInfo): void {
     this.error = closeError(info, "the raw peer");

@@ -2,87 +2,12 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Connection } from "#src/conn/connection.js";
 import { MAX_PATH_CHALLENGES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import { simAddress } from "#src/sim/index.js";
-import { Arena, type ArenaPeer } from "../support/arena.js";
-import { bytes, newConnectionId, pathChallenge, PING, stream, vi } from "../support/raw-frames.js";
+import { Arena } from "../support/arena.js";
+import { CID_BYTES, challenges, dcidOf, Elsewhere, responseTo, scene, SECOND } from "../support/elsewhere.js";
+import { bytes, pathChallenge, PING, stream, vi } from "../support/raw-frames.js";
 import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, RawPeer } from "../support/raw-peer.js";
-
-const CID_BYTES = 8;
-const SECOND = 1_000_000;
-let nextPort = 40_000;
-
-/** Another address of a raw peer: what is sent there, the peer reads. */
-class Elsewhere implements ArenaPeer {
-  validated = false;
-  bytesSent = 0;
-  bytesReceived = 0;
-  datagrams: Uint8Array[] = [];
-  lines: string[] = [];
-
-  constructor(
-    readonly home: RawPeer,
-    readonly address: Int32Array = simAddress(10, 0, 0, 1, nextPort++),
-  ) {
-    home.arena.add(this);
-  }
-
-  receive(datagram: Uint8Array): void {
-    this.datagrams.push(datagram);
-    const before = this.home.packets.length;
-    this.home.receive(datagram);
-    this.lines.push(...this.home.packets.splice(before).flatMap(({ frames }) => frames));
-  }
-
-  send(frames: Uint8Array[], padTo = 0): void {
-    const { home } = this;
-    home.arena.send(this, home.packet(LEVEL_APP, frames, { padTo }));
-  }
-
-  /** The answer to the challenge that came here last. */
-  response(): Uint8Array {
-    return responseTo(this.lines);
-  }
-
-  get dcid(): string {
-    return dcidOf(this.datagrams.at(-1));
-  }
-}
-
-function challenges(lines: readonly string[]): string[] {
-  return lines.filter((line) => line.startsWith("PATH_CHALLENGE"));
-}
-
-function responseTo(lines: readonly string[]): Uint8Array {
-  const [, hex = ""] = challenges(lines).at(-1)?.split(" ") ?? [];
-  assert.equal(hex.length, 16, "a challenge came");
-  return bytes(0x1b, Uint8Array.from(Buffer.from(hex, "hex")));
-}
-
-function dcidOf(datagram: Uint8Array | undefined): string {
-  return Buffer.from((datagram as Uint8Array).subarray(1, 1 + CID_BYTES)).toString("hex");
-}
-
-interface Scene {
-  arena: Arena;
-  peer: RawPeer;
-  conn: Connection;
-}
-
-/** A confirmed connection of a client that gave `spares` more ids. */
-function scene(spares = 2): Scene {
-  const arena = new Arena();
-  const peer = new RawPeer(arena, { scid: new Uint8Array(CID_BYTES).fill(0xc0) });
-  peer.connect();
-  const [conn] = arena.conns;
-  for (let seq = 1; seq <= spares; seq++) peer.send(LEVEL_APP, newConnectionId(seq, 0, bytes(vi(seq, 8))));
-  arena.advance(SECOND);
-  peer.ackAll(LEVEL_APP);
-  peer.validated = true;
-  peer.forget();
-  return { arena, peer, conn };
-}
 
 describe("a client at another address", () => {
   test("RFC 9000 §9.3, §9.3.3 (9000-9.3.3-01) the newest packet moves the path, and both addresses are asked", () => {

@@ -100,6 +100,7 @@ class LooseProgram implements SimApp, TransportHandler {
   onNewToken(): void {}
   onDatagram(): void {}
   onDatagramFate(): void {}
+  onPathValidation(): void {}
   onKeylog(): void {}
 
   private write(id: number): void {

@@ -240,6 +240,7 @@ export class Peer implements TransportHandler {
     this.datagrams.go();
   }
 
+  onPathValidation(): void {}
   onKeylog(): void {}
 
   onClosed(info: CloseInfo): void {

@@ -55,6 +55,7 @@ export class Recorder implements TransportHandler {
   onNewToken = (bytes: Uint8Array): void => this.add("newToken", bytes);
   onDatagram = (bytes: Uint8Array, early: boolean): void => this.add("datagram", bytes, early);
   onDatagramFate = (id: number, fate: number): void => this.add("datagramFate", id, fate);
+  onPathValidation = (validation: unknown): void => this.add("pathValidation", validation);
   onKeylog = (line: string): void => this.add("keylog", line);
   onClosed = (info: unknown): void => this.add("closed", info);
 

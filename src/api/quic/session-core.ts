@@ -279,6 +279,8 @@ export class SessionCore implements TransportHandler {
     this.call("ondatagramstatus", [BigInt(id), DATAGRAM_STATUS[fate]]);
   }
 
+  onPathValidation(): void {}
+
   onKeylog(line: string): void {
     writeKeylogFile(line);
     if (this.setup.keylog) this.call("onkeylog", [`${line}\n`]);
