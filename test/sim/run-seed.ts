@@ -260,7 +260,9 @@ class World {
   private rotateIds(program: Program): void {
     for (const peer of program.peers) {
       const conn = peer.conn as Connection;
-      if (!peer.confirmed || conn.closeInfo !== null || !conn.peerIds.rotate()) continue;
+      if (!peer.confirmed || conn.closeInfo !== null) continue;
+      // the last spare is left to a move, which is refused without one
+      if ((this.scenario.on.rebind && conn.peerIds.activeCount < 3) || !conn.peerIds.rotate()) continue;
       conn.host.schedule(conn);
       this.marks.add("connection id rotated");
     }
@@ -323,7 +325,8 @@ class World {
       // A close while keys are missing may not carry the application's code (RFC 9000 §10.2.3).
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.
-      const mayMiss = this.scenario.mayTimeOut || (finished && this.scenario.on.rebind); // the address was the old one
+      // The address was the old one, or the client's ids were used up when it was found elsewhere (RFC 9000 §9.5).
+      const mayMiss = this.scenario.mayTimeOut || (finished && this.scenario.on.rebind) || this.hasRefused();
       const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
       if (expected || early || silent) continue;
       throw new Error(`E1: unexpected end: ${this.describe()}`);
@@ -351,6 +354,10 @@ class World {
     }
     const left = this.killed ? "" : this.crypto.leftovers();
     if (left !== "") throw new Error(`E3: ${left}`);
+  }
+
+  private hasRefused(): boolean {
+    return this.server.peers.some(({ conn }) => (conn as Connection).moves.refused > 0);
   }
 
   private peers(): Peer[] {
@@ -435,6 +442,7 @@ class World {
       if (moves.count > 0) marks.add("path moved");
       if (moves.validated > 0) marks.add("path validated");
       if (moves.returns > 0) marks.add("path left again");
+      if (moves.refused > 0) marks.add("move refused");
       if (stats.keyUpdates > 0) marks.add("key update");
       if (stats.keyUpdates > 1) marks.add("second key update");
       if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
