@@ -17,7 +17,7 @@ import {
   type RxBatch,
   type TxBatch,
 } from "../port/udp.js";
-import { ADDRESS_WORDS, type Datagram, DatagramPool, sameAddress } from "./datagram.js";
+import { ADDRESS_WORDS, DatagramPool, sameAddress } from "./datagram.js";
 
 const IP_WORDS = 4;
 const V4_MAPPED = 0xffff;
@@ -52,8 +52,16 @@ export function newTxBatch(datagrams = TX_BATCH_DATAGRAMS, bytes = TX_BATCH_BYTE
   };
 }
 
+/** Of a datagram, what a receive batch has of it. */
+export interface Arrived {
+  bytes: Uint8Array;
+  length: number;
+  source: Int32Array;
+  ecn: number;
+}
+
 /** Appends a datagram that arrived at `local`. False when the batch has no room; an empty batch always has. */
-export function addToRx(rx: RxBatch, datagram: Datagram, local: Int32Array): boolean {
+export function addToRx(rx: RxBatch, datagram: Arrived, local: Int32Array): boolean {
   const last = rx.count - 1;
   const off = last < 0 ? 0 : rx.rows[last * RX_COLS + RX_OFF] + rx.rows[last * RX_COLS + RX_LEN];
   if ((rx.count + 1) * RX_COLS > rx.rows.length || off + datagram.length > rx.buf.length) return false;

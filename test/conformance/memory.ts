@@ -10,11 +10,6 @@ import {
   ADDR_IP3,
   ADDR_PORT,
   ICMP_TOO_BIG,
-  RX_COLS,
-  RX_ECN,
-  RX_LEN,
-  RX_OFF,
-  RX_SOURCE,
   TX_COLS,
   TX_DEST,
   TX_ECN,
@@ -23,12 +18,14 @@ import {
 } from "#src/port/udp.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
 import { chooseTls } from "#src/runtime/choose-tls.js";
-import { newRxBatch, newTxBatch, simAddress } from "#src/sim/batches.js";
+import { addToRx, newRxBatch, newTxBatch, simAddress } from "#src/sim/batches.js";
 import { Prng } from "#src/sim/prng.js";
 import type { RawPeer } from "../raw/peer.js";
 import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type Role, type Setup } from "./lab.js";
 
 const START_MICROS = 1_000_000;
+/** The engine does not learn at which of its addresses a datagram arrived. */
+const NO_ADDRESS = new Int32Array(ADDR_COLS);
 const MAX_ROUNDS = 20_000;
 const CLEAN_UP_MICROS = 600_000_000;
 const READ_BYTES = 65_536;
@@ -299,18 +296,9 @@ export class MemoryLab implements Lab {
     for (let next = 0; next < queue.length; ) {
       const { rx } = this;
       rx.count = rx.sourceCount = 0;
-      for (let used = 0; next < queue.length; next++) {
-        const { datagram, source, ecn } = queue[next] as (typeof queue)[0];
-        if (used + datagram.length > rx.buf.length || (rx.count + 1) * RX_COLS > rx.rows.length) break;
-        rx.buf.set(datagram, used);
-        const row = rx.count++ * RX_COLS;
-        rx.rows.fill(0, row, row + RX_COLS);
-        rx.rows[row + RX_OFF] = used;
-        rx.rows[row + RX_LEN] = datagram.length;
-        rx.rows[row + RX_SOURCE] = rx.sourceCount;
-        rx.rows[row + RX_ECN] = ecn;
-        rx.sources.set(source, ADDR_COLS * rx.sourceCount++);
-        used += datagram.length;
+      for (; next < queue.length; next++) {
+        const { datagram: bytes, source, ecn } = queue[next] as (typeof queue)[0];
+        if (!addToRx(rx, { bytes, length: bytes.length, source, ecn }, NO_ADDRESS)) break;
       }
       this.endpoint.receive(rx, this.micros);
       this.drain();

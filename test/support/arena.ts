@@ -8,25 +8,15 @@ import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
 import { Endpoint } from "#src/endpoint/endpoint.js";
 import type { TlsContext } from "#src/port/tls.js";
-import {
-  ADDR_COLS,
-  ADDR_PORT,
-  ECN_NOT_ECT,
-  RX_COLS,
-  RX_ECN,
-  RX_LEN,
-  RX_OFF,
-  RX_SOURCE,
-  TX_COLS,
-  TX_DEST,
-  TX_LEN,
-  TX_OFF,
-} from "#src/port/udp.js";
-import { newRxBatch, newTxBatch } from "#src/sim/batches.js";
+import { ADDR_COLS, ADDR_PORT, ECN_NOT_ECT, TX_COLS, TX_DEST, TX_LEN, TX_OFF } from "#src/port/udp.js";
+import { addToRx, newRxBatch, newTxBatch } from "#src/sim/batches.js";
 import { Prng } from "#src/sim/prng.js";
 import { NullAead } from "./null-aead.js";
 import { NullTls, type NullTlsOptions } from "./null-tls.js";
 import { Recorder } from "./pair.js";
+
+/** The endpoint does not learn at which of its addresses a datagram arrived. */
+const NO_ADDRESS = new Int32Array(ADDR_COLS);
 
 export interface ArenaOptions {
   config?: Partial<ConnectionConfig>;
@@ -139,21 +129,10 @@ export class Arena {
     const { rx } = this;
     for (let next = 0; next < arrivals.length; ) {
       rx.count = rx.sourceCount = 0;
-      for (let used = 0; next < arrivals.length; next++) {
+      for (; next < arrivals.length; next++) {
         const { peer, datagram, ecn = ECN_NOT_ECT } = arrivals[next];
-        if (used + datagram.length > rx.buf.length || (rx.count + 1) * RX_COLS > rx.rows.length) break;
-        rx.buf.set(datagram, used);
-        const row = rx.count++ * RX_COLS;
-        rx.rows.fill(0, row, row + RX_COLS);
-        rx.rows[row + RX_OFF] = used;
-        rx.rows[row + RX_LEN] = datagram.length;
-        rx.rows[row + RX_ECN] = ecn;
-        // neighbours of one source share its row, as the datapath has it
-        if (rx.count === 1 || arrivals[next - 1].peer !== peer) {
-          rx.sources.set(peer.address, ADDR_COLS * rx.sourceCount++);
-        }
-        rx.rows[row + RX_SOURCE] = rx.sourceCount - 1;
-        used += datagram.length;
+        const arrived = { bytes: datagram, length: datagram.length, source: peer.address, ecn };
+        if (!addToRx(rx, arrived, NO_ADDRESS)) break;
         peer.bytesSent += datagram.length;
       }
       this.endpoint.receive(rx, this.nowMicros);
