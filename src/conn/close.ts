@@ -106,7 +106,7 @@ export function resendClose(conn: Connection, tx: TxBatch): boolean {
     closing.resend = false;
     return true;
   }
-  if (!appendDatagram(tx, datagram, path.addr)) return false;
+  if (!appendDatagram(tx, datagram, path.addr, path.socket)) return false;
   closing.resend = false;
   path.onDatagramSent(datagram.length);
   conn.counters.bytesSent += datagram.length;
@@ -115,9 +115,9 @@ export function resendClose(conn: Connection, tx: TxBatch): boolean {
 }
 
 /** Copies a finished datagram into a batch; false when it is full. Also for the endpoint's stateless answers. */
-export function appendDatagram(tx: TxBatch, datagram: Uint8Array, addr: Int32Array): boolean {
+export function appendDatagram(tx: TxBatch, datagram: Uint8Array, addr: Int32Array, socket: number): boolean {
   if (tx.used + datagram.length > tx.buf.length || (tx.count + 1) * TX_COLS > tx.rows.length) return false;
-  const dest = destRow(tx, addr);
+  const dest = destRow(tx, addr, socket);
   if (dest < 0) return false;
   tx.buf.set(datagram, tx.used);
   const row = tx.count * TX_COLS;

@@ -116,7 +116,7 @@ export class Connection implements Transport, HeapItem {
     this.keys = new KeySet(host.aead, isServer);
     this.keys.installInitial(init.version, init.keyDcid);
     this.path = new Path(config.maxDatagramBytes);
-    this.path.setAddress(init.addr, 0);
+    this.path.setAddress(init.addr, 0, init.socket);
     this.path.validated = init.addressValidated;
     this.path.noteDcid(init.localCid, 0);
     this.peerScid = isServer ? init.peerCid : null;

@@ -25,6 +25,8 @@ export interface ConnectionHost {
   /** A datagram that ends in this token resets the connection (RFC 9000 §10.3). */
   routeReset(token: Uint8Array, conn: Connection): void;
   unrouteReset(token: Uint8Array, conn: Connection): void;
+  /** A path of some connection is gone, and perhaps its socket's last use. */
+  noteLeftPath(): void;
   /** The connection has something to send or to tell outside of a door call. */
   schedule(conn: Connection): void;
   countDrop(reason: DropReason): void;

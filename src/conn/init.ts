@@ -22,6 +22,8 @@ export interface ConnectionInit {
   peerCid: Uint8Array;
   /** ADDR_COLS words of the peer's address. */
   addr: Int32Array;
+  /** The socket of the endpoint that it is reached through. */
+  socket: number;
   /** Client: sent in Initial packets (NEW_TOKEN of an earlier connection). */
   token: Uint8Array | null;
   /** Server: the client's address is proven by a token. */

@@ -12,6 +12,7 @@
 import { hasSameIp, Path } from "../path/path.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { PathValidationResult } from "../port/transport.js";
+import type { RxBatch } from "../port/udp.js";
 import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
@@ -54,14 +55,15 @@ export class Moves {
 }
 
 /** The path that a datagram from elsewhere belongs to, or null when it is to be dropped. */
-export function arrivalPath(conn: Connection, sources: Int32Array, row: number): Path | null {
+export function arrivalPath(conn: Connection, rx: RxBatch, row: number): Path | null {
   const { moves } = conn;
+  const { sources, socket } = rx;
   if (!conn.isServer || conn.state !== STATE_OPEN || !conn.handshakeState.confirmed) return null;
-  if (moves.previous?.matches(sources, row) === true) return moves.previous;
-  for (const path of moves.probed) if (path.matches(sources, row)) return path;
+  if (moves.previous?.matches(sources, row, socket) === true) return moves.previous;
+  for (const path of moves.probed) if (path.matches(sources, row, socket)) return path;
   moves.unproven ??= new Path(conn.config.maxDatagramBytes);
   const path = moves.unproven;
-  path.setAddress(sources, row);
+  path.setAddress(sources, row, socket);
   path.bytesReceived = 0;
   return path;
 }
@@ -126,6 +128,12 @@ function follow(conn: Connection, path: Path, nowMicros: number): void {
     leavePath(conn, left);
   }
   startChallenges(conn, nowMicros);
+}
+
+/** Whether datagrams of the connection leave from that socket, or are waited for there. */
+export function usesSocket({ path, moves }: Connection, socket: number): boolean {
+  if (path.socket === socket || moves.previous?.socket === socket) return true;
+  return moves.probed.some((probed) => probed.socket === socket);
 }
 
 /** Makes `path`, which has claimed an id, the connection's. */

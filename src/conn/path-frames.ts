@@ -33,7 +33,7 @@ function answer(conn: Connection, tx: TxBatch, path: Path, nowMicros: number): b
   const { responses } = path;
   if (responses.count === 0 || !claimCid(conn, path, nowMicros)) return true;
   for (let data = responses.peek(); data !== null; data = responses.peek()) {
-    if (!hasRoom(conn, tx)) return false;
+    if (!hasRoom(conn, tx, path)) return false;
     sendAlone(conn, tx, path, writePathResponse, data, nowMicros);
     responses.pop();
   }
@@ -45,13 +45,13 @@ function challenge(conn: Connection, tx: TxBatch, previous: Path, nowMicros: num
   const { moves } = conn;
   const { newer, older } = moves;
   if (newer?.isDue(nowMicros) === true) {
-    if (!hasRoom(conn, tx)) return false;
+    if (!hasRoom(conn, tx, conn.path)) return false;
     // what the limit of an address that is not validated does not let go counts as a try: it may not be repeated either
     const bytes = sendAlone(conn, tx, conn.path, writePathChallenge, newer.take(nowMicros), nowMicros);
     moves.sentSmall ||= bytes < MIN_INITIAL_DATAGRAM_BYTES;
   }
   if (older?.isDue(nowMicros) === true) {
-    if (!hasRoom(conn, tx)) return false;
+    if (!hasRoom(conn, tx, previous)) return false;
     claimCid(conn, previous, nowMicros); // the peer may have demanded back the one that it had
     sendAlone(conn, tx, previous, writePathChallenge, older.take(nowMicros), nowMicros);
   }
@@ -60,8 +60,8 @@ function challenge(conn: Connection, tx: TxBatch, previous: Path, nowMicros: num
 }
 
 /** For one datagram and its address. */
-function hasRoom(conn: Connection, tx: TxBatch): boolean {
-  return conn.host.bench.builder.roomFor(MIN_INITIAL_DATAGRAM_BYTES) > 0 && hasDestRoom(tx);
+function hasRoom(conn: Connection, tx: TxBatch, { socket }: Path): boolean {
+  return conn.host.bench.builder.roomFor(MIN_INITIAL_DATAGRAM_BYTES) > 0 && hasDestRoom(tx, socket);
 }
 
 /** A datagram of one frame, padded as far as the path allows (RFC 9000 §8.2.1, §8.2.2); returns its size, 0 for none. */
@@ -83,5 +83,5 @@ function sendAlone(
     return 0;
   }
   builder.pos = next;
-  return closeLonePacket(conn, path, MIN_INITIAL_DATAGRAM_BYTES, destRow(tx, path.addr), 0, nowMicros);
+  return closeLonePacket(conn, path, MIN_INITIAL_DATAGRAM_BYTES, destRow(tx, path.addr, path.socket), 0, nowMicros);
 }

@@ -53,11 +53,11 @@ const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDS
 /** Takes datagrams [from, to) of the batch, all from one source. Call {@link endReceive} after the last ones. */
 export function receiveDatagrams(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): void {
   const source = rx.rows[from * RX_COLS + RX_SOURCE];
-  if (conn.path.matches(rx.sources, source)) {
+  if (conn.path.matches(rx.sources, source, rx.socket)) {
     takeDatagrams(conn, conn.path, rx, from, to, nowMicros);
     return;
   }
-  const path = arrivalPath(conn, rx.sources, source);
+  const path = arrivalPath(conn, rx, source);
   if (path === null) {
     for (let row = from; row < to; row++) conn.drop(DROP_OTHER_ADDRESS);
     return;

@@ -57,7 +57,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   const { builder } = conn.host.bench;
   builder.beginBatch(tx, conn.quicBit.next(conn.host.random));
   const hadRoom = transmitMoves(conn, tx, nowMicros);
-  const dest = hadRoom ? destRow(tx, conn.path.addr) : -1;
+  const dest = hadRoom ? destRow(tx, conn.path.addr, conn.path.socket) : -1;
   if (dest < 0) {
     if (builder.seal.count > 0) sealBatch(conn.host.aead, builder.seal);
     return true;

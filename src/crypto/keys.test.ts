@@ -125,7 +125,7 @@ describe("opening and sealing batches", () => {
     buf[3 * 60] = 0xc0; // long header
     buf[5 * 60] = 0x00; // fixed bit
     const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 60, length, 0, i % 3]));
-    const rx = { buf, rows, sources: new Int32Array(10), count: 7, sourceCount: 1 };
+    const rx = { buf, rows, sources: new Int32Array(10), count: 7, sourceCount: 1, socket: 0 };
     const opener = new Opener(new Side(false).aead, 3);
     opener.begin(buf);
     const added = [0, 2, 3, 4, 5, 6, 6].map((from) => opener.addShort(rx, from, 7, 9));

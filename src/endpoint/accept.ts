@@ -69,6 +69,8 @@ export class Acceptor {
   /** Null: no 0-RTT. New with each `listen`, so that tickets of other settings do not count. */
   private earlyTickets: EarlyTickets | null = null;
   private readonly earlyHeld: EarlyHeld;
+  /** Where the datagram in hand came in. */
+  private socket = 0;
 
   constructor(private readonly endpoint: Endpoint) {
     this.earlyHeld = new EarlyHeld(() => endpoint.countDrop(DROP_KEYS_UNAVAILABLE));
@@ -119,6 +121,7 @@ export class Acceptor {
   onUnknown(rx: RxBatch, row: number, nowMicros: number): Connection | null {
     const { endpoint } = this;
     const { header } = endpoint.bench;
+    this.socket = rx.socket;
     const off = rx.rows[row * RX_COLS + RX_OFF];
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
     const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.options?.full.grease);
@@ -222,6 +225,7 @@ export class Acceptor {
       localCid,
       peerCid: buf.slice(header.scidStart, header.scidStart + header.scidLength),
       addr,
+      socket: this.socket,
       token: null,
       addressValidated: proof.validated,
       remembered: null,
@@ -267,7 +271,7 @@ export class Acceptor {
     const versions = [...SUPPORTED_VERSIONS, reservedVersion(u32At(endpoint.randomBytes(4), 0))]; // RFC 9000 §6.3
     const out = new Uint8Array(7 + dcid.length + scid.length + 4 * versions.length);
     const end = writeVersionNegotiation(out, 0, scid, dcid, versions, endpoint.randomBytes(1)[0]);
-    endpoint.answers.push(out.slice(0, end), addr);
+    endpoint.answers.push(out.slice(0, end), addr, this.socket);
     endpoint.counters.versionNegotiationsSent++;
   }
 
@@ -284,7 +288,7 @@ export class Acceptor {
     const token = endpoint.tokens.sealRetryToken(odcid, retryScid, addressKey(addr, 0), endpoint.wallSeconds());
     const out = new Uint8Array(MIN_INITIAL_DATAGRAM_BYTES);
     const end = writeRetry(out, 0, header.version, scid, retryScid, token, odcid, endpoint.aead);
-    endpoint.answers.push(out.slice(0, end), addr);
+    endpoint.answers.push(out.slice(0, end), addr, this.socket);
     endpoint.counters.retriesSent++;
   }
 
@@ -302,7 +306,7 @@ export class Acceptor {
     const cid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const out = new Uint8Array(resetBytes);
     writeStatelessReset(out, 0, resetBytes, endpoint.resetToken(cid), endpoint.random);
-    endpoint.answers.push(out, addr);
+    endpoint.answers.push(out, addr, this.socket);
     endpoint.counters.statelessResetsSent++;
   }
 
@@ -310,6 +314,6 @@ export class Acceptor {
     const { endpoint } = this;
     if (!endpoint.answers.allow(nowMicros)) return;
     const answer = buildRefusal(endpoint, buf, header, code);
-    if (answer !== null) endpoint.answers.push(answer, addr);
+    if (answer !== null) endpoint.answers.push(answer, addr, this.socket);
   }
 }

@@ -15,6 +15,7 @@ function batch(datagrams: number): TxBatch {
     count: 0,
     destCount: 0,
     used: 0,
+    socket: 0,
   };
 }
 
@@ -47,7 +48,7 @@ describe("stateless answers", () => {
     const answers = new Answers(0);
     for (let i = 0; i < MAX_STATELESS_QUEUED; i++) {
       assert.ok(answers.hasRoom && answers.allow(0));
-      answers.push(Uint8Array.of(i), ADDR);
+      answers.push(Uint8Array.of(i), ADDR, 0);
     }
     assert.equal(answers.hasRoom, false);
     assert.equal(answers.allow(0), false);

@@ -10,6 +10,7 @@ import { MAX_STATELESS_QUEUED, STATELESS_BURST, STATELESS_PER_SECOND } from "../
 interface Answer {
   datagram: Uint8Array;
   addr: Int32Array;
+  socket: number;
 }
 
 export class Answers {
@@ -39,16 +40,16 @@ export class Answers {
     return true;
   }
 
-  push(datagram: Uint8Array, addr: Int32Array): void {
-    this.queue.push({ datagram, addr });
+  push(datagram: Uint8Array, addr: Int32Array, socket: number): void {
+    this.queue.push({ datagram, addr, socket });
   }
 
   /** Moves answers into the batch; false when it has no room for all. */
   flush(tx: TxBatch): boolean {
     let sent = 0;
     while (sent < this.queue.length) {
-      const { datagram, addr } = this.queue[sent] as Answer;
-      if (!appendDatagram(tx, datagram, addr)) break;
+      const { datagram, addr, socket } = this.queue[sent] as Answer;
+      if (!appendDatagram(tx, datagram, addr, socket)) break;
       sent++;
     }
     if (sent > 0) this.queue = this.queue.slice(sent);

@@ -1,5 +1,5 @@
 /**
- * Many connections on one UDP socket, sans I/O: routes datagrams by destination connection id, starts and accepts
+ * Many connections on the UDP sockets of one owner, sans I/O: routes datagrams by destination connection id, starts and accepts
  * connections, answers what belongs to none, keeps their deadlines in one heap and their wish to send in one queue.
  *
  * The owner's loop: `receive` or `timeout`, then `accept` and `takeEventful` until null, then `transmit` while it says
@@ -12,6 +12,7 @@ import { Heap } from "../base/heap.js";
 import { type ConnectionConfig, localParamBytes, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
+import { usesSocket } from "../conn/moves.js";
 import { tryReset } from "../conn/receive.js";
 import { openSessionTicket } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
@@ -67,6 +68,8 @@ export interface ConnectOptions {
   token?: Uint8Array;
   /** ADDR_COLS words (port/udp). */
   remote: Int32Array;
+  /** The socket to go through, 0 (default) = the first. */
+  socket?: number;
   config?: Partial<ConnectionConfig>;
 }
 
@@ -91,6 +94,7 @@ export class Endpoint implements ConnectionHost {
   private readonly all = new Set<Connection>();
   private readonly transmitQueue = new Fifo<Connection>();
   private readonly eventful = new Fifo<Connection>();
+  private leftPath = false;
   private insideDoor = false;
   private workTold = false;
 
@@ -113,6 +117,7 @@ export class Endpoint implements ConnectionHost {
       count: 0,
       destCount: 0,
       used: 0,
+      socket: 0,
     };
   }
 
@@ -162,6 +167,7 @@ export class Endpoint implements ConnectionHost {
       localCid,
       peerCid: origDcid,
       addr: options.remote.slice(),
+      socket: options.socket ?? 0,
       token: options.token !== undefined && options.token.length <= MAX_PEER_TOKEN_BYTES ? options.token : null,
       addressValidated: true,
       remembered: earlyData ? ticket.params : null,
@@ -259,15 +265,27 @@ export class Endpoint implements ConnectionHost {
   }
 
   /** The socket says that a datagram of `bytes` to `dest` was larger than the interface carries (port/udp, UdpHandler). */
-  onTooBig(dest: Int32Array, bytes: number): void {
-    for (const conn of this.all) if (applyTooBig(conn, dest, bytes)) this.schedule(conn);
+  onTooBig(dest: Int32Array, bytes: number, socket = 0): void {
+    for (const conn of this.all) if (applyTooBig(conn, dest, bytes, socket)) this.schedule(conn);
   }
 
   /** The socket passes on what an ICMP message says of a datagram to `dest` (port/udp, UdpHandler). */
-  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
+  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number, socket = 0): void {
     this.counters.icmpReceived++;
     if (kind !== ICMP_TOO_BIG) return; // unreachable now is no reason to give a connection up: timeouts decide
-    for (const conn of this.all) if (applyIcmpTooBig(conn, dest, mtuBytes)) this.schedule(conn);
+    for (const conn of this.all) if (applyIcmpTooBig(conn, dest, mtuBytes, socket)) this.schedule(conn);
+  }
+
+  /** Whether a connection left a path since the last call: its socket may be of no use any more. */
+  takeLeftSocket(): boolean {
+    const { leftPath } = this;
+    this.leftPath = false;
+    return leftPath;
+  }
+
+  usesSocket(socket: number): boolean {
+    for (const conn of this.all) if (usesSocket(conn, socket)) return true;
+    return false;
   }
 
   /** Microseconds on the owner's clock; Infinity when only the network or the application can make work. */
@@ -305,6 +323,10 @@ export class Endpoint implements ConnectionHost {
 
   unrouteReset(token: Uint8Array, conn: Connection): void {
     this.resets.remove(token, conn);
+  }
+
+  noteLeftPath(): void {
+    this.leftPath = true;
   }
 
   schedule(conn: Connection): void {
@@ -405,6 +427,7 @@ export class Endpoint implements ConnectionHost {
     this.deadlines.remove(conn);
     this.noteEvents(conn);
     if (!this.all.delete(conn)) return;
+    this.leftPath = true;
     this.counters.connectionsClosed++;
     this.acceptor.onGone(conn);
     for (const { cid } of conn.localIds.live) this.table.remove(cid, conn);

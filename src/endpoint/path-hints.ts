@@ -12,20 +12,20 @@ const IPV4_HEADERS_BYTES = 20 + 8;
 const IPV6_HEADERS_BYTES = 40 + 8;
 
 /** A datagram of `bytes` did not leave this host: if it was a probe, it failed. Returns whether `conn` may go on. */
-export function applyTooBig(conn: Connection, dest: Int32Array, bytes: number): boolean {
-  if (!isOnPath(conn, dest)) return false;
+export function applyTooBig(conn: Connection, dest: Int32Array, bytes: number, socket: number): boolean {
+  if (!isOnPath(conn, dest, socket)) return false;
   conn.path.mtu.onProbeTooBig(bytes);
   return true;
 }
 
 /** A router says that its next link carries IP packets of `mtuBytes` (0: it does not say). */
-export function applyIcmpTooBig(conn: Connection, dest: Int32Array, mtuBytes: number): boolean {
-  if (mtuBytes === 0 || !isOnPath(conn, dest)) return false;
+export function applyIcmpTooBig(conn: Connection, dest: Int32Array, mtuBytes: number, socket: number): boolean {
+  if (mtuBytes === 0 || !isOnPath(conn, dest, socket)) return false;
   const isIpv4 = dest[ADDR_IP0] === 0 && dest[ADDR_IP1] === 0 && dest[ADDR_IP2] === 0xffff;
   conn.path.mtu.onIcmpTooBig(mtuBytes - (isIpv4 ? IPV4_HEADERS_BYTES : IPV6_HEADERS_BYTES));
   return true;
 }
 
-function isOnPath(conn: Connection, dest: Int32Array): boolean {
-  return conn.state === STATE_OPEN && conn.path.matches(dest, 0);
+function isOnPath(conn: Connection, dest: Int32Array, socket: number): boolean {
+  return conn.state === STATE_OPEN && conn.path.matches(dest, 0, socket);
 }

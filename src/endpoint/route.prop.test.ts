@@ -40,7 +40,7 @@ test("a run is the neighbours of one source and one id with short headers", () =
   const lengths = [20, 9, 20, 20, 20, 20, 8, 20];
   for (let i = 0; i < 8; i++) buf.set([0x40 | i, 1, 2, 3, 4, 5, 6, 7, 8, i], i * 20);
   const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 20, length, sources[i] as number, 0]));
-  const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6 };
+  const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6, socket: 0 };
   const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, new DataView(buf.buffer), row));
   assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 7, 8]);
   for (let i = 1; i <= 8; i++) {

@@ -59,6 +59,7 @@ function newTx(bytes: number, datagrams = 8): TxBatch {
     count: 0,
     destCount: 1,
     used: 0,
+    socket: 0,
   };
 }
 

@@ -15,7 +15,7 @@ const OFFSET_BIT = 4;
 function newTx() {
   const buf = new Uint8Array(PACKETS * BYTES).fill(0xee);
   const rows = new Int32Array(PACKETS * TX_COLS);
-  return { buf, rows, dests: new Int32Array(10), count: 0, destCount: 1, used: 0 };
+  return { buf, rows, dests: new Int32Array(10), count: 0, destCount: 1, used: 0, socket: 0 };
 }
 
 /** A run, and the same packets one by one. */

@@ -19,9 +19,9 @@ describe("address of a path", () => {
   test("a datagram from another address or port is not of this path", () => {
     const path = new Path(1452);
     const sources = table({}, PEER, { ...PEER, [ADDR_PORT]: 4434 }, { ...PEER, [ADDR_IP0]: 1 });
-    path.setAddress(sources, 1);
+    path.setAddress(sources, 1, 0);
     assert.deepEqual(
-      [0, 1, 2, 3].map((row) => path.matches(sources, row)),
+      [0, 1, 2, 3].map((row) => path.matches(sources, row, 0)),
       [false, true, false, false],
     );
   });
@@ -37,11 +37,11 @@ describe("address of a path", () => {
         [ADDR_LOCAL_IP3]: 0x7f000003,
       },
     );
-    path.setAddress(sources, 0);
-    assert.equal(path.matches(sources, 3), true);
+    path.setAddress(sources, 0, 0);
+    assert.equal(path.matches(sources, 3, 0), true);
     path.learnLocal(sources, 1);
     assert.deepEqual(
-      [0, 1, 2, 3].map((row) => path.matches(sources, row)),
+      [0, 1, 2, 3].map((row) => path.matches(sources, row, 0)),
       [true, true, true, false],
     );
     path.learnLocal(sources, 3);

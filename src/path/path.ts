@@ -27,6 +27,8 @@ import { PathResponses } from "./validation.js";
 export class Path {
   /** Peer and local address, one row of the tables of port/udp. */
   readonly addr = new Int32Array(ADDR_COLS);
+  /** The socket of the endpoint that it goes through, 0 = the first. */
+  socket = 0;
   /** The peer answered from this address (RFC 9000 §8.1), or it is the server's, which a client need not validate. */
   validated = false;
   bytesReceived = DOUBLE;
@@ -58,16 +60,18 @@ export class Path {
   }
 
   /** Takes the address from row `row` of a table of addresses. */
-  setAddress(addrs: Int32Array, row: number): void {
+  setAddress(addrs: Int32Array, row: number, socket: number): void {
+    this.socket = socket;
     const at = row * ADDR_COLS;
     for (let i = 0; i < ADDR_COLS; i++) this.addr[i] = addrs[at + i];
   }
 
   /**
-   * Whether a datagram with this source belongs to the path: the same peer address, and the same local address where
-   * both are known. The interface may change under a path, as routes do.
+   * Whether a datagram with this source belongs to the path: the same socket and peer address, and the same local address
+   * where both are known. The interface may change under a path, as routes do.
    */
-  matches(sources: Int32Array, row: number): boolean {
+  matches(sources: Int32Array, row: number, socket: number): boolean {
+    if (socket !== this.socket) return false;
     const { addr } = this;
     const at = row * ADDR_COLS;
     if (

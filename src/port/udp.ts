@@ -44,6 +44,8 @@ export interface RxBatch {
   count: number;
   /** Sources in use. */
   sourceCount: number;
+  /** Which socket of its endpoint it came from, 0 = the first; set by who owns the sockets. */
+  socket: number;
 }
 
 /** UDP payload of datagrams [from, to). */
@@ -79,6 +81,8 @@ export interface TxBatch {
   destCount: number;
   /** Bytes of `buf` in use. */
   used: number;
+  /** Which socket of its endpoint all of it leaves from; decided by the first datagram (conn/dest-row). */
+  socket: number;
 }
 
 export interface UdpOptions {

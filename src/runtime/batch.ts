@@ -18,6 +18,7 @@ export function newRxBatch(): RxBatch {
     sources: new Int32Array(RX_BATCH_SLOTS * ADDR_COLS),
     count: 0,
     sourceCount: 0,
+    socket: 0,
   };
 }
 
@@ -29,5 +30,6 @@ export function newTxBatch(bytes: number = TX_BATCH_BYTES): TxBatch {
     count: 0,
     destCount: 0,
     used: 0,
+    socket: 0,
   };
 }

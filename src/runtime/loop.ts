@@ -1,5 +1,5 @@
 /**
- * Drives one endpoint over one UDP socket on Node's event loop: what arrives goes in, events go to the owner, datagrams
+ * Drives one endpoint over its UDP sockets on Node's event loop: what arrives goes in, events go to the owner, datagrams
  * go out, one timer waits for the next deadline. The clock is read once a turn.
  *
  * A turn ends in bounded time: so many batches in, so many out, so many rounds of events; what is left comes with the
@@ -9,12 +9,13 @@
 import type { Connection } from "../conn/connection.js";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.js";
 import type { Clock, FineTimer } from "../port/clock.js";
-import type { IcmpKind, RxBatch, TxBatch, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
+import type { IcmpKind, RxBatch, TxBatch, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
 import { RX_BATCHES_PER_TURN, TX_BATCHES_PER_TURN } from "../proto/limits.js";
 import { newRxBatch, newTxBatch } from "./batch.js";
 import type { Datapath } from "./choose.js";
 import { systemClock } from "./clock.js";
 import { systemRandom } from "./random.js";
+import { HostSocket, type SocketOwner, Sockets } from "./sockets.js";
 import { LoopTimer } from "./timer.js";
 
 // The engine's types, for the api room, which knows the engine through this file only.
@@ -34,8 +35,11 @@ export interface Driven<C> {
   onWork: (() => void) | null;
   destroy(): void;
   /** What the socket found out about a destination (port/udp, UdpHandler); called between the doors. */
-  onTooBig?(dest: Int32Array, bytes: number): void;
-  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void;
+  onTooBig?(dest: Int32Array, bytes: number, socket: number): void;
+  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number, socket: number): void;
+  /** Whether a connection left a socket since the last call. */
+  takeLeftSocket?(): boolean;
+  usesSocket?(socket: number): boolean;
 }
 
 export interface HostOwner<C = Connection> {
@@ -54,7 +58,7 @@ export interface EndpointHostOptions {
   endpoint?: Omit<EndpointOptions, "aead" | "random" | "nowMicros" | "wallSeconds">;
 }
 
-/** One QUIC endpoint on one UDP socket of this process. */
+/** One QUIC endpoint on UDP sockets of this process. */
 export type EndpointHost = LoopHost<Connection, Endpoint>;
 export const EndpointHost = { open: openEndpointHost };
 
@@ -78,18 +82,18 @@ const ROUNDS_PER_TURN = 4;
 let sharedRx: RxBatch | null = null;
 let sharedTx: TxBatch | null = null;
 
-export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
+export class LoopHost<C, E extends Driven<C>> implements SocketOwner {
   readonly endpoint: E;
   private readonly owner: HostOwner<C>;
   private readonly clock: Clock;
   private readonly rx: RxBatch;
   private readonly tx: TxBatch;
   private readonly timer: LoopTimer;
-  private bound: UdpSocket | null = null;
+  private readonly sockets = new Sockets();
   private kept = true; // the event loop is kept alive
   private closed = false;
-  /** The socket took no more; `onWritable` follows. */
-  private blocked = false;
+  /** The socket that took no more; its `onWritable` follows, and nothing is sent before. */
+  private blocked: HostSocket | null = null;
   private running = false;
   private flushScheduled = false;
   /** The endpoint asked for a turn during this one. */
@@ -104,8 +108,8 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     clock: Clock = systemClock,
   ): Promise<LoopHost<C, E>> {
     const newTimer = provider.newTimer?.bind(provider) ?? null;
-    const host = new LoopHost<C, E>(endpoint, owner, clock, newTimer);
-    host.bound = await provider.open(options, host);
+    const host = new LoopHost<C, E>(endpoint, owner, clock, provider, newTimer);
+    host.sockets.add(await host.openSocket(options));
     endpoint.onWork = () => host.flush();
     host.flush(); // what was started before there was a socket
     return host;
@@ -115,6 +119,7 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     endpoint: E,
     owner: HostOwner<C>,
     clock: Clock,
+    private readonly provider: UdpProvider,
     newTimer: ((onTime: () => void) => FineTimer) | null,
   ) {
     this.endpoint = endpoint;
@@ -125,8 +130,37 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     this.timer = new LoopTimer(() => this.onTime(), newTimer);
   }
 
+  /** The first one. */
   get socket(): UdpSocket {
-    return this.bound as UdpSocket;
+    return this.sockets.first.udp;
+  }
+
+  /** Null for one that is closed. */
+  socketOf(number: number): UdpSocket | null {
+    return this.sockets.get(number)?.udp ?? null;
+  }
+
+  /**
+   * Opens one more socket and returns its number. It stays until `releaseSocket` at least. Rejects with the system's error
+   * when it cannot be bound, and with ERR_INVALID_STATE when the host was closed meanwhile.
+   */
+  async addSocket(options: UdpOptions): Promise<number> {
+    const one = await this.openSocket(options);
+    if (this.closed) {
+      one.udp.close();
+      throw Object.assign(new Error("the host is closed"), { code: "ERR_INVALID_STATE" });
+    }
+    if (!this.kept) one.udp.unref();
+    this.sockets.add(one);
+    return one.number;
+  }
+
+  /** From now on it stays only as long as a connection uses it. */
+  releaseSocket(number: number): void {
+    const one = this.sockets.get(number);
+    if (one === null || number === 0) return;
+    one.kept = false;
+    this.closeUnused();
   }
 
   /** The endpoint's time, in microseconds. */
@@ -150,7 +184,7 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
     if (this.closed) return;
     this.transmit(this.now());
     this.shut();
-    this.socket.close();
+    this.sockets.close();
     this.endpoint.destroy();
     // Inside a turn, the turn goes on to hand the events out.
     if (!this.running) this.drain();
@@ -158,47 +192,54 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
 
   ref(): void {
     this.kept = true;
-    this.socket.ref();
+    this.sockets.ref();
   }
 
   unref(): void {
     this.kept = false;
-    this.socket.unref();
+    this.sockets.unref();
     this.timer.cancel(); // it may be turning, which would keep the process
     this.arm();
   }
 
-  /** For the socket. */
-  onReadable(): void {
+  /** For the sockets. */
+  onReadable({ udp, number }: HostSocket): void {
     const nowMicros = this.now();
+    const { rx } = this;
     for (let i = 0; i < RX_BATCHES_PER_TURN; i++) {
-      if (this.socket.recv(this.rx) === 0) break;
-      this.endpoint.receive(this.rx, nowMicros);
+      if (udp.recv(rx) === 0) break;
+      rx.socket = number; // set each time: all hosts of a thread share the batch
+      this.endpoint.receive(rx, nowMicros);
     }
     if (!this.closed) this.turn(nowMicros);
   }
 
-  /** For the socket. */
-  onWritable(): void {
-    this.blocked = false;
+  /** For the sockets. */
+  onWritable(from: HostSocket): void {
+    if (this.blocked === from) this.blocked = null;
     if (!this.closed) this.turn(this.now());
   }
 
-  /** For the socket. */
-  onError(error: Error): void {
+  /** For the sockets. Without the first the endpoint is over; a connection on another one finds a broken path. */
+  onError(from: HostSocket, error: Error): void {
     if (this.closed) return;
+    if (from.number !== 0) {
+      this.forget(from);
+      return;
+    }
     this.shut();
+    this.sockets.close();
     this.owner.onError(error);
   }
 
-  /** For the socket. */
-  onTooBig(dest: Int32Array, bytes: number): void {
-    if (!this.closed) this.endpoint.onTooBig?.(dest, bytes);
+  /** For the sockets. */
+  onTooBig(from: HostSocket, dest: Int32Array, bytes: number): void {
+    if (!this.closed) this.endpoint.onTooBig?.(dest, bytes, from.number);
   }
 
-  /** For the socket. */
-  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
-    if (!this.closed) this.endpoint.onIcmp?.(dest, kind, mtuBytes);
+  /** For the sockets. */
+  onIcmp(from: HostSocket, dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
+    if (!this.closed) this.endpoint.onIcmp?.(dest, kind, mtuBytes, from.number);
   }
 
   private onTime(): void {
@@ -218,6 +259,7 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
       // Also when the owner threw: the others are served by the next turn.
       this.running = false;
       if (!this.closed) {
+        if (this.sockets.hasOthers && this.endpoint.takeLeftSocket?.() === true) this.closeUnused();
         this.arm();
         if (!finished) this.flush();
       }
@@ -257,12 +299,13 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
   private transmit(nowMicros: number): boolean {
     const { tx } = this;
     for (let batch = 0; batch < TX_BATCHES_PER_TURN; batch++) {
-      if (this.closed || this.blocked) return true;
+      if (this.closed || this.blocked !== null) return true;
       tx.count = 0;
       tx.destCount = 0;
       tx.used = 0;
       const more = this.endpoint.transmit(tx, nowMicros);
-      if (tx.count > 0) this.blocked = !this.socket.send(tx);
+      const from = this.sockets.get(tx.socket);
+      if (tx.count > 0 && from?.udp.send(tx) === false) this.blocked = from;
       if (!more) return true;
     }
     return false;
@@ -270,6 +313,23 @@ export class LoopHost<C, E extends Driven<C>> implements UdpHandler {
 
   private arm(): void {
     if (!this.closed) this.timer.arm(this.endpoint.nextDeadline(), this.now(), this.kept);
+  }
+
+  private openSocket(options: UdpOptions): Promise<HostSocket> {
+    return HostSocket.open(this, this.sockets.takeNumber(), this.provider, options);
+  }
+
+  private closeUnused(): void {
+    for (const one of this.sockets.closeUnused((number) => this.endpoint.usesSocket?.(number) === true)) {
+      if (this.blocked === one) this.blocked = null;
+    }
+  }
+
+  private forget(one: HostSocket): void {
+    this.sockets.remove(one);
+    if (this.blocked !== one) return;
+    this.blocked = null;
+    this.flush();
   }
 
   private shut(): void {

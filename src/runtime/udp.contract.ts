@@ -144,7 +144,7 @@ export function txBatch(departures: Departure[]): TxBatch {
     rows.set([off, d.bytes.length, destCount - 1, d.ecn ?? ECN_NOT_ECT, d.flags ?? 0], i * TX_COLS);
     off += d.bytes.length;
   }
-  return { buf, rows, dests, count: departures.length, destCount, used };
+  return { buf, rows, dests, count: departures.length, destCount, used, socket: 0 };
 }
 
 /** `length` bytes that depend on `seed` and position. */

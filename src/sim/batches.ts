@@ -38,6 +38,7 @@ export function newRxBatch(datagrams = TX_BATCH_DATAGRAMS, bytes = TX_BATCH_BYTE
     sources: new Int32Array(datagrams * ADDR_COLS),
     count: 0,
     sourceCount: 0,
+    socket: 0,
   };
 }
 
@@ -49,6 +50,7 @@ export function newTxBatch(datagrams = TX_BATCH_DATAGRAMS, bytes = TX_BATCH_BYTE
     count: 0,
     destCount: 0,
     used: 0,
+    socket: 0,
   };
 }
 

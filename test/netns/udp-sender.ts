@@ -34,6 +34,7 @@ process.on("message", async (order: UdpOrder) => {
     sources: new Int32Array(ADDR_COLS),
     count: 0,
     sourceCount: 0,
+    socket: 0,
   };
   const options = { address: order.bind, port: 0, offload: order.offload ?? {} };
   const socket = await nativeUdp.open(options, {
@@ -58,7 +59,7 @@ process.on("message", async (order: UdpOrder) => {
     rows.set([off, size, 0, 0, order.probes === true ? TX_FLAG_PROBE : 0], i * TX_COLS);
     off += size;
   }
-  socket.send({ buf, rows, dests, count: sizes.length, destCount: 1, used });
+  socket.send({ buf, rows, dests, count: sizes.length, destCount: 1, used, socket: 0 });
   await new Promise((resolve) => setTimeout(resolve, order.waitMillis));
   const { sendErrors, sendBlocked, datagramsSent } = socket.stats;
   socket.close();

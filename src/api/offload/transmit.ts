@@ -79,6 +79,7 @@ export class Transmitter {
     count: 0,
     destCount: 1,
     used: 0,
+    socket: 0,
   };
   private readonly cursor = new PieceCursor();
   /** A row per packet, and one more for each end of a piece inside a packet. */
