@@ -4,6 +4,7 @@ import "./early.js";
 import "./rfc9000-acks.js";
 import "./rfc9000-close.js";
 import "./rfc9000-handshake.js";
+import "./rfc9000-moves.js";
 import "./rfc9000-packets.js";
 import "./rfc9000-params.js";
 import "./rfc9000-streams.js";

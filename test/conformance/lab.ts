@@ -67,8 +67,10 @@ export interface Lab {
   nowMicros(): number;
   /** Gives the peer a wire; the engine, if it is a client, starts a connection to it. */
   attach(peer: RawPeer, dial: DialOptions): Promise<void>;
-  /** One more address of the peer; its number. */
+  /** One more address of the peer, at another host; its number. */
   addAddress(peer: RawPeer): Promise<number>;
+  /** The same host with another port (RFC 9000 §9.4); its number. */
+  addPort(peer: RawPeer): Promise<number>;
   /** The application's side of the connection with this peer; null when it never saw one. */
   app(peer: RawPeer): App | null;
   /** Lets things happen until `condition` holds. False when it did not in time. */

@@ -217,8 +217,7 @@ export class MemoryLab implements Lab {
     return entry.addresses.length - 1;
   }
 
-  /** The same host with another port (RFC 9000 §9.4). */
-  addPort(peer: RawPeer): number {
+  async addPort(peer: RawPeer): Promise<number> {
     const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
     const address = (entry.addresses[0] as Int32Array).slice();
     address[ADDR_PORT] = nextPort++;

@@ -169,6 +169,15 @@ export class UdpLab implements Lab {
   }
 
   async addAddress(peer: RawPeer): Promise<number> {
+    const { sockets } = this.attached.find((candidate) => candidate.peer === peer) as Attached;
+    return this.bind(peer, `127.0.0.${sockets.length + 1}`);
+  }
+
+  async addPort(peer: RawPeer): Promise<number> {
+    return this.bind(peer, HOST);
+  }
+
+  private async bind(peer: RawPeer, host: string): Promise<number> {
     const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
     const socket = createSocket({ type: "udp4", recvBufferSize: 4 << 20 });
     const to = entry.sockets.length;
@@ -178,8 +187,7 @@ export class UdpLab implements Lab {
       peer.receive(datagram, to, 0);
       peer.afterReceive();
     });
-    // a host of its own, where it is not the first
-    await new Promise<void>((resolve) => socket.bind(0, `127.0.0.${to + 1}`, resolve));
+    await new Promise<void>((resolve) => socket.bind(0, host, resolve));
     return to;
   }
 

@@ -1,0 +1,224 @@
+/** RFC 9000 §8.2 and §9: validation of paths, and peers that move, with raw peers of several addresses. */
+
+import assert from "node:assert/strict";
+import type { TransportStats } from "#src/port/transport.js";
+import { STREAM_BIDI } from "#src/port/transport.js";
+import { INITIAL_RTT_MICROS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import { bytes, ints, newConnectionId, pathChallenge, PING, vi } from "../support/raw-frames.js";
+import type { Frame } from "../raw/frames.js";
+import { APP, type RawPeer, type ReadPacket } from "../raw/peer.js";
+import { type Check, filled } from "./check.js";
+import { row } from "./scripts.js";
+
+const FULL = MIN_INITIAL_DATAGRAM_BYTES;
+const CHALLENGES_MEMORY = 1000;
+const CHALLENGES_UDP = 100;
+const SMALL_BYTES = 60;
+const PROBING = new Set(["PATH_CHALLENGE", "PATH_RESPONSE", "NEW_CONNECTION_ID", "PADDING"]);
+
+/** 1-RTT packets that came to an address of the peer. */
+const packetsTo = (peer: RawPeer, address: number): ReadPacket[] =>
+  peer.packets.filter(({ to, level }) => to === address && level === APP);
+
+/** Frames of this name that came to an address of the peer. */
+const framesTo = (peer: RawPeer, address: number, name: string): Frame[] =>
+  packetsTo(peer, address).flatMap(({ frames }) => frames.filter((frame) => frame.name === name));
+
+const bytesTo = (peer: RawPeer, address: number): number =>
+  packetsTo(peer, address).reduce((sum, { datagramBytes }) => sum + datagramBytes, 0);
+
+const dcidsTo = (peer: RawPeer, address: number): Set<string> =>
+  new Set(packetsTo(peer, address).map(({ dcid }) => dcid.toString("hex")));
+
+/** The answer to the challenge that came last to this address. */
+function responseTo(peer: RawPeer, address: number): Uint8Array {
+  const challenge = framesTo(peer, address, "PATH_CHALLENGE").at(-1);
+  assert.ok(challenge !== undefined, "a challenge came");
+  return bytes(0x1b, challenge.data);
+}
+
+/** The peer goes to `address` and stays there; returns once it has been asked. */
+async function move(check: Check, peer: RawPeer, address: number, dcid = peer.dcid): Promise<void> {
+  const before = framesTo(peer, address, "PATH_CHALLENGE").length;
+  peer.from = address;
+  peer.dcid = dcid;
+  peer.sendRaw(peer.packet(APP, [PING], { padTo: FULL }));
+  await check.until(() => framesTo(peer, address, "PATH_CHALLENGE").length > before, "a challenge at the new address");
+}
+
+/** Ids of the engine's that the peer has not used yet. */
+const freshIds = (peer: RawPeer): Uint8Array[] => peer.frames("NEW_CONNECTION_ID").map(({ data }) => data);
+
+/** The peer gives `count` ids of its own. */
+function giveIds(peer: RawPeer, count: number): void {
+  for (let seq = 1; seq <= count; seq++) {
+    peer.send(APP, newConnectionId(seq, 0, bytes(vi(seq, peer.scid.length as 8))));
+  }
+}
+
+// --- RFC 9000 §8.2.1
+
+row(
+  "9000-8.2.1-01",
+  async (check) => {
+    const peer = await check.connect();
+    const other = await check.lab.addAddress(peer);
+    const wanted = check.inMemory ? CHALLENGES_MEMORY : CHALLENGES_UDP;
+    const all: string[] = [];
+    while (all.length < wanted) {
+      // what it acknowledges at home leads back, so that the next packet is a move again
+      peer.sendFrom(other, peer.packet(APP, [PING], { padTo: FULL }));
+      await check.until(() => peer.frames("PATH_CHALLENGE").length >= 2, "challenges to both addresses");
+      all.push(...peer.frames("PATH_CHALLENGE").map(({ data }) => data.toString("hex")));
+      peer.packets.length = 0;
+    }
+    assert.equal(new Set(all).size, all.length);
+    await check.usable(peer);
+  },
+  { role: "server" },
+);
+
+row(
+  "9000-8.2.1-02",
+  async (check) => {
+    const peer = await check.connect();
+    const other = await check.lab.addAddress(peer);
+    const small = peer.packet(APP, [pathChallenge(7)], { padTo: SMALL_BYTES });
+    assert.equal(small.length, SMALL_BYTES);
+    peer.sendFrom(other, small);
+    await check.until(() => framesTo(peer, other, "PATH_RESPONSE").length > 0, "PATH_RESPONSE");
+    peer.from = other;
+    peer.sendRaw(peer.packet(APP, [PING], { padTo: SMALL_BYTES }));
+    await check.until(() => framesTo(peer, other, "PATH_CHALLENGE").length > 0, "PATH_CHALLENGE");
+    peer.send(APP, responseTo(peer, other));
+    const isFull = ({ datagramBytes, frames }: ReadPacket): boolean =>
+      datagramBytes >= FULL && frames.some(({ name }) => name === "PATH_CHALLENGE");
+    await check.until(() => packetsTo(peer, other).some(isFull), "a challenge of full size after the small answer");
+    peer.send(APP, responseTo(peer, other));
+    await check.until(() => check.app(peer).conn.stats().pathsValidated === 1, "validation");
+    await check.usable(peer);
+  },
+  { role: "server" },
+);
+
+// --- RFC 9000 §8.2.2
+
+row(
+  "9000-8.2.2-03",
+  async (check) => {
+    const peer = await check.connect();
+    const app = check.app(peer);
+    const id = await app.open(STREAM_BIDI);
+    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
+    await check.acknowledged(peer);
+    const other = await check.lab.addAddress(peer);
+    peer.autoAck = false;
+    await move(check, peer, other);
+    app.write(id, filled(50_000), true);
+    await check.quiet(50);
+    assert.ok(bytesTo(peer, other) <= 3 * FULL, "as long as nobody has answered");
+    peer.from = 0;
+    peer.send(APP, responseTo(peer, other));
+    peer.from = other;
+    await check.until(() => bytesTo(peer, other) > 6 * FULL, "more than the limit of an address without proof");
+    assert.equal(app.conn.stats().pathsValidated, 1);
+    peer.autoAck = true;
+    peer.send(APP, peer.ackFrame(APP));
+    await check.usable(peer);
+  },
+  { role: "server" },
+);
+
+// --- RFC 9000 §9
+
+row(
+  "9000-9.3.3-01",
+  async (check) => {
+    const peer = await check.connect();
+    const other = await check.lab.addAddress(peer);
+    peer.autoAck = false;
+    peer.sendFrom(other, peer.packet(APP, [PING], { padTo: FULL }));
+    await check.until(() => framesTo(peer, 0, "PATH_CHALLENGE").length > 0, "a challenge at the address before");
+    assert.ok(framesTo(peer, other, "PATH_CHALLENGE").length > 0);
+    peer.autoAck = true;
+    const before = peer.packets.length;
+    await check.usable(peer);
+    const led = peer.packets.slice(before).filter(({ to }) => to === 0);
+    assert.ok(led.length > 0, "the answer from there leads back");
+  },
+  { role: "server" },
+);
+
+row(
+  "9000-9.3.3-01",
+  async (check) => {
+    const peer = await check.connect();
+    const before = peer.packets.length;
+    peer.send(APP, pathChallenge(3));
+    const answers = (): ReadPacket[] =>
+      peer.packets.slice(before).filter(({ frames }) => frames.some(({ name }) => name === "PATH_RESPONSE"));
+    await check.until(() => answers().length > 0, "PATH_RESPONSE");
+    const shown = peer.packets.slice(before).flatMap(({ frames }) => frames.map(({ name }) => name));
+    assert.ok(
+      shown.some((name) => !PROBING.has(name)),
+      "more than a probe, so that the server learns where its client is",
+    );
+    await check.usable(peer);
+  },
+  { role: "client" },
+);
+
+row(
+  "9000-9.4-01",
+  async (check) => {
+    const peer = await check.connect();
+    const app = check.app(peer);
+    const id = await app.open(STREAM_BIDI);
+    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
+    app.write(id, filled(400_000), true);
+    await check.until(() => peer.streams.get(id)?.fin === true, "the data");
+    giveIds(peer, 2);
+    await check.acknowledged(peer);
+    const stats = (): TransportStats => app.conn.stats();
+    const grown = stats().cwndBytes;
+    const validated = async (address: number, count: number): Promise<void> => {
+      await move(check, peer, address);
+      peer.autoAck = false; // nothing that could grow the new window
+      peer.send(APP, responseTo(peer, address));
+      await check.until(() => stats().pathsValidated === count, "validation");
+    };
+    await validated(await check.lab.addPort(peer), 1);
+    assert.ok(stats().cwndBytes >= grown, "another port is the same path");
+    assert.notEqual(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+    peer.autoAck = true;
+    await check.usable(peer);
+    await validated(await check.lab.addAddress(peer), 2);
+    assert.ok(stats().cwndBytes < grown, `${stats().cwndBytes} bytes after ${grown}`);
+    assert.equal(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+    peer.autoAck = true;
+    await check.usable(peer);
+  },
+  { role: "server" },
+);
+
+row(
+  "9000-9.5-01",
+  async (check) => {
+    const peer = await check.connect();
+    giveIds(peer, 2);
+    await check.acknowledged(peer);
+    const home = dcidsTo(peer, 0);
+    const [first, second] = freshIds(peer) as [Uint8Array, Uint8Array];
+    const [probed, taken] = [await check.lab.addAddress(peer), await check.lab.addAddress(peer)];
+    peer.sendFrom(probed, peer.packet(APP, [pathChallenge(1)], { padTo: FULL, dcid: first }));
+    await check.until(() => framesTo(peer, probed, "PATH_RESPONSE").length > 0, "PATH_RESPONSE");
+    await move(check, peer, taken, second);
+    peer.send(APP, responseTo(peer, taken));
+    await check.usable(peer);
+    const all = [0, probed, taken].map((address) => [...dcidsTo(peer, address)]);
+    assert.deepEqual(all[0], [...home], "the address before has its own still");
+    assert.equal(new Set(all.flat()).size, all.flat().length, "no id went to two addresses");
+    assert.equal(all[2]?.length, 1);
+  },
+  { role: "server" },
+);
