@@ -8,9 +8,11 @@ import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
 import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
-import { ACTIVE_CIDS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
-import { DROP_CAUSES, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
+import { ACTIVE_CIDS } from "#src/proto/limits.js";
+import { type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
+import type { ActWorld } from "./dimensions.js";
+import { collectMarks } from "./marks.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
 import { Peer } from "./peer.js";
@@ -61,13 +63,14 @@ export function runScenario(scenario: Scenario, mode: Mode, options: RunOptions 
   }
 }
 
-class World {
+class World implements ActWorld {
   readonly sim: Simulation;
   readonly marks = new Set<string>();
   readonly client: Program;
   server: Program;
   readonly clientHost: Host;
   serverHost: Host;
+  readonly nat: Nat;
   private readonly crypto: RunCrypto;
   private readonly directions: Direction[];
   private readonly startMicros: number;
@@ -104,11 +107,10 @@ class World {
       buildDirection(sim, scenario.forward, seed, "forward"),
       buildDirection(sim, scenario.backward, seed, "backward"),
     ];
-    const nat = new Nat(sim.network, this.clientHost.id);
-    const isBehindNat = scenario.rebindings.length > 0;
+    this.nat = new Nat(sim.network, this.clientHost.id);
     const [forward, backward] = this.directions;
-    sim.join(this.clientHost, this.serverHost, [...(isBehindNat ? [nat] : []), ...forward.nodes], backward.nodes);
-    if (isBehindNat) this.scheduleRebindings(nat);
+    sim.join(this.clientHost, this.serverHost, [this.nat, ...forward.nodes], backward.nodes);
+    if (scenario.rebindings.length > 0) this.scheduleRebindings(this.nat);
     this.checker = new Checker(scenario, mode.name === "null" && !scenario.maskHeaders, this.marks);
     this.hash = options.trace === true ? createHash("sha256") : null;
     sim.tap = this.hash === null ? this.checker : new TracingTap(this.checker, this.hash);
@@ -137,6 +139,10 @@ class World {
     };
   }
 
+  mark(name: string): void {
+    this.marks.add(name);
+  }
+
   dispose(): void {
     this.client.endpoint.destroy();
     this.server.endpoint.destroy();
@@ -152,10 +158,7 @@ class World {
       wallSeconds: () => sim.wallSeconds(),
       secret: new Uint8Array(32).fill(name === "client" ? 1 : 2),
     });
-    const host = {
-      nowMicros: () => sim.nowMicros,
-      mark: (mark: string) => void this.marks.add(mark),
-    };
+    const host = { nowMicros: () => sim.nowMicros, mark: (mark: string) => this.mark(mark) };
     const makePeer = (conn: Connection, index: number): Peer => {
       const prng = new Prng(scenario.seed, `${name} peer ${index}`);
       return new Peer(`${name} ${index}`, conn, scenario.workload, host, prng);
@@ -201,6 +204,7 @@ class World {
   private scheduleActs(): void {
     const { sim, scenario } = this;
     sim.after(scenario.goodAfterMicros, () => this.becomeGood());
+    for (const act of scenario.acts) sim.after(act.atMicros, () => act.run(this));
     const { close } = scenario.workload;
     if (close.atMicros !== Infinity) sim.after(close.atMicros, () => this.closeNow());
     for (const side of ["client", "server"] as const) {
@@ -418,41 +422,8 @@ class World {
   }
 
   private collectMarks(): void {
-    const { marks, sim } = this;
-    for (const cause of DROP_CAUSES) if (sim.dropped[cause] > 0) marks.add(`network: ${cause}`);
-    for (const { corrupt } of this.directions)
-      if (corrupt !== null && corrupt.damaged > 0) marks.add("network: corrupt");
-    for (const { endpoint } of [this.client, this.server]) {
-      const { counters } = endpoint;
-      for (const reason of Object.keys(counters.dropsByName())) marks.add(`drop: ${reason}`);
-      if (counters.retriesSent > 0) marks.add("retry sent");
-      if (counters.statelessResetsSent > 0) marks.add("stateless reset sent");
-      if (counters.versionNegotiationsSent > 0) marks.add("version negotiation sent");
-    }
-    for (const peer of this.peers()) {
-      const stats = peer.conn.stats();
-      if (stats.packetsLost > 0) marks.add("packets lost");
-      if (stats.spuriousLosses > 0) marks.add("spurious loss");
-      if (stats.ptoCount > 0) marks.add("pto");
-      if (stats.ptoCount >= 4) marks.add("four ptos");
-      if (stats.mtuProbesLost > 0) marks.add("mtu probe lost");
-      if (stats.maxDatagramBytes > MIN_INITIAL_DATAGRAM_BYTES) marks.add("mtu raised");
-      if (stats.mtuBlackHoles > 0) marks.add("black hole left");
-      const { moves } = peer.conn as Connection;
-      if (moves.count > 0) marks.add("path moved");
-      if (moves.validated > 0) marks.add("path validated");
-      if (moves.returns > 0) marks.add("path left again");
-      if (moves.refused > 0) marks.add("move refused");
-      if (stats.keyUpdates > 0) marks.add("key update");
-      if (stats.keyUpdates > 1) marks.add("second key update");
-      if (stats.cwndBlocked > 0) marks.add("cwnd blocked");
-      if (stats.flowBlocked > 0) marks.add("flow blocked");
-      if (peer.handshake?.resumed === true) marks.add("resumed");
-      if (stats.earlyPacketsReceived > 0) marks.add("0-RTT received");
-      if (peer.handshake?.earlyDataAttempted === true && !peer.handshake.earlyDataAccepted) marks.add("0-RTT refused");
-      if (peer.closed !== null) marks.add(`close: ${peer.closed.type}`);
-      if (peer.handshake === null) marks.add("closed before the handshake");
-    }
+    for (const { corrupt } of this.directions) if ((corrupt?.damaged ?? 0) > 0) this.mark("network: corrupt");
+    collectMarks(this.marks, this.sim, [this.client.endpoint, this.server.endpoint], this.peers());
   }
 }
 

@@ -15,9 +15,10 @@ import {
   type RateOptions,
   type ReorderOptions,
 } from "#src/sim/index.js";
+import { type Act, ROWS } from "./dimensions.js";
 import { drawWorkload, plainWorkload, type Workload } from "./workload.js";
 
-export const DIMENSIONS = [
+const DRAWN_HERE = [
   "loss",
   "burst",
   "exact",
@@ -53,7 +54,6 @@ export const DIMENSIONS = [
   "manyStreams",
   "big",
   "randomClose",
-  // New ones go to the end, so that a seed keeps its draws.
   "keyUpdate",
   "cidRotation",
   "bbr",
@@ -62,7 +62,9 @@ export const DIMENSIONS = [
   "resume",
   "rebind",
 ] as const;
-export type Dimension = (typeof DIMENSIONS)[number];
+export type Dimension = (typeof DRAWN_HERE)[number] | (typeof ROWS)[number]["name"];
+/** Those of this file first, then the rows of `dimensions.ts`: there is the place for a new one. */
+export const DIMENSIONS: readonly Dimension[] = [...DRAWN_HERE, ...ROWS.map(({ name }) => name)];
 export type Switches = Record<Dimension, boolean>;
 
 /** What happens to datagrams of one direction. Absent = that node is not there. */
@@ -132,6 +134,8 @@ export interface Scenario {
   restartMicros?: number;
   /** Time after the start at which a host vanishes. */
   kill?: { host: "client" | "server"; atMicros: number };
+  /** What else happens during the run (`dimensions.ts`). */
+  acts: Act[];
 }
 
 const NO_JITTER = { jitterMicros: 0, jitter: "uniform", fifo: true } as const;
@@ -169,6 +173,7 @@ export function plainScenario(seed: number): Scenario {
     cidRotations: { client: [], server: [] },
     mayTimeOut: false,
     rebindings: [],
+    acts: [],
   };
 }
 
@@ -193,6 +198,7 @@ export function drawScenario(seed: number, off: readonly Dimension[] = []): Scen
   if (on.datagrams) drawDatagrams(scenario.workload, new Prng(seed, "datagrams"));
   if (on.rebind) drawRebindings(scenario, new Prng(seed, "rebind"));
   scenario.maskHeaders = new Prng(seed, "mask").chance(0.5);
+  for (const { name, draw } of ROWS) if (on[name]) draw(scenario, new Prng(seed, name));
   return scenario;
 }
 
@@ -233,6 +239,7 @@ const CHANCES: Partial<Record<Dimension, number>> = {
   helloRetry: 0.3,
   slowReader: 0.3,
   trickle: 0.3,
+  ...Object.fromEntries(ROWS.map(({ name, chance }) => [name, chance])),
 };
 
 function drawNetwork(scenario: Scenario, prng: Prng): void {
