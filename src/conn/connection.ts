@@ -113,8 +113,8 @@ export class Connection implements Transport, HeapItem {
     this.localCid = init.localCid;
     this.token = init.token;
     this.counters = new ConnectionCounters(init.nowMicros);
-    this.keys = new KeySet(host.aead, isServer);
-    this.keys.installInitial(init.version, init.keyDcid);
+    this.keys = init.initialKeys ?? new KeySet(host.aead, isServer);
+    if (init.initialKeys === null) this.keys.installInitial(init.version, init.keyDcid);
     this.path = new Path(config.maxDatagramBytes);
     this.path.setAddress(init.addr, 0, init.socket);
     this.path.validated = init.addressValidated;

@@ -1,6 +1,7 @@
 /** What makes a connection: who it is, and the ids that its first packets carry. */
 
 import type { EarlyTickets } from "../crypto/early-tickets.js";
+import type { KeySet } from "../crypto/keys.js";
 import type { TlsSession } from "../port/tls.js";
 import type { TransportParams } from "../proto/params.js";
 import type { ConnectionConfig } from "./config.js";
@@ -18,6 +19,8 @@ export interface ConnectionInit {
   origDcid: Uint8Array;
   /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
   keyDcid: Uint8Array;
+  /** Server: these keys, which the connection owns from now on; null = it makes them. */
+  initialKeys: KeySet | null;
   localCid: Uint8Array;
   peerCid: Uint8Array;
   /** ADDR_COLS words of the peer's address. */

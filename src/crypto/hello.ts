@@ -7,6 +7,8 @@
 import { fromHex, Reader } from "../base/bytes.js";
 import { MAX_ALPN_READ } from "../proto/limits.js";
 
+/** Handshake message types (RFC 8446 §4). */
+export const CLIENT_HELLO = 1;
 export const NEW_SESSION_TICKET = 4;
 const EXTENSION_SERVER_NAME = 0;
 export const EXTENSION_ALPN = 16;

@@ -21,6 +21,7 @@ import {
 } from "../proto/tls-alert.js";
 import { CRYPTO_BUFFER_EXCEEDED, CRYPTO_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import {
+  CLIENT_HELLO,
   type ClientHello,
   EXTENSION_ALPN,
   EXTENSION_EARLY_DATA,
@@ -32,7 +33,6 @@ import {
 } from "./hello.js";
 
 /** Handshake message types (RFC 8446 §4). */
-const CLIENT_HELLO = 1;
 const SERVER_HELLO = 2;
 const ENCRYPTED_EXTENSIONS = 8;
 const CERTIFICATE = 11;

@@ -9,12 +9,15 @@ import { localParamBytes, localParams, makeConfig, type ConnectionConfig } from 
 import { Connection } from "../conn/connection.js";
 import { STATE_OPEN } from "../conn/state.js";
 import { EarlyTickets } from "../crypto/early-tickets.js";
+import type { ClientHello } from "../crypto/hello.js";
 import { addressKey } from "../crypto/token.js";
 import {
   DROP_BAD_TOKEN,
   DROP_CID_LENGTH,
+  DROP_FORGED,
   DROP_KEYS_UNAVAILABLE,
   DROP_NONE,
+  DROP_OTHER_ADDRESS,
   DROP_RATE_LIMITED,
   DROP_REFUSED,
   DROP_SMALL_INITIAL,
@@ -35,11 +38,15 @@ import {
   MIN_INITIAL_DATAGRAM_BYTES,
   RETRY_ABOVE_HALF_OPEN,
 } from "../proto/limits.js";
-import { CONNECTION_REFUSED, INVALID_TOKEN } from "../proto/transport-error.js";
+import { ALERT_NO_APPLICATION_PROTOCOL } from "../proto/tls-alert.js";
+import { CONNECTION_REFUSED, CRYPTO_ERROR, INVALID_TOKEN } from "../proto/transport-error.js";
 import { reservedVersion, SUPPORTED_VERSIONS } from "../proto/version.js";
+import { Attempt, ATTEMPT_FORGED, ATTEMPT_WAITS, Attempts, type Proof } from "./attempt.js";
 import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
 import { buildRefusal } from "./refuse.js";
+
+const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
 
 export interface ListenOptions {
   tls: TlsContext;
@@ -50,45 +57,73 @@ export interface ListenOptions {
   maxConnections?: number;
   /** Accept 0-RTT (RFC 9001 §4.6), each ticket once; `tls` has to hand out tickets for it. Default false. */
   earlyData?: boolean;
+  /** What `Connection.owner` of its connections is. */
+  owner?: unknown;
 }
 
-type Listening = ListenOptions & { full: ConnectionConfig };
+/** Options ready for use, of one that listens. */
+export class Listener {
+  readonly config: ConnectionConfig;
+  /** Null: no 0-RTT. New with each listener, so that tickets of other settings do not count. */
+  readonly earlyTickets: EarlyTickets | null;
 
-/** What the client's token proved. */
-interface Proof {
-  validated: boolean;
-  /** After a Retry: the first destination id, and the id that the Retry gave. */
-  origDcid: Uint8Array | null;
-  retryScid: Uint8Array | null;
+  constructor(readonly options: ListenOptions) {
+    this.config = makeConfig(options.config);
+    this.earlyTickets = options.earlyData === true ? new EarlyTickets() : null;
+  }
+}
+
+/** Says who gets a connection, when several share an endpoint. */
+export interface Chooser {
+  /** Asked before a ClientHello is read: `auto` and `always` as in ListenOptions. A listener's own `always` holds too. */
+  readonly retry: "auto" | "always" | "never";
+  /** Whether any listener accepts 0-RTT: packets that overtake their Initial are kept then. */
+  readonly earlyData: boolean;
+  /** `hello` null: it cannot be read, and who is named will refuse it. Null: nobody wants it, the client is told so. */
+  choose(hello: ClientHello | null, addr: Int32Array): Listener | null;
 }
 
 export class Acceptor {
-  private options: Listening | null = null;
+  private chooser: Chooser | null = null;
   private readonly halfOpen = new Set<Connection>();
+  private readonly attempts: Attempts;
   private accepted: Connection[] = [];
-  /** Null: no 0-RTT. New with each `listen`, so that tickets of other settings do not count. */
-  private earlyTickets: EarlyTickets | null = null;
   private readonly earlyHeld: EarlyHeld;
   /** Where the datagram in hand came in. */
   private socket = 0;
 
   constructor(private readonly endpoint: Endpoint) {
     this.earlyHeld = new EarlyHeld(() => endpoint.countDrop(DROP_KEYS_UNAVAILABLE));
+    this.attempts = new Attempts(() => endpoint.countDrop(DROP_REFUSED));
   }
 
+  /** Clients that have begun and not finished their handshake. */
   get halfOpenCount(): number {
-    return this.halfOpen.size;
+    return this.halfOpen.size + this.attempts.count;
   }
 
-  listen(options: ListenOptions): void {
-    if (this.options !== null) throw new Error("this endpoint already listens");
-    this.options = { ...options, full: makeConfig(options.config) };
-    this.earlyTickets = options.earlyData === true ? new EarlyTickets() : null;
+  /** Bytes of datagrams that wait for the rest of a ClientHello. */
+  get attemptBytes(): number {
+    return this.attempts.heldBytes;
+  }
+
+  listen(chooser: Chooser): void {
+    if (this.chooser !== null) throw new Error("this endpoint already listens");
+    this.chooser = chooser;
   }
 
   stop(): void {
-    this.options = null;
+    this.chooser = null;
     this.earlyHeld.clear();
+    this.attempts.clear();
+  }
+
+  nextDeadline(): number {
+    return this.attempts.nextDeadline();
+  }
+
+  timeout(nowMicros: number): void {
+    this.attempts.expire(nowMicros);
   }
 
   takeAccepted(): Connection | null {
@@ -113,7 +148,7 @@ export class Acceptor {
   }
 
   newToken(addr: Int32Array): Uint8Array | null {
-    if (this.options === null) return null;
+    if (this.chooser === null) return null;
     return this.endpoint.tokens.sealNewToken(addressKey(addr, 0), this.endpoint.wallSeconds());
   }
 
@@ -124,7 +159,7 @@ export class Acceptor {
     this.socket = rx.socket;
     const off = rx.rows[row * RX_COLS + RX_OFF];
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
-    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.options?.full.grease);
+    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.chooser !== null);
     if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
     if (drop !== DROP_NONE && drop !== DROP_UNKNOWN_VERSION) {
       endpoint.countDrop(drop);
@@ -141,44 +176,103 @@ export class Acceptor {
       return null;
     }
     if (header.type !== PACKET_INITIAL) {
-      const mayHold = header.type === PACKET_ZERO_RTT && this.earlyTickets !== null;
-      if (mayHold && this.holdEarly(rx, row, header, addr, nowMicros)) return null;
-      endpoint.countDrop(DROP_UNKNOWN_CID);
-      return null;
+      if (header.type === PACKET_ZERO_RTT && this.holdEarly(rx, row, header, addr, nowMicros)) return null;
+      return this.dropped(DROP_UNKNOWN_CID);
     }
-    return this.onInitial(rx.buf, header, lengthBytes, addr, nowMicros);
+    return this.onInitial(rx, row, header, addr, nowMicros);
   }
 
   private holdEarly(rx: RxBatch, row: number, header: PacketHeader, addr: Int32Array, nowMicros: number): boolean {
-    if (this.options === null || header.dcidLength < INITIAL_DCID_BYTES) return false;
+    if (this.chooser?.earlyData !== true || header.dcidLength < INITIAL_DCID_BYTES) return false;
     const dcid = rx.buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const bytes = rx.buf.slice(header.start, header.end);
     return this.earlyHeld.hold({ dcid, addr, bytes, ecn: rx.rows[row * RX_COLS + RX_ECN], atMicros: nowMicros });
   }
 
   private onInitial(
-    buf: Uint8Array,
+    rx: RxBatch,
+    row: number,
     header: PacketHeader,
-    lengthBytes: number,
     addr: Int32Array,
     nowMicros: number,
   ): Connection | null {
-    const { endpoint, options } = this;
-    if (options === null) return this.dropped(DROP_REFUSED);
-    if (lengthBytes < MIN_INITIAL_DATAGRAM_BYTES) return this.dropped(DROP_SMALL_INITIAL); // RFC 9000 §14.1
+    const { endpoint, chooser } = this;
+    const { buf, rows } = rx;
+    if (chooser === null) return this.dropped(DROP_REFUSED);
+    if (rows[row * RX_COLS + RX_LEN] < MIN_INITIAL_DATAGRAM_BYTES) return this.dropped(DROP_SMALL_INITIAL); // RFC 9000 §14.1
     if (header.dcidLength < INITIAL_DCID_BYTES) return this.dropped(DROP_CID_LENGTH); // RFC 9000 §7.2
-    const proof = this.readToken(buf, header, addr, nowMicros);
-    if (proof === null) return null;
-    if (this.halfOpen.size >= MAX_HALF_OPEN || endpoint.connectionCount >= (options.maxConnections ?? Infinity)) {
-      endpoint.counters.connectionsRefused++;
+    const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    let attempt = this.attempts.find(dcid);
+    if (attempt === null) {
+      const proof = this.readToken(buf, header, addr, nowMicros);
+      if (proof === null || !this.mayBegin(chooser, buf, header, addr, proof, nowMicros)) return null;
+      const { version } = header;
+      const origin = { dcid, addr, socket: this.socket, version, proof, startedAtMicros: nowMicros };
+      attempt = new Attempt(endpoint.aead, origin);
+    } else if (!attempt.isFrom(addr, this.socket)) return this.dropped(DROP_OTHER_ADDRESS);
+    return this.onAttempt(chooser, attempt, rx, row, nowMicros);
+  }
+
+  /** Whether one more client may begin now; else it has its answer. */
+  private mayBegin(
+    chooser: Chooser,
+    buf: Uint8Array,
+    header: PacketHeader,
+    addr: Int32Array,
+    proof: Proof,
+    nowMicros: number,
+  ): boolean {
+    if (this.halfOpenCount >= MAX_HALF_OPEN) {
       this.refuse(buf, header, addr, CONNECTION_REFUSED, nowMicros);
-      return this.dropped(DROP_REFUSED);
+      this.endpoint.counters.connectionsRefused++;
+      this.dropped(DROP_REFUSED);
+      return false;
     }
-    if (!proof.validated && this.wantsRetry(options)) {
-      this.answerRetry(buf, header, addr);
+    if (proof.validated || !this.wantsRetry(chooser.retry)) return true;
+    this.answerRetry(buf, header, addr);
+    return false;
+  }
+
+  /** Datagram `row` of an attempt: the rest of a ClientHello, or a part that has to wait. */
+  private onAttempt(
+    chooser: Chooser,
+    attempt: Attempt,
+    rx: RxBatch,
+    row: number,
+    nowMicros: number,
+  ): Connection | null {
+    const { endpoint, attempts } = this;
+    const { buf, rows } = rx;
+    const off = rows[row * RX_COLS + RX_OFF];
+    const end = off + rows[row * RX_COLS + RX_LEN];
+    const state = attempt.read(endpoint.bench, buf.slice(off, end));
+    if (state === ATTEMPT_FORGED) {
+      if (attempt.held.length === 0) attempt.release();
+      return this.dropped(DROP_FORGED);
+    }
+    if (state === ATTEMPT_WAITS && attempts.hold(attempt, buf.slice(off, end), rows[row * RX_COLS + RX_ECN]))
       return null;
+    attempts.take(attempt);
+    const { addr, proof } = attempt.origin;
+    const listener = chooser.choose(attempt.hello, addr);
+    const answer = listener === null ? NO_APPLICATION_PROTOCOL : this.mayConnect(listener);
+    const { header } = endpoint.bench;
+    if (listener !== null && answer === 0) {
+      if (listener.options.retry !== "always" || proof.validated) {
+        return this.start(listener, attempt, buf, header, nowMicros);
+      }
+      this.answerRetry(buf, header, addr);
+    } else {
+      endpoint.counters.connectionsRefused++;
+      this.refuse(buf, header, addr, answer, nowMicros);
+      this.dropped(DROP_REFUSED);
     }
-    return this.start(buf, header, addr, proof, nowMicros);
+    attempt.release();
+    return null;
+  }
+
+  private mayConnect(listener: Listener): number {
+    return this.endpoint.connectionCount >= (listener.options.maxConnections ?? Infinity) ? CONNECTION_REFUSED : 0;
   }
 
   private dropped(reason: number): null {
@@ -186,9 +280,8 @@ export class Acceptor {
     return null;
   }
 
-  private wantsRetry(options: ListenOptions): boolean {
-    if (options.retry === "always") return true;
-    return options.retry !== "never" && this.halfOpen.size >= RETRY_ABOVE_HALF_OPEN;
+  private wantsRetry(retry: Chooser["retry"]): boolean {
+    return retry === "always" || (retry === "auto" && this.halfOpenCount >= RETRY_ABOVE_HALF_OPEN);
   }
 
   /** What the token proves; null when the datagram is done with (RFC 9000 §8.1.3). */
@@ -210,28 +303,36 @@ export class Acceptor {
     return null;
   }
 
-  private start(buf: Uint8Array, header: PacketHeader, addr: Int32Array, proof: Proof, nowMicros: number): Connection {
+  private start(
+    listener: Listener,
+    attempt: Attempt,
+    buf: Uint8Array,
+    header: PacketHeader,
+    nowMicros: number,
+  ): Connection {
     const { endpoint } = this;
-    const options = this.options as Listening;
-    const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
+    const { dcid, addr, socket, version, proof } = attempt.origin;
     const localCid = endpoint.newCid();
     const conn = new Connection(endpoint, {
       isServer: true,
-      version: header.version,
-      config: options.full,
-      startTls: () => this.startTls(options, proof, dcid, localCid),
+      version,
+      config: listener.config,
+      startTls: () => this.startTls(listener, proof, dcid, localCid),
       origDcid: dcid,
       keyDcid: dcid,
+      initialKeys: attempt.keys,
       localCid,
       peerCid: buf.slice(header.scidStart, header.scidStart + header.scidLength),
       addr,
-      socket: this.socket,
+      socket,
       token: null,
       addressValidated: proof.validated,
       remembered: null,
-      earlyTickets: this.earlyTickets,
+      earlyTickets: listener.earlyTickets,
       nowMicros,
     });
+    attempt.keys = null;
+    conn.owner = listener.options.owner ?? null;
     for (const { bytes, ecn } of this.earlyHeld.take(dcid, addr, nowMicros)) {
       if (!conn.undecryptable.hold(LEVEL_EARLY, bytes, 0, bytes.length, ecn)) conn.drop(DROP_KEYS_UNAVAILABLE);
     }
@@ -240,17 +341,20 @@ export class Acceptor {
     endpoint.counters.connectionsAccepted++;
     endpoint.add(conn);
     this.halfOpen.add(conn);
+    if (attempt.held.length > 0) conn.receive(batchOf(attempt), 0, attempt.held.length, nowMicros);
+    attempt.release();
     return conn;
   }
 
-  private startTls(options: Listening, proof: Proof, dcid: Uint8Array, localCid: Uint8Array): TlsSession {
-    const params = localParams(options.full);
+  private startTls(listener: Listener, proof: Proof, dcid: Uint8Array, localCid: Uint8Array): TlsSession {
+    const { config, options } = listener;
+    const params = localParams(config);
     params.originalDcid = proof.origDcid ?? dcid;
     params.retryScid = proof.retryScid;
     params.initialScid = localCid;
     params.statelessResetToken = this.endpoint.resetToken(localCid);
     return options.tls.newSession({
-      transportParams: localParamBytes(params, options.full, true, this.endpoint.random),
+      transportParams: localParamBytes(params, config, true, this.endpoint.random),
     });
   }
 
@@ -264,7 +368,7 @@ export class Acceptor {
     const { endpoint } = this;
     endpoint.countDrop(DROP_UNKNOWN_VERSION);
     // RFC 9000 §5.2.2, §6.1: only what could be a first flight is answered
-    if (this.options === null || lengthBytes < MIN_INITIAL_DATAGRAM_BYTES) return;
+    if (this.chooser === null || lengthBytes < MIN_INITIAL_DATAGRAM_BYTES) return;
     if (!endpoint.answers.allow(nowMicros)) return;
     const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.subarray(header.scidStart, header.scidStart + header.scidLength);
@@ -316,4 +420,18 @@ export class Acceptor {
     const answer = buildRefusal(endpoint, buf, header, code);
     if (answer !== null) endpoint.answers.push(answer, addr, this.socket);
   }
+}
+
+/** The datagrams of an attempt, as if they came now. */
+function batchOf(attempt: Attempt): RxBatch {
+  const { held, heldBytes, origin } = attempt;
+  const buf = new Uint8Array(heldBytes);
+  const rows = new Int32Array(held.length * RX_COLS);
+  let off = 0;
+  for (const [i, { bytes, ecn }] of held.entries()) {
+    buf.set(bytes, off);
+    rows.set([off, bytes.length, 0, ecn], i * RX_COLS); // RX_OFF, RX_LEN, RX_SOURCE, RX_ECN
+    off += bytes.length;
+  }
+  return { buf, rows, sources: origin.addr, count: held.length, sourceCount: 1, socket: origin.socket };
 }

@@ -4,13 +4,13 @@
  */
 
 import { equalRange } from "../base/bytes.js";
-import { ADDR_COLS } from "../port/udp.js";
 import {
   EARLY_HELD_MICROS,
   MAX_EARLY_HELD_BYTES,
   MAX_EARLY_HELD_PACKETS,
   MAX_EARLY_HELD_PER_CONNECTION,
 } from "../proto/limits.js";
+import { sameAddress } from "./attempt.js";
 
 export interface EarlyHeldPacket {
   readonly dcid: Uint8Array;
@@ -75,9 +75,4 @@ export class EarlyHeld {
     this.bytesSum -= oldest.bytes.length;
     this.onDropped();
   }
-}
-
-function sameAddress(a: Int32Array, b: Int32Array): boolean {
-  for (let i = 0; i < ADDR_COLS; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -41,7 +41,7 @@ import {
   MIN_INITIAL_DATAGRAM_BYTES,
 } from "../proto/limits.js";
 import { VERSION_1 } from "../proto/version.js";
-import { Acceptor, type ListenOptions } from "./accept.js";
+import { Acceptor, type Chooser, Listener, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
 import { applyIcmpTooBig, applyTooBig } from "./path-hints.js";
@@ -129,11 +129,23 @@ export class Endpoint implements ConnectionHost {
     return this.acceptor.halfOpenCount;
   }
 
+  /** Bytes of datagrams that wait until a ClientHello is whole. */
+  get attemptBytes(): number {
+    return this.acceptor.attemptBytes;
+  }
+
   // --- for the application -----------------------------------------------------------------------------------------
 
   /** Accepts connections from now on. Throws when the endpoint already listens. */
   listen(options: ListenOptions): void {
-    this.acceptor.listen(options);
+    const listener = new Listener(options);
+    const { retry = "auto", earlyData = false } = options;
+    this.acceptor.listen({ retry, earlyData, choose: () => listener });
+  }
+
+  /** As `listen`, for several listeners, of which `chooser` names one when a ClientHello is whole. */
+  listenBy(chooser: Chooser): void {
+    this.acceptor.listen(chooser);
   }
 
   /** Refuses new connections; those that exist go on. */
@@ -165,6 +177,7 @@ export class Endpoint implements ConnectionHost {
       origDcid,
       keyDcid: origDcid,
       localCid,
+      initialKeys: null,
       peerCid: origDcid,
       addr: options.remote.slice(),
       socket: options.socket ?? 0,
@@ -252,6 +265,7 @@ export class Endpoint implements ConnectionHost {
   /** Handles every deadline that is due. Call `transmit` after it. */
   timeout(nowMicros: number): void {
     this.insideDoor = true;
+    this.acceptor.timeout(nowMicros);
     for (;;) {
       const conn = this.deadlines.peek();
       if (conn === null || conn.heapKey > nowMicros) break;
@@ -290,7 +304,7 @@ export class Endpoint implements ConnectionHost {
 
   /** Microseconds on the owner's clock; Infinity when only the network or the application can make work. */
   nextDeadline(): number {
-    return this.deadlines.peek()?.heapKey ?? Infinity;
+    return Math.min(this.deadlines.peek()?.heapKey ?? Infinity, this.acceptor.nextDeadline());
   }
 
   // --- ConnectionHost ------------------------------------------------------------------------------------------------

@@ -84,8 +84,8 @@ export const MAX_CRYPTO_OUT_BYTES = 128 * KIB;
 export const MAX_CRYPTO_PIECES = 256;
 /** Largest single TLS handshake message accepted, bytes (certificate chains). */
 export const MAX_TLS_MESSAGE_BYTES = 64 * KIB;
-/** Protocols of a ClientHello that are looked at for 0-RTT. */
-export const MAX_ALPN_READ = 8;
+/** Protocols of a ClientHello that are looked at, for 0-RTT and to choose a listener. */
+export const MAX_ALPN_READ = 64;
 /** Tickets remembered as fresh, 8 to 16 bytes each, in two generations of half as many; others get no 0-RTT. */
 export const MAX_EARLY_TICKETS = 65_536;
 /** A generation of them takes no more after this time, so a ticket is good for 0-RTT between one and two of it. */
@@ -106,6 +106,11 @@ export const TICKET_KEY_SECONDS = 12 * 3600;
 export const TOKEN_KEY_SECONDS = 24 * 3600;
 /** NEW_TOKEN tokens remembered as used, so that each validates an address once; about 40 bytes each. */
 export const MAX_USED_TOKENS = 65_536;
+/** Initial datagrams kept until a ClientHello is whole: of one attempt, how long, and of all attempts of an endpoint. */
+export const MAX_ATTEMPT_DATAGRAMS = 16;
+export const MAX_ATTEMPT_BYTES = 24 * KIB;
+export const ATTEMPT_MICROS = 10_000_000;
+export const MAX_ATTEMPTS_BYTES = 8 * MIB;
 /** Largest token of a server's Retry or NEW_TOKEN that we send back, bytes: a third of an Initial is left for TLS. */
 export const MAX_PEER_TOKEN_BYTES = 768;
 /** Largest token accepted in an Initial, bytes. */

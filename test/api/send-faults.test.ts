@@ -31,6 +31,9 @@ const { udp, aead } = sharedDatapath();
 const MIB = 2 ** 20;
 const { EAGAIN, ENOBUFS, EPERM, EMSGSIZE, EIO, EINVAL } = constants.errno;
 
+/** Smaller ones are copies: a client's first packets are opened in one before there is a connection to open them. */
+const MIN_SLAB_BYTES = 64 * 1024;
+
 interface Fault {
   /** 0: the kernel takes the first message of a batch only. */
   errno: number;
@@ -107,6 +110,7 @@ class NonceWatch {
     const open = aead.open.bind(aead);
     aead.open = (batch) => {
       const opened = open(batch);
+      if (batch.buf.length < MIN_SLAB_BYTES) return opened;
       for (let at = 0; at < batch.count * OPEN_COLS; at += OPEN_COLS)
         if (batch.rows[at + OPEN_STATUS] === OPEN_OK)
           this.onOpened(batch.rows[at + OPEN_KEY] as number, number(batch.rows, at + OPEN_PN_HI, at + OPEN_PN_LO));

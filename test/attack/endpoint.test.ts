@@ -123,9 +123,9 @@ describe("RFC 9000 §8.1.2, §8.1.3 tokens, T18", () => {
     for (let bit = 0; bit < 8 * token.length; bit++) {
       const forged = token.slice();
       forged[bit >> 3] ^= 1 << (bit & 7);
-      const before = arena.endpoint.connectionCount;
+      const before = arena.endpoint.halfOpenCount;
       arena.send(peer, peer.packet(LEVEL_INITIAL, [PING], { token: forged }));
-      accepted += arena.endpoint.connectionCount - before;
+      accepted += arena.endpoint.halfOpenCount - before;
     }
     for (let size = 0; size < token.length; size++) {
       arena.send(peer, peer.packet(LEVEL_INITIAL, [PING], { token: token.slice(0, size) }));
@@ -136,10 +136,10 @@ describe("RFC 9000 §8.1.2, §8.1.3 tokens, T18", () => {
     arena.send(otherId, otherId.packet(LEVEL_INITIAL, [PING], { token }));
     arena.send(peer, otherId.packet(LEVEL_INITIAL, [PING], { token })); // the right address, but not the Retry's id
     assert.equal(accepted, 0);
-    assert.equal(arena.endpoint.connectionCount, 0);
+    assert.equal(arena.endpoint.halfOpenCount, 0);
     assert.equal(thief.closeCode, INVALID_TOKEN);
     arena.send(peer, peer.packet(LEVEL_INITIAL, [PING], { token }));
-    assert.equal(arena.endpoint.connectionCount, 1, "the right one is taken");
+    assert.equal(arena.endpoint.halfOpenCount, 1, "the right one is taken");
     arena.assertCleanEnd();
   });
 
@@ -261,7 +261,7 @@ describe("half-open handshakes, T17", () => {
       const peer = new RawPeer(arena);
       arena.send(peer, peer.packet(LEVEL_INITIAL, [PING]));
     }
-    assert.equal(arena.endpoint.connectionCount, MAX_HALF_OPEN + 1);
+    assert.equal(arena.endpoint.halfOpenCount, MAX_HALF_OPEN);
     arena.nowMicros += 1_000_000;
     const late = new RawPeer(arena).hello();
     assert.equal(late.closeCode, CONNECTION_REFUSED);
