@@ -6,6 +6,8 @@ import { describe, test } from "node:test";
 import { OPEN_COLS, OPEN_OK, OPEN_STATUS } from "#src/port/aead.js";
 import { Prng, SimScratch } from "#src/sim/index.js";
 import { attempt, type CampaignResult, type Failure, runCampaign } from "./campaign.js";
+import { runCrew } from "./crew.js";
+import { MARKS, missingMarks } from "./marks.js";
 import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
 
@@ -42,6 +44,21 @@ describe("simulation", () => {
     for (const mark of ["packets lost", "pto", "retry sent", "network: corrupt", "reset received", "stop received"]) {
       assert.ok((result.marks.get(mark) ?? 0) >= 10, `"${mark}" happened in ${result.marks.get(mark) ?? 0} runs`);
     }
+  });
+
+  test("other processes come to the same traces, marks and bytes", async () => {
+    const here = runCampaign(modes.null, { firstSeed: 1, seeds: 600 });
+    const there = await runCrew({ mode: "null", firstSeed: 1, seeds: 600, maxFailures: 5, workers: 2 });
+    assert.equal(here.traces.length, 6);
+    assert.deepEqual({ ...there, seconds: 0 }, { ...here, seconds: 0 });
+  });
+
+  test("a rare event that too few runs saw is named", () => {
+    const hits = new Map(MARKS.map((mark) => [mark, 10]));
+    assert.deepEqual(missingMarks(hits, 10), []);
+    hits.set("path left again", 9);
+    hits.delete("black hole left");
+    assert.deepEqual(missingMarks(hits, 10), ["black hole left", "path left again"]);
   });
 
   test(`${REAL_SEEDS} seeds with real TLS and AEAD hold every invariant`, () => {

@@ -24,6 +24,12 @@ export interface CampaignResult {
   /** Rare events, and in how many runs they happened. */
   marks: Map<string, number>;
   bytes: number;
+  /** Of the null runs that ran twice, in the order of their seeds. */
+  traces: string[];
+}
+
+export function emptyResult(): CampaignResult {
+  return { seeds: 0, seconds: 0, failed: [], marks: new Map(), bytes: 0, traces: [] };
 }
 
 export interface CampaignOptions {
@@ -35,12 +41,12 @@ export interface CampaignOptions {
 }
 
 export function runCampaign(mode: Mode, options: CampaignOptions): CampaignResult {
-  const result: CampaignResult = { seeds: 0, seconds: 0, failed: [], marks: new Map(), bytes: 0 };
+  const result = emptyResult();
   const scratch = new SimScratch();
   const start = process.hrtime.bigint();
   for (let i = 0; i < options.seeds && result.failed.length < (options.maxFailures ?? 5); i++) {
     const seed = options.firstSeed + i;
-    const failure = runOne(mode, seed, i % REPLAY_EVERY === 0, scratch, result);
+    const failure = runOne(mode, seed, seed % REPLAY_EVERY === 1, scratch, result);
     if (failure !== null) result.failed.push(failure);
     result.seeds++;
     options.onProgress?.(result.seeds);
@@ -67,7 +73,10 @@ export function runOne(
   const again = attempt(drawScenario(seed), mode, scratch, trace);
   const differs =
     typeof again === "string" ? again : again.end === first.end && again.trace === first.trace ? "" : "E9";
-  if (differs === "") return null;
+  if (differs === "") {
+    if (trace) into.traces.push(first.trace);
+    return null;
+  }
   return describeFailure(mode, seed, `E9: a replay of the same seed went another way (${differs})`, scratch);
 }
 

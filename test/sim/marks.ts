@@ -44,7 +44,6 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "0-RTT received": ({ stats }) => stats.earlyPacketsReceived > 0,
   "0-RTT refused": ({ peer: { handshake } }) => handshake?.earlyDataAttempted === true && !handshake.earlyDataAccepted,
   "datagram lost": ({ stats }) => stats.datagramsLost > 0,
-  "datagram dropped": ({ stats }) => stats.datagramsDropped > 0,
   "closed before the handshake": ({ peer }) => peer.handshake === null,
   "close: application": ({ peer }) => peer.closed?.type === "application",
   "close: transport": ({ peer }) => peer.closed?.type === "transport",

@@ -194,6 +194,7 @@ class World implements ActWorld {
       server: this.server.endpoint,
       clientAddress: CLIENT_ADDRESS,
       nowMicros: sim.nowMicros,
+      scratch: sim.scratch,
     };
     const count = resume === "reused" ? 1 : connections;
     let tickets: Uint8Array[] = [];

@@ -1,20 +1,30 @@
 /**
- * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--trace]
- * [--ci] [--json] [--verbose]`: a campaign of simulated runs. Without --null or --real both kinds run: N null seeds and
- * N/10 real ones. `--seed S` (or SIM_SEED=S) runs that seed alone and prints its configuration; `--trace` prints each of
- * its datagrams, too. Exit code 1 when a seed failed.
+ * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--workers W] [--trace] [--ci] [--full] [--json] [--verbose]`: a
+ * campaign of simulated runs on all cores. Without --null or --real both kinds run: N null seeds and N/10 real ones;
+ * --full means 100,000 and 20,000. `--seed S` (or SIM_SEED=S) runs that seed alone and prints its configuration; `--trace`
+ * prints each of its datagrams, too. Exit code 1 when a seed failed, or when a campaign of at least 20,000 null seeds
+ * never saw one of the rare events of `marks.ts`.
  */
 
+import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { SimScratch } from "#src/sim/index.js";
-import { attempt, type CampaignResult, type Failure, runCampaign } from "./campaign.js";
-import { type Mode, type ModeName, nullMode, realMode } from "./modes.js";
+import { attempt, type CampaignResult, type Failure } from "./campaign.js";
+import { runCrew } from "./crew.js";
+import { missingMarks } from "./marks.js";
+import { type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
 
 const DEFAULT_SEEDS = 5000;
 /** What CI runs. */
 const CI_SEEDS = 20_000;
 const REAL_SHARE = 10;
+/** `--full`. */
+const FULL_SEEDS: Record<ModeName, number> = { null: 100_000, real: 20_000 };
+/** So many null seeds have to see every mark this often. */
+const MARKED_SEEDS = CI_SEEDS;
+const MARK_LEAST = 10;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 const OPTIONS = {
@@ -22,7 +32,9 @@ const OPTIONS = {
   seed: { type: "string" },
   null: { type: "boolean", default: false },
   real: { type: "boolean", default: false },
+  workers: { type: "string" },
   ci: { type: "boolean", default: false },
+  full: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   trace: { type: "boolean", default: false },
@@ -54,34 +66,47 @@ function printFailure(failure: Failure): void {
   console.log(`  replay: ${failure.replay}`);
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const single = values.seed ?? process.env.SIM_SEED;
   const firstSeed = count("--seed", single, 1);
   const many = count("--seeds", values.seeds, single === undefined ? (values.ci ? CI_SEEDS : DEFAULT_SEEDS) : 1);
   const both = values.null === values.real;
-  const plan: [ModeName, number, Mode][] = [];
-  if (both || values.null) plan.push(["null", many, nullMode()]);
-  if (both || values.real) plan.push(["real", both ? Math.ceil(many / REAL_SHARE) : many, realMode(process.env)]);
+  const plan: [ModeName, number][] = [];
+  if (both || values.null) plan.push(["null", values.full ? FULL_SEEDS.null : many]);
+  if (both || values.real) {
+    plan.push(["real", values.full ? FULL_SEEDS.real : both ? Math.ceil(many / REAL_SHARE) : many]);
+  }
   if (single !== undefined && many === 1) console.log(describeScenario(firstSeed));
-  if (values.trace) return traceOne(plan[0][2], firstSeed);
+  if (values.trace) return traceOne(plan[0][0], firstSeed);
 
+  const workers = Math.max(1, count("--workers", values.workers, availableParallelism()));
+  const maxFailures = count("--max-failures", values["max-failures"], 5);
   const results = new Map<ModeName, CampaignResult>();
-  for (const [name, seeds, mode] of plan) {
-    const maxFailures = count("--max-failures", values["max-failures"], 5);
-    const result = runCampaign(mode, { firstSeed, seeds, maxFailures });
-    results.set(name, result);
+  for (const [mode, seeds] of plan) {
+    const result = await runCrew({ mode, firstSeed, seeds, maxFailures, workers });
+    results.set(mode, result);
     for (const failure of result.failed) printFailure(failure);
     const perSec = Math.round(result.seeds / result.seconds);
     const verdict = result.failed.length === 0 ? "all held" : `${result.failed.length} FAILED`;
-    console.log(`sim: ${name}: ${result.seeds} seeds in ${result.seconds.toFixed(1)} s (${perSec}/s): ${verdict}`);
+    console.log(`sim: ${mode}: ${result.seeds} seeds in ${result.seconds.toFixed(1)} s (${perSec}/s): ${verdict}`);
   }
   if (values.verbose) printMarks(results);
   if (values.json) console.log(JSON.stringify(summary(results)));
-  return [...results.values()].some((result) => result.failed.length > 0) ? 1 : 0;
+  if ([...results.values()].some((result) => result.failed.length > 0)) return 1;
+  return sawEveryMark(results) ? 0 : 1;
+}
+
+/** Of a campaign that is large enough; a smaller one says nothing about rare events. */
+function sawEveryMark(results: Map<ModeName, CampaignResult>): boolean {
+  if ((results.get("null")?.seeds ?? 0) < MARKED_SEEDS) return true;
+  const missing = missingMarks(new Map(Object.entries(summary(results).marks)), MARK_LEAST);
+  for (const mark of missing) console.log(`sim: FAILED: fewer than ${MARK_LEAST} runs saw "${mark}"`);
+  return missing.length === 0;
 }
 
 /** Runs one seed and prints what its network saw. */
-function traceOne(mode: Mode, seed: number): number {
+function traceOne(name: ModeName, seed: number): number {
+  const mode = name === "null" ? nullMode() : realMode(process.env);
   const outcome = attempt(drawScenario(seed), mode, new SimScratch(), false, (line) => console.log(line));
   console.log(typeof outcome === "string" ? outcome : `sim: ${outcome.end} after ${outcome.virtualMicros} µs`);
   return typeof outcome === "string" ? 1 : 0;
@@ -116,9 +141,13 @@ function summary(results: Map<ModeName, CampaignResult>) {
     real: part("real"),
     null: part("null"),
     seconds: all.reduce((sum, result) => sum + result.seconds, 0),
+    /** Over the traces of the null runs that ran twice: equal for equal seeds, in every process. */
+    trace: createHash("sha256")
+      .update(all.flatMap(({ traces }) => traces).join())
+      .digest("hex"),
     failed: all.flatMap((result) => result.failed.map(({ seed, mode, replay }) => ({ seed, mode, replay }))),
     marks: Object.fromEntries(Object.entries(marks).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }
 
-process.exitCode = main();
+process.exitCode = await main();

@@ -8,7 +8,7 @@ import { EndpointCounters } from "#src/endpoint/counters.js";
 import type { ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { NOBODY } from "#src/port/transport.js";
 import { RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, TX_COLS, TX_LEN, TX_OFF } from "#src/port/udp.js";
-import { newRxBatch, newTxBatch } from "#src/sim/batches.js";
+import type { SimScratch } from "#src/sim/index.js";
 
 /** Round trips that any handshake takes, at most. */
 const ROUNDS = 200;
@@ -18,6 +18,7 @@ export interface Ends {
   server: Endpoint;
   clientAddress: Int32Array;
   nowMicros: number;
+  scratch: SimScratch;
 }
 
 /** One ticket for each of `count` connections. */
@@ -29,30 +30,30 @@ export function collectTickets(ends: Ends, options: ConnectOptions, count: numbe
 }
 
 function oneTicket(ends: Ends, options: ConnectOptions): Uint8Array {
-  const { client, server, nowMicros } = ends;
+  const { client, server, nowMicros, scratch } = ends;
   const tickets: Uint8Array[] = [];
   const handler = { ...NOBODY, onTicket: (bytes: Uint8Array) => void tickets.push(bytes) };
   const conn = client.connect(options, nowMicros);
   const accepted: Connection[] = [];
   for (let round = 0; tickets.length === 0; round++) {
     if (round === ROUNDS) throw new Error("no ticket came");
-    carry(client, server, ends.clientAddress, nowMicros);
-    carry(server, client, options.remote, nowMicros);
+    carry(client, server, ends.clientAddress, ends);
+    carry(server, client, options.remote, ends);
     for (let other = server.accept(); other !== null; other = server.accept()) accepted.push(other);
     conn.drain(handler);
   }
   for (const each of [conn, ...accepted]) each.abandon();
   for (const endpoint of [client, server]) {
-    endpoint.transmit(newTxBatch(), nowMicros);
+    scratch.tx.count = scratch.tx.destCount = scratch.tx.used = 0;
+    endpoint.transmit(scratch.tx, nowMicros);
     for (let each = endpoint.takeEventful(); each !== null; each = endpoint.takeEventful()) each.drain(NOBODY);
   }
   return tickets[0];
 }
 
 /** Everything that `from` has to say now. */
-function carry(from: Endpoint, to: Endpoint, source: Int32Array, nowMicros: number): void {
-  const tx = newTxBatch();
-  const rx = newRxBatch();
+function carry(from: Endpoint, to: Endpoint, source: Int32Array, { nowMicros, scratch }: Ends): void {
+  const { rx, tx } = scratch;
   for (let more = true; more; ) {
     tx.count = tx.destCount = tx.used = 0;
     more = from.transmit(tx, nowMicros);
