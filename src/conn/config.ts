@@ -62,6 +62,8 @@ export interface ConnectionConfig {
   activeConnectionIdLimit: number;
   /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
+  /** Client: go to the address that the server prefers (RFC 9000 §9.6), or stay. */
+  preferredAddress: "use" | "ignore";
   /** Take packets whatever their QUIC bit is, draw that bit for peers that do so too (RFC 9287), and send a reserved
    *  transport parameter (RFC 9000 §18.1). */
   grease: boolean;
@@ -89,6 +91,7 @@ function defaultConfig(): ConnectionConfig {
     ackDelayExponent: ACK_DELAY_EXPONENT,
     activeConnectionIdLimit: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
+    preferredAddress: "ignore",
     grease: true,
   };
 }

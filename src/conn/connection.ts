@@ -22,6 +22,8 @@ import type { FileSource } from "../port/file.js";
 import {
   type CloseInfo,
   type HandshakeInfo,
+  type MoveRefusal,
+  type MoveTarget,
   type StreamKind,
   T_CLOSED,
   type Transport,
@@ -33,7 +35,7 @@ import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
 import { SPACE_APP, type SPACE_HANDSHAKE, type SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
-import { abandon, CloseState, closeByUser, finish } from "./close.js";
+import { abandon, CloseState, closeByUser } from "./close.js";
 import { type ConnectionConfig, recoveryOptions, streamWindows } from "./config.js";
 import { ConnectionDatagrams } from "./datagrams.js";
 import { type EarlyState, prepareEarly } from "./early.js";
@@ -42,6 +44,7 @@ import { HandshakeState } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
 import { IdleState, restartIdle } from "./idle.js";
 import type { ConnectionInit } from "./init.js";
+import { migrate } from "./migrate.js";
 import { Moves } from "./moves.js";
 import { QuicBit } from "./quic-bit.js";
 import { endReceive, onLateTls, receiveDatagrams } from "./receive.js";
@@ -74,7 +77,7 @@ export class Connection implements Transport, HeapItem {
   peerScid: Uint8Array | null;
   /** Stateless reset token that the endpoint knows for this connection. */
   resetToken: Uint8Array | null = null;
-  info: HandshakeInfo | null = null;
+  handshake: HandshakeInfo | null = null;
 
   readonly counters: ConnectionCounters;
   readonly deadlines = new Deadlines();
@@ -197,15 +200,6 @@ export class Connection implements Transport, HeapItem {
     this.datagrams.out.abandonAll();
   }
 
-  /** The closing or draining period is over. */
-  finish(nowMicros: number): void {
-    finish(this, nowMicros);
-  }
-
-  get handshake(): HandshakeInfo | null {
-    return this.info;
-  }
-
   get closeInfo(): CloseInfo | null {
     return this.closing.info;
   }
@@ -268,6 +262,10 @@ export class Connection implements Transport, HeapItem {
 
   updateKeys(): boolean {
     return this.state === STATE_OPEN && this.scheduled(this.keys.requestUpdate());
+  }
+
+  migrate(target: MoveTarget, nowMicros: number): MoveRefusal | null {
+    return migrate(this, target, nowMicros);
   }
 
   close(isApplication: boolean, code: bigint, reason: string): void {

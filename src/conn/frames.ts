@@ -31,6 +31,7 @@ import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
 import type { Connection } from "./connection.js";
 import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
+import { onOwnPathResponse } from "./migrate.js";
 import { onPathChallenge, onPathResponse } from "./moves.js";
 import { STATE_OPEN } from "./state.js";
 
@@ -198,7 +199,9 @@ export class ConnectionFrames implements FrameHandler {
   }
 
   onPathResponse(buf: Uint8Array, start: number): void {
-    onPathResponse(this.conn, buf, start, this.nowMicros);
+    const { conn, nowMicros } = this;
+    if (conn.isServer) onPathResponse(conn, buf, start, nowMicros);
+    else onOwnPathResponse(conn, buf, start, nowMicros);
   }
 
   onConnectionClose(

@@ -41,6 +41,7 @@ import {
   onParamsAfterEarly,
   settleEarly,
 } from "./early.js";
+import { tryPreferred } from "./migrate.js";
 import { sealSessionTicket } from "./session-ticket.js";
 import { STATE_OPEN } from "./state.js";
 
@@ -251,7 +252,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
   if (preferred === null) return;
-  // the id is ours to keep even though we do not move there (RFC 9000 §9.6); it may not be one that is known already
+  // the id is ours to keep even if we do not move there (RFC 9000 §9.6); it may not be one that is known already
   const wrong = peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
   if (wrong !== 0) closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, "connection id of preferred_address");
 }
@@ -324,7 +325,7 @@ function onSecret(conn: Connection, level: Level, direction: "read" | "write"): 
 
 /** Client: bound to what 0-RTT has to know next time. */
 function onTicket(conn: Connection, tls: Uint8Array): void {
-  const { info, version } = conn;
+  const { handshake: info, version } = conn;
   const { peerParams: params, framer } = conn.handshakeState;
   if (info === null || params === null) return;
   const { ticketAllowsEarlyData: allowsEarlyData } = framer;
@@ -348,13 +349,13 @@ function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
   conn.counters.handshakeCompletedAtMicros = nowMicros;
   conn.deadlines.clear(DEADLINE_HANDSHAKE);
   const { early } = conn;
-  conn.info = {
+  conn.handshake = {
     ...info,
     version: conn.version,
     earlyDataAttempted: early.attempted,
     earlyDataAccepted: early.status === EARLY_ACCEPTED,
   };
-  conn.events.noteHandshake(conn.info);
+  conn.events.noteHandshake(conn.handshake);
   issueIds(conn, nowMicros);
   if (!conn.isServer) return;
   early.issueTickets(handshake.framer.hello?.serverName ?? "", info.alpn, conn.version, nowMicros);
@@ -377,6 +378,7 @@ export function confirmHandshake(conn: Connection, nowMicros: number): void {
   discardLevel(conn, LEVEL_INITIAL, nowMicros);
   discardLevel(conn, LEVEL_HANDSHAKE, nowMicros);
   conn.events.noteConfirmed();
+  tryPreferred(conn, nowMicros);
 }
 
 /** Forgets keys, CRYPTO data and sent packets of Initial or Handshake (RFC 9001 §4.9, RFC 9002 §6.4). */

@@ -1,7 +1,7 @@
 /**
  * The peer at another address (RFC 9000 §9): a NAT that rebinds, or a client that migrates. The server follows the newest
  * packet that is more than a probe, asks both addresses for a PATH_RESPONSE (§8.2, §9.3.3), and goes back when the new
- * one does not answer. A client drops what comes from elsewhere, because servers do not move.
+ * one does not answer. A client drops what comes from elsewhere, because servers do not move; its own moves are `migrate`'s.
  *
  * Invariants: `previous` is the last address that was validated, and is there exactly while the path of the connection is
  * in validation. Addresses are remembered only for a packet that could be read, MAX_PROBED_PATHS of them beside these
@@ -17,6 +17,7 @@ import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
+import type { Migration } from "./migrate.js";
 import { claimCid, leavePath } from "./path-cids.js";
 import { STATE_OPEN } from "./state.js";
 
@@ -42,11 +43,13 @@ export class Moves {
   firstPn = 0;
   /** Paths that there ever were, the first not counted. */
   paths = 0;
+  /** A client's own moves; made with the first. */
+  own: Migration | null = null;
 
-  /** How often the peer was followed; how often it was not for want of a connection id (RFC 9000 §9.5). */
+  /** How often the connection went to another path; how often it was not for want of a connection id (RFC 9000 §9.5). */
   count = 0;
   refused = 0;
-  /** How many of its addresses were validated and did not answer, and how often the way led back to the one before. */
+  /** How many paths were validated and did not answer, and how often the way led back to the one before. */
   validated = 0;
   failed = 0;
   returns = 0;
@@ -58,9 +61,10 @@ export class Moves {
 export function arrivalPath(conn: Connection, rx: RxBatch, row: number): Path | null {
   const { moves } = conn;
   const { sources, socket } = rx;
-  if (!conn.isServer || conn.state !== STATE_OPEN || !conn.handshakeState.confirmed) return null;
+  if (conn.state !== STATE_OPEN || !conn.handshakeState.confirmed) return null;
   if (moves.previous?.matches(sources, row, socket) === true) return moves.previous;
   for (const path of moves.probed) if (path.matches(sources, row, socket)) return path;
+  if (!conn.isServer) return null; // RFC 9000 §9
   moves.unproven ??= new Path(conn.config.maxDatagramBytes);
   const path = moves.unproven;
   path.setAddress(sources, row, socket);
@@ -80,9 +84,10 @@ export function onArrival(
   leads: boolean,
   nowMicros: number,
 ): void {
+  path.heardMicros = nowMicros;
+  if (!conn.isServer) return;
   path.noteDcid(buf, dcidStart);
   path.sharesCid = path.hasSameDcid(conn.path);
-  path.heardMicros = nowMicros;
   if (path === conn.moves.unproven) remember(conn, path);
   if (leads) follow(conn, path, nowMicros);
 }
@@ -90,11 +95,17 @@ export function onArrival(
 function remember(conn: Connection, path: Path): void {
   const { moves } = conn;
   moves.unproven = null;
+  if (moves.probed.length === MAX_PROBED_PATHS) leavePath(conn, moves.probed.shift() as Path);
+  rememberPath(conn, path);
+}
+
+/** Counts it as a path, and what comes from there as arriving on it. */
+export function rememberPath(conn: Connection, path: Path): void {
+  const { moves } = conn;
   path.number = ++moves.paths;
   const maxPayloadBytes = conn.handshakeState.peerParams?.maxUdpPayloadBytes;
   if (maxPayloadBytes !== undefined) path.mtu.limit(maxPayloadBytes);
   if (moves.probed === NO_PATHS) moves.probed = [];
-  if (moves.probed.length === MAX_PROBED_PATHS) leavePath(conn, moves.probed.shift() as Path);
   moves.probed.push(path);
 }
 
@@ -106,7 +117,7 @@ export function onPathChallenge(conn: Connection, buf: Uint8Array, start: number
 function follow(conn: Connection, path: Path, nowMicros: number): void {
   const { moves } = conn;
   if (path === moves.previous) {
-    tell(conn, "aborted", conn.path, path);
+    tellPath(conn, "aborted", conn.path, path, false);
     moves.count++;
     goBack(conn);
     return;
@@ -124,7 +135,7 @@ function follow(conn: Connection, path: Path, nowMicros: number): void {
   if (hasSameIp(path, moves.previous)) path.continueMtu(moves.previous);
   takePath(conn, path);
   if (isValidating) {
-    tell(conn, "aborted", left, moves.previous);
+    tellPath(conn, "aborted", left, moves.previous, false);
     leavePath(conn, left);
   }
   startChallenges(conn, nowMicros);
@@ -137,7 +148,7 @@ export function usesSocket({ path, moves }: Connection, socket: number): boolean
 }
 
 /** Makes `path`, which has claimed an id, the connection's. */
-function takePath(conn: Connection, path: Path): void {
+export function takePath(conn: Connection, path: Path): void {
   const left = conn.path;
   left.cidSeq = path.cidSeq < 0 ? -1 : conn.peerIds.use(path.cidSeq);
   left.sharesCid = path.cidSeq < 0;
@@ -148,10 +159,15 @@ function takePath(conn: Connection, path: Path): void {
   conn.recovery.setAmplificationBlocked(false);
 }
 
-function startChallenges(conn: Connection, nowMicros: number): void {
-  const { moves, recovery } = conn;
+/** RFC 9000 §8.2.4: the PTO now, or that of a path of which nothing is known, if that is longer. */
+export function validationPtoMicros({ recovery }: Connection): number {
   const initialPto = PTO_INITIAL_RTTS * INITIAL_RTT_MICROS + recovery.maxAckDelayMicros;
-  const ptoMicros = Math.max(recovery.ptoMicros(SPACE_APP), initialPto);
+  return Math.max(recovery.ptoMicros(SPACE_APP), initialPto);
+}
+
+function startChallenges(conn: Connection, nowMicros: number): void {
+  const { moves } = conn;
+  const ptoMicros = validationPtoMicros(conn);
   moves.newer ??= new PathChallenge(conn.host.random);
   moves.older ??= new PathChallenge(conn.host.random);
   moves.newer.start(nowMicros, ptoMicros);
@@ -197,7 +213,7 @@ export function onPathResponse(conn: Connection, buf: Uint8Array, start: number,
     return;
   }
   moves.validated++;
-  tell(conn, "success", path, previous);
+  tellPath(conn, "success", path, previous, false);
   endValidation(conn);
   leavePath(conn, previous);
 }
@@ -222,16 +238,30 @@ export function onPathTimeout(conn: Connection, nowMicros: number): void {
     return;
   }
   moves.failed++;
-  tell(conn, "failure", conn.path, moves.previous);
+  tellPath(conn, "failure", conn.path, moves.previous, false);
   goBack(conn);
 }
 
 export function setPathDeadline(conn: Connection): void {
-  const { newer, older } = conn.moves;
+  const { newer, older, own } = conn.moves;
   const atMicros = Math.min(newer?.deadlineMicros ?? Infinity, older?.deadlineMicros ?? Infinity);
-  conn.deadlines.set(DEADLINE_PATH, atMicros);
+  conn.deadlines.set(DEADLINE_PATH, Math.min(atMicros, own?.deadlineMicros ?? Infinity));
 }
 
-function tell(conn: Connection, result: PathValidationResult, path: Path, oldPath: Path): void {
-  conn.events.notePathValidation({ result, path: path.addr.slice(), oldPath: oldPath.addr.slice(), preferred: false });
+export function tellPath(
+  conn: Connection,
+  result: PathValidationResult,
+  path: Path,
+  oldPath: Path,
+  preferred: boolean,
+): void {
+  const [to, from] = [path.addr.slice(), oldPath.addr.slice()];
+  conn.events.notePathValidation({
+    result,
+    path: to,
+    socket: path.socket,
+    oldPath: from,
+    oldSocket: oldPath.socket,
+    preferred,
+  });
 }

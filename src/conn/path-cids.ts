@@ -33,6 +33,7 @@ export function leavePath(conn: Connection, path: Path): void {
 
 /** No id is left: an address that the peer has not used for long gives up its own, so that the peer sends a new one. */
 function releaseIdle(conn: Connection, wanted: Path, nowMicros: number): void {
+  if (!conn.isServer) return; // a client knows which of its paths it wants
   const { moves, recovery } = conn;
   const idleMicros = PATH_VALIDATION_PTOS * recovery.ptoMicros(SPACE_APP);
   for (const path of moves.probed) {

@@ -10,6 +10,7 @@ import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import type { Connection } from "./connection.js";
 import { destRow, hasDestRoom } from "./dest-row.js";
 import { cancelLonePacket, closeLonePacket, mayOpenLonePacket, openLonePacket } from "./lone-packet.js";
+import type { Migration } from "./migrate.js";
 import { setPathDeadline } from "./moves.js";
 import { cidOf, claimCid } from "./path-cids.js";
 
@@ -20,7 +21,8 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
   for (let i = moves.probed.length - 1; i >= 0; i--) {
     if (!answer(conn, tx, moves.probed[i], nowMicros)) return false;
   }
-  const { previous } = moves;
+  const { previous, own } = moves;
+  if (own !== null) return challengeOwn(conn, tx, own, nowMicros);
   if (previous === null) return true;
   const owed = previous.responses.count;
   if (!answer(conn, tx, previous, nowMicros)) return false;
@@ -54,6 +56,18 @@ function challenge(conn: Connection, tx: TxBatch, previous: Path, nowMicros: num
     if (!hasRoom(conn, tx, previous)) return false;
     claimCid(conn, previous, nowMicros); // the peer may have demanded back the one that it had
     sendAlone(conn, tx, previous, writePathChallenge, older.take(nowMicros), nowMicros);
+  }
+  setPathDeadline(conn);
+  return true;
+}
+
+/** A client asks the paths that it wants to use (RFC 9000 §9.1). False = the batch is full. */
+function challengeOwn(conn: Connection, tx: TxBatch, own: Migration, nowMicros: number): boolean {
+  for (const { path, challenge: question } of own.attempts) {
+    if (!question.isDue(nowMicros)) continue;
+    if (!hasRoom(conn, tx, path)) return false;
+    if (path !== conn.path) claimCid(conn, path, nowMicros); // the server may have demanded back the one that it had
+    sendAlone(conn, tx, path, writePathChallenge, question.take(nowMicros), nowMicros);
   }
   setPathDeadline(conn);
   return true;

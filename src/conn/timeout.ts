@@ -13,9 +13,10 @@ import {
   DEADLINE_PATH,
   DEADLINE_REST,
 } from "../timer/deadlines.js";
-import { closeTransport, vanish } from "./close.js";
+import { closeTransport, finish, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { idleMicros, rest } from "./idle.js";
+import { onOwnPathTimeout } from "./migrate.js";
 import { onPathTimeout } from "./moves.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 
@@ -37,7 +38,7 @@ export function nextDeadline(conn: Connection): number {
 export function onTimeout(conn: Connection, nowMicros: number): void {
   const { deadlines } = conn;
   if (deadlines.due(DEADLINE_CLOSE, nowMicros)) {
-    conn.finish(nowMicros);
+    finish(conn, nowMicros);
     return;
   }
   if (conn.state !== STATE_OPEN) return;
@@ -63,7 +64,10 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
     conn.keys.discard(LEVEL_EARLY);
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
-  if (deadlines.due(DEADLINE_PATH, nowMicros)) onPathTimeout(conn, nowMicros);
+  if (deadlines.due(DEADLINE_PATH, nowMicros)) {
+    if (conn.isServer) onPathTimeout(conn, nowMicros);
+    else onOwnPathTimeout(conn, nowMicros);
+  }
   conn.keys.phases.onDeadline(nowMicros);
   if (deadlines.due(DEADLINE_REST, nowMicros)) rest(conn);
   if (deadlines.due(DEADLINE_KEEP_ALIVE, nowMicros)) {

@@ -9,6 +9,7 @@
 import { LastView } from "../base/bytes.js";
 import { Fifo } from "../base/fifo.js";
 import { Heap } from "../base/heap.js";
+import { finish } from "../conn/close.js";
 import { type ConnectionConfig, localParamBytes, localParams, makeConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
@@ -374,7 +375,7 @@ export class Endpoint implements ConnectionHost {
 
   /** A connection that turned out to be nothing. */
   private forget(conn: Connection): void {
-    conn.finish(conn.counters.createdAtMicros);
+    finish(conn, conn.counters.createdAtMicros);
     conn.release();
     this.settle(conn);
   }

@@ -58,7 +58,14 @@ describe("Events", () => {
     events.noteHandshake({} as HandshakeInfo);
     events.noteKeylog("SECRET");
     const row = new Int32Array(10);
-    events.notePathValidation({ result: "success", path: row, oldPath: row, preferred: false });
+    events.notePathValidation({
+      result: "success",
+      path: row,
+      socket: 0,
+      oldPath: row,
+      oldSocket: 0,
+      preferred: false,
+    });
     events.drain(recorder(lines));
     assert.deepEqual(lines, [
       "onKeylog SECRET",

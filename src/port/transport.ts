@@ -38,17 +38,34 @@ export interface CloseInfo {
   reason: string;
 }
 
-/** What became of a validation (RFC 9000 §8.2): `aborted` when the peer was found elsewhere before it ended. */
+/** What became of a validation (RFC 9000 §8.2): `aborted` when the peer was found elsewhere, or went there, before its end. */
 export type PathValidationResult = "success" | "failure" | "aborted";
 
 export interface PathValidation {
   result: PathValidationResult;
-  /** Addresses of the path in question, ADDR_COLS words of port/udp, and of the one before. */
+  /** Addresses of the path in question, ADDR_COLS words of port/udp, its socket, and those of the path before. */
   path: Int32Array;
+  socket: number;
   oldPath: Int32Array;
+  oldSocket: number;
   /** It is the server's preferred address (RFC 9000 §9.6). */
   preferred: boolean;
 }
+
+/** Where a client wants to be. */
+export interface MoveTarget {
+  /** Of its endpoint; 0 = the first. */
+  socket: number;
+  /** ADDR_COLS words (port/udp), of which the local address counts; zero: the kernel chooses. */
+  local: Int32Array;
+  /** The family of the socket. For another one than now the server has to have given a preferred address of it. */
+  isIpv4: boolean;
+  /** The old address is gone: data takes the new one at once, before it has answered. */
+  force: boolean;
+}
+
+/** Why a client does not move: RFC 9000 §9, §18.2 (`disabled`: the server forbids it), §9.5. */
+export type MoveRefusal = "closed" | "server" | "not-confirmed" | "disabled" | "no-connection-id" | "no-address";
 
 /** What is known once the handshake is complete: what TLS says, and the QUIC version. */
 export interface HandshakeInfo extends TlsInfo {
@@ -111,7 +128,7 @@ export interface TransportStats {
   /** Paths that were validated and that did not answer (RFC 9000 §8.2). */
   pathsValidated: number;
   pathsFailed: number;
-  /** Times that the peer was followed to another address (RFC 9000 §9.3), and that the way led back to the one before. */
+  /** Times that the connection took another path (RFC 9000 §9), and that the way led back to the one before. */
   pathMoves: number;
   pathReturns: number;
   datagramsReceived: number;
@@ -237,6 +254,12 @@ export interface Transport {
    * confirmed and the last update was acknowledged for a while. Until then further calls ask for the same. False once closed.
    */
   updateKeys(): boolean;
+
+  /**
+   * Moves a client to another local address (RFC 9000 §9): asks the path there, and takes it when it answers. Null when
+   * that has begun, what came of it is told by `onPathValidation`; else why it cannot be. A move that was under way ends.
+   */
+  migrate(target: MoveTarget, nowMicros: number): MoveRefusal | null;
 
   /** RFC 9000 §10.2: CONNECTION_CLOSE of type 0x1d (application) or 0x1c. Idempotent. */
   close(isApplication: boolean, code: bigint, reason: string): void;

@@ -112,7 +112,7 @@ describe("TLS messages of a hostile peer at the TLS library", () => {
       const peer = new RawPeer(arena, { isServer, context: isServer ? of.server : of.client });
       if (isServer) arena.connect(peer);
       peer.connect();
-      assert.equal(arena.conns[0].info?.alpn, "test");
+      assert.equal(arena.conns[0].handshake?.alpn, "test");
       assert.equal(peer.canWrite(LEVEL_APP), true);
       arena.assertCleanEnd();
     });

@@ -6,6 +6,8 @@ import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import type { TlsContext } from "#src/port/tls.js";
 import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
 import {
+  ADDR_COLS,
+  ADDR_PORT,
   RX_COLS,
   RX_ECN,
   RX_LEN,
@@ -89,10 +91,13 @@ export class Pair {
   clientEvents = new Recorder();
   serverEvents = new Recorder();
   serverConn: Connection | null = null;
-  /** Called for each datagram; false drops it. */
-  filter: (fromClient: boolean, bytes: Uint8Array) => boolean = () => true;
+  /** Called for each datagram, with the numbers of the sockets it leaves from and goes to; false drops it. */
+  filter: (fromClient: boolean, bytes: Uint8Array, from: number, to: number) => boolean = () => true;
   readonly clientAddress = simAddress(10, 0, 0, 1, 40_000);
   readonly serverAddress = simAddress(10, 0, 0, 2, 443);
+  /** By the numbers of their sockets; what goes to no address of these is lost. */
+  readonly clientAddresses: (Int32Array | null)[] = [this.clientAddress];
+  readonly serverAddresses: (Int32Array | null)[] = [this.serverAddress];
   private readonly clientTls: TlsContext;
   private readonly tx: TxBatch = newTxBatch();
   private readonly rx: RxBatch = newRxBatch();
@@ -185,29 +190,37 @@ export class Pair {
   private move(fromClient: boolean): number {
     const from = fromClient ? this.client : this.server;
     const to = fromClient ? this.server : this.client;
-    const source = fromClient ? this.clientAddress : this.serverAddress;
     let count = 0;
     for (let more = true; more; ) {
       const { tx } = this;
       tx.count = tx.destCount = tx.used = 0;
       more = from.transmit(tx, this.nowMicros);
       count += tx.count;
-      this.deliver(tx, to, source, fromClient);
+      this.deliver(tx, to, fromClient);
     }
     return count;
   }
 
-  private deliver(tx: TxBatch, to: Endpoint, source: Int32Array, fromClient: boolean): void {
+  private deliver(tx: TxBatch, to: Endpoint, fromClient: boolean): void {
     const { rx } = this;
+    const source = (fromClient ? this.clientAddresses : this.serverAddresses)[tx.socket];
+    const sockets = fromClient ? this.serverAddresses : this.clientAddresses;
     rx.count = rx.sourceCount = 0;
-    rx.sources.set(source, 0);
-    rx.sourceCount = 1;
     let used = 0;
     for (let i = 0; i < tx.count; i++) {
       const off = tx.rows[i * TX_COLS + TX_OFF];
       const bytes = tx.buf.slice(off, off + tx.rows[i * TX_COLS + TX_LEN]);
       if (tx.rows[i * TX_COLS + TX_DEST] >= tx.destCount) throw new Error("row without a destination");
-      if (!this.filter(fromClient, bytes)) continue;
+      const dest = tx.dests.subarray(tx.rows[i * TX_COLS + TX_DEST] * ADDR_COLS);
+      const socket = sockets.findIndex((address) => address !== null && sameRemote(dest, address));
+      if (source == null || socket < 0 || !this.filter(fromClient, bytes, tx.socket, socket)) continue;
+      if (rx.count > 0 && socket !== rx.socket) {
+        to.receive(rx, this.nowMicros);
+        rx.count = used = 0;
+      }
+      rx.sources.set(source, 0);
+      rx.sourceCount = 1;
+      rx.socket = socket;
       rx.buf.set(bytes, used);
       const row = rx.count++ * RX_COLS;
       rx.rows[row + RX_OFF] = used;
@@ -223,6 +236,7 @@ export class Pair {
   inject(fromClient: boolean, bytes: Uint8Array): void {
     const { rx } = this;
     rx.sources.set(fromClient ? this.clientAddress : this.serverAddress, 0);
+    rx.socket = 0;
     rx.count = rx.sourceCount = 1;
     rx.buf.set(bytes, 0);
     rx.rows.set([0, bytes.length, 0, 0], 0);
@@ -238,4 +252,10 @@ export class Pair {
       conn.drain(this.serverEvents);
     }
   }
+}
+
+/** Whether two rows have the same address and port of the peer. */
+function sameRemote(one: Int32Array, other: Int32Array): boolean {
+  for (let i = 0; i <= ADDR_PORT; i++) if (one[i] !== other[i]) return false;
+  return true;
 }
