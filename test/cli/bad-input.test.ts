@@ -68,6 +68,11 @@ describe("quic transfer with bad input", { concurrency: 2 }, () => {
   test("--out that is a file, or cannot be made, is named", async () => {
     await refuses(["transfer", file, "--out", file], 1, /file is not a directory/);
     await refuses(["transfer", file, "--out", join(file, "below")], 1, /cannot create .*below/);
+    await refuses(
+      ["transfer", file, "--out", "/proc/none/below"],
+      1,
+      /cannot create \/proc\/none\/below: no such file/,
+    );
   });
 
   test("a port in use, and an address of another machine, are named", async () => {

@@ -32,19 +32,27 @@ export async function preparePlace(given: string | null): Promise<Place> {
 
 /** Makes `dir` and the folders above it; the ones that were missing, deepest first. */
 export async function makeFolder(dir: string): Promise<string[]> {
+  const missing: string[] = [];
   try {
-    const first = await mkdir(dir, { recursive: true });
-    if (first === undefined) {
-      if (!(await stat(dir)).isDirectory()) throw new Failure(`${dir} is not a directory`);
-      return [];
-    }
-    const made: string[] = [];
-    for (let path = dir; path.length >= first.length; path = resolve(path, "..")) made.push(path);
-    return made;
+    // One by one: mkdir with `recursive` never returns where a file system says ENOENT to a new folder, as /proc does.
+    for (let path = dir; !(await isFolder(path)); path = resolve(path, "..")) missing.push(path);
+    for (const path of missing.toReversed()) await mkdir(path);
+    return missing;
   } catch (error) {
-    if (codeOf(error) === "EEXIST") throw new Failure(`${dir} is not a directory`);
+    if (error instanceof Failure) throw error;
     throw fileFailure("create", dir, error);
   }
+}
+
+/** False when nothing is there. */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+  throw new Failure(`${path} is not a directory`);
 }
 
 /** Removes the folders that a failed run made, as far as they are empty. */
