@@ -1,59 +1,76 @@
 /**
- * `npm run conformance -- [--group transport] [--row ID] [--transport memory|udp] [--json] [--slow]`: every row of
- * must-checks.csv against the engine. One line for each failed check, then totals. Exit code 1 when one failed or when
- * more are missing than expected-missing.json allows.
+ * `npm run conformance -- [--group transport] [--row ID] [--transport memory|udp] [--json] [--missing] [--slow]`: every row of
+ * must-checks.csv against the engine; a row is chosen by how its id begins. One line for each failed check, then totals.
+ * Exit code 1 when one failed or when more are missing than expected-missing.json allows, 2 for bad arguments.
  */
 
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { readArguments, runCommand, UsageError } from "../support/arguments.js";
 import type { TransportName } from "./lab.js";
-import { runChecks } from "./runner.js";
+import { runChecks, selectRows } from "./runner.js";
 
-const { values } = parseArgs({
-  options: {
-    group: { type: "string", default: "transport" },
-    row: { type: "string", multiple: true, default: [] },
-    transport: { type: "string", multiple: true, default: ["memory", "udp"] },
-    json: { type: "boolean", default: false },
-    missing: { type: "boolean", default: false },
-    slow: { type: "boolean", default: false },
-  },
-});
+const OPTIONS = {
+  group: { type: "string" },
+  row: { type: "string", multiple: true },
+  transport: { type: "string", multiple: true },
+  json: { type: "boolean" },
+  missing: { type: "boolean" },
+  slow: { type: "boolean" },
+} as const;
 
-const transports = values.transport.flatMap((name) => name.split(",")).filter((name) => name !== "both");
-if (transports.some((name) => name !== "memory" && name !== "udp") || values.group !== "transport") {
-  console.error("the group is transport; a transport is memory or udp");
-  process.exit(2);
+function known<T extends string>(option: string, names: readonly string[], allowed: readonly T[]): readonly T[] {
+  const bad = names.find((name) => !(allowed as readonly string[]).includes(name));
+  if (bad === undefined) return names as T[];
+  throw new UsageError(`--${option} is ${JSON.stringify(bad)}; choose from: ${allowed.join(", ")}`);
 }
-
-const started = performance.now();
-const result = await runChecks({
-  rows: values.row,
-  transports: (transports.length === 0 ? ["memory", "udp"] : transports) as TransportName[],
-  onFailure: ({ id, role, transport, message }) => {
-    if (!values.json) console.log(`FAILED ${id} ${role} ${transport}: ${message}`);
-  },
-  onCheck: (id, role, transport, millis) => {
-    if (values.slow && millis > 300) console.log(`slow: ${id} ${role} ${transport} ${Math.round(millis)} ms`);
-  },
-});
-const allowed = values.row.length > 0 ? result.missing.length : allowedMissing();
-if (values.json)
-  console.log(JSON.stringify({ ...result, missing: result.missing.length, missingChecks: result.missing }));
-else {
-  if (values.missing) for (const id of result.missing) console.log(`missing ${id}`);
-  if (values.missing) for (const line of result.memoryOnly) console.log(`in memory only ${line}`);
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(
-    `${result.rows} rows, ${result.checks} checks over ${transports.join(" and ")}: ${result.passed} passed, ` +
-      `${result.failed.length} failed, ${result.missing.length} missing (at most ${allowed}), ` +
-      `${result.memoryOnly.length} in memory only, ${seconds} s`,
-  );
-}
-process.exit(result.failed.length > 0 || result.missing.length > allowed ? 1 : 0);
 
 /** How many checks may be missing: it only ever falls. */
 function allowedMissing(): number {
   const file = new URL("../../test/conformance/expected-missing.json", import.meta.url);
   return (JSON.parse(readFileSync(file, "utf8")) as { missing: number }).missing;
 }
+
+async function main(): Promise<number> {
+  const {
+    group = "transport",
+    row: rows = [],
+    transport = ["memory,udp"],
+    ...flags
+  } = readArguments("conformance", OPTIONS);
+  known("group", [group], ["transport"]);
+  const names = transport.flatMap((list) => list.split(","));
+  const transports = known<TransportName>("transport", names, ["memory", "udp"]);
+  for (const id of rows) {
+    if (selectRows([id]).length === 0)
+      throw new UsageError(`no row of must-checks.csv begins with ${JSON.stringify(id)}`);
+  }
+  const started = performance.now();
+  const result = await runChecks({
+    rows,
+    transports,
+    onFailure: ({ id, role, transport: over, message }) => {
+      if (flags.json !== true) console.log(`FAILED ${id} ${role} ${over}: ${message}`);
+    },
+    onCheck: (id, role, over, millis) => {
+      if (flags.slow === true && millis > 300) console.log(`slow: ${id} ${role} ${over} ${Math.round(millis)} ms`);
+    },
+  });
+  const { checks, passed, failed, missing, memoryOnly } = result;
+  const allowed = rows.length > 0 ? missing.length : allowedMissing();
+  if (flags.json === true) {
+    console.log(JSON.stringify({ ...result, missing: missing.length, missingChecks: missing }));
+  } else {
+    if (flags.missing === true) for (const id of missing) console.log(`missing ${id}`);
+    if (flags.missing === true) for (const line of memoryOnly) console.log(`in memory only ${line}`);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    console.log(
+      `${result.rows} rows, ${checks} checks over ${transports.join(" and ")}: ${passed} passed, ` +
+        `${failed.length} failed, ${missing.length} missing (at most ${allowed}), ` +
+        `${memoryOnly.length} in memory only, ${seconds} s`,
+    );
+  }
+  return failed.length > 0 || missing.length > allowed ? 1 : 0;
+}
+
+await runCommand("conformance", main);
+process.exit(); // what a failed check left open would keep the process

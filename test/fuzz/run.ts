@@ -5,7 +5,7 @@
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { readArguments, runCommand, UsageError } from "../support/arguments.js";
 import { connectionTarget } from "./connection.js";
 import { Coverage } from "./coverage.js";
 import { decoderTargets } from "./decoders.js";
@@ -25,13 +25,11 @@ const OPTIONS = {
   json: { type: "boolean", default: false },
 } as const;
 
-class BadArgument extends Error {}
-
 function number(name: string, text: string | undefined, most: number): number | null {
   if (text === undefined) return null;
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-  throw new BadArgument(`--${name} is ${JSON.stringify(text)}; a whole number from 1 to ${most} is expected`);
+  throw new UsageError(`--${name} is ${JSON.stringify(text)}; a whole number from 1 to ${most} is expected`);
 }
 
 function chosen(name: string | undefined): readonly Target[] {
@@ -39,7 +37,7 @@ function chosen(name: string | undefined): readonly Target[] {
   const found = TARGETS.filter((target) => target.name === name);
   if (found.length > 0) return found;
   const names = TARGETS.map((target) => target.name).join(", ");
-  throw new BadArgument(`there is no target ${JSON.stringify(name)}; choose from: ${names}`);
+  throw new UsageError(`there is no target ${JSON.stringify(name)}; choose from: ${names}`);
 }
 
 function print(finding: Finding): void {
@@ -66,7 +64,7 @@ function saveCorpus(corpus: Record<string, string[]>, results: readonly TargetRe
 
 function replay(target: Target, hex: string): number {
   if (!/^([0-9a-f]{2})*$/i.test(hex))
-    throw new BadArgument("--input is not hexadecimal: two digits a byte are expected");
+    throw new UsageError("--input is not hexadecimal: two digits a byte are expected");
   const finding = tryInput(target, Uint8Array.from(Buffer.from(hex, "hex")));
   if (finding === null) console.log(`${target.name}: nothing is wrong with this input`);
   else print(finding);
@@ -74,11 +72,11 @@ function replay(target: Target, hex: string): number {
 }
 
 function main(): number {
-  const { values } = parseArgs({ options: OPTIONS });
+  const values = readArguments("fuzz", OPTIONS);
   const targets = chosen(values.target);
   if (values.input !== undefined) {
     const [target] = targets;
-    if (values.target === undefined || target === undefined) throw new BadArgument("--input needs --target");
+    if (values.target === undefined || target === undefined) throw new UsageError("--input needs --target");
     return replay(target, values.input);
   }
   const runs = number("runs", values.runs, MAX_COUNT);
@@ -112,12 +110,4 @@ function main(): number {
   return findings.length === 0 ? 0 : 1;
 }
 
-try {
-  process.exitCode = main();
-} catch (error) {
-  const isUsage =
-    error instanceof BadArgument || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS") === true;
-  if (!isUsage) throw error;
-  console.error(`fuzz: ${(error as Error).message}`);
-  process.exitCode = 2;
-}
+await runCommand("fuzz", main);

@@ -11,7 +11,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments, runCommand, UsageError } from "../support/arguments.js";
 import { CASES, type InteropCase } from "./cases.js";
 import { type Cell, runCell } from "./cell.js";
 import { writeCertificates } from "./certificates.js";
@@ -29,20 +29,20 @@ interface Selection {
   json: boolean;
 }
 
-function select(args: string[]): Selection {
-  const { values } = parseArgs({
-    args,
-    options: {
-      peer: { type: "string", multiple: true },
-      role: { type: "string", multiple: true },
-      case: { type: "string", multiple: true },
-      bytes: { type: "string" },
-      json: { type: "boolean" },
-    },
-  });
+const OPTIONS = {
+  peer: { type: "string", multiple: true },
+  role: { type: "string", multiple: true },
+  case: { type: "string", multiple: true },
+  bytes: { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+function select(): Selection {
+  const values = readArguments("interop", OPTIONS);
   const names = [...PEERS, OWN].map(({ name }) => name);
   const bytes = Number(values.bytes ?? DEFAULT_BYTES);
-  if (!Number.isInteger(bytes) || bytes < 1) throw new Error(`--bytes: a whole number above 0, not "${values.bytes}"`);
+  if (!Number.isInteger(bytes) || bytes < 1)
+    throw new UsageError(`--bytes: a whole number above 0, not "${values.bytes}"`);
   const chosen = pick("--peer", values.peer, names) ?? PEERS.map(({ name }) => name);
   return {
     peers: [...PEERS, OWN].filter(({ name }) => chosen.includes(name)),
@@ -55,7 +55,7 @@ function select(args: string[]): Selection {
 
 function pick<T extends string>(option: string, given: string[] | undefined, known: readonly T[]): T[] | undefined {
   for (const name of given ?? []) {
-    if (!known.includes(name as T)) throw new Error(`${option}: one of ${known.join(", ")}, not "${name}"`);
+    if (!known.includes(name as T)) throw new UsageError(`${option}: one of ${known.join(", ")}, not "${name}"`);
   }
   return given as T[] | undefined;
 }
@@ -93,9 +93,4 @@ async function main(selection: Selection): Promise<number> {
   return failed === 0 && passed > 0 ? 0 : 1;
 }
 
-try {
-  process.exitCode = await main(select(process.argv.slice(2)));
-} catch (error) {
-  console.error(`interop: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 2;
-}
+await runCommand("interop", () => main(select()));

@@ -58,6 +58,10 @@ async function main(): Promise<number> {
   const files = readdirSync(folder).filter(
     (name) => name.endsWith(".netns.js") && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
   );
+  if (files.length === 0) {
+    console.error(`test:root has no file with one of these in its name: ${wanted.join(" ")}`);
+    return 2;
+  }
   const { pass, fail } = await runFiles(files.map((name) => folder + name));
   const left = namespaces().filter((name) => !before.has(name));
   if (left.length > 0) console.log(`namespaces that are left: ${left.join(", ")}`);

@@ -8,8 +8,8 @@
 
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { SimScratch } from "#src/sim/index.js";
+import { readArguments } from "../support/arguments.js";
 import { attempt, type CampaignResult, type Failure } from "./campaign.js";
 import { runCrew } from "./crew.js";
 import { missingMarks } from "./marks.js";
@@ -41,11 +41,11 @@ const OPTIONS = {
   "max-failures": { type: "string", default: "5" },
 } as const;
 
-const values = readArguments();
+const values = ownArguments();
 
-function readArguments() {
+function ownArguments() {
   try {
-    return parseArgs({ options: OPTIONS }).values;
+    return readArguments("sim", OPTIONS);
   } catch (error) {
     console.error(`sim: ${error instanceof Error ? error.message : String(error)}`);
     process.exit(2);
