@@ -1,8 +1,8 @@
 /** The range of every setting that a peer would close for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_DATAGRAM_FRAME_BYTES, MAX_SEND_DATAGRAM_BYTES } from "../proto/limits.js";
-import { makeConfig } from "./config.js";
+import { MAX_DATAGRAM_FRAME_BYTES, MAX_SEND_DATAGRAM_BYTES, MIN_ACK_DELAY_MICROS } from "../proto/limits.js";
+import { localParams, makeConfig } from "./config.js";
 
 test("undefined keeps a default, and what is out of range is named with what is allowed", () => {
   assert.equal(makeConfig({}).maxDatagramBytes, 1452);
@@ -16,4 +16,11 @@ test("undefined keeps a default, and what is out of range is named with what is 
   assert.throws(() => makeConfig({ maxDatagramFrameBytes: most + 1 }), /maxDatagramFrameBytes is 65536.*0 to 65535/);
   assert.throws(() => makeConfig({ ackDelayExponent: 21 }), /ackDelayExponent is 21.*0 to 20/);
   assert.throws(() => makeConfig({ keepAliveMillis: Number.NaN }), /keepAliveMillis is NaN/);
+});
+
+test("draft-ietf-quic-ack-frequency §3 min_ack_delay is announced, never above max_ack_delay, or left out", () => {
+  const announced = (config: Parameters<typeof makeConfig>[0]) => localParams(makeConfig(config)).minAckDelayMicros;
+  assert.equal(announced({}), MIN_ACK_DELAY_MICROS);
+  assert.equal(announced({ maxAckDelayMillis: 0 }), 0);
+  assert.equal(announced({ ackFrequency: false }), null);
 });

@@ -23,6 +23,7 @@ import {
   MAX_STREAMS_UNI,
   MAX_SEND_DATAGRAM_BYTES,
   MAX_UDP_PAYLOAD_BYTES,
+  MIN_ACK_DELAY_MICROS,
   MIN_INITIAL_DATAGRAM_BYTES,
   STREAM_SEND_BUFFER_BYTES,
   STREAM_WINDOW_BYTES,
@@ -59,6 +60,8 @@ export interface ConnectionConfig {
   initialRttMicros: number;
   maxAckDelayMillis: number;
   ackDelayExponent: number;
+  /** Take ACK_FREQUENCY frames, and send them to peers that do so too (draft-ietf-quic-ack-frequency). */
+  ackFrequency: boolean;
   activeConnectionIdLimit: number;
   /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
@@ -89,6 +92,7 @@ function defaultConfig(): ConnectionConfig {
     initialRttMicros: INITIAL_RTT_MICROS,
     maxAckDelayMillis: MAX_ACK_DELAY_MILLIS,
     ackDelayExponent: ACK_DELAY_EXPONENT,
+    ackFrequency: true,
     activeConnectionIdLimit: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
     preferredAddress: "ignore",
@@ -121,6 +125,11 @@ function inRange(name: string, value: number, min: number, max: number): void {
   if (!(value >= min && value <= max)) throw new RangeError(`${name} is ${value}; allowed is ${min} to ${max}`);
 }
 
+/** Delay of acknowledgements that the peer may ask for at least, microseconds: never above our max_ack_delay. */
+export function minAckDelayMicros(config: ConnectionConfig): number {
+  return Math.min(MIN_ACK_DELAY_MICROS, config.maxAckDelayMillis * 1000);
+}
+
 /** The parameters that we announce, without connection ids and tokens. */
 export function localParams(config: ConnectionConfig): TransportParams {
   const params = defaultParams();
@@ -134,6 +143,7 @@ export function localParams(config: ConnectionConfig): TransportParams {
   params.initialMaxStreamsUni = config.initialMaxStreamsUni;
   params.ackDelayExponent = config.ackDelayExponent;
   params.maxAckDelayMillis = config.maxAckDelayMillis;
+  params.minAckDelayMicros = config.ackFrequency ? minAckDelayMicros(config) : null;
   params.activeConnectionIdLimit = config.activeConnectionIdLimit;
   params.maxDatagramFrameBytes = config.maxDatagramFrameBytes;
   params.greaseQuicBit = config.grease;

@@ -130,8 +130,8 @@ export class Connection implements Transport, HeapItem {
     this.streamOut = new StreamOutput(this.streams);
     this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];
     this.datagrams = new ConnectionDatagrams(this);
-    this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
+    this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses, this.recovery);
     this.spaces = newSpaces(host.random);
     this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
     this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);

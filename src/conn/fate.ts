@@ -3,6 +3,7 @@
 import {
   type FrameFates,
   REC_ACK,
+  REC_ACK_FREQUENCY,
   REC_CRYPTO,
   REC_DATAGRAM,
   REC_HANDSHAKE_DONE,
@@ -33,6 +34,7 @@ export class FrameFate implements FrameFates {
       case REC_NEW_TOKEN:
       case REC_NEW_CONNECTION_ID:
       case REC_RETIRE_CONNECTION_ID:
+      case REC_ACK_FREQUENCY:
         conn.control.onFrameAcked(kind, id);
         return;
       case REC_MTU_PROBE:
@@ -59,6 +61,7 @@ export class FrameFate implements FrameFates {
       case REC_NEW_TOKEN:
       case REC_NEW_CONNECTION_ID:
       case REC_RETIRE_CONNECTION_ID:
+      case REC_ACK_FREQUENCY:
         conn.control.onFrameLost(kind, id);
         return;
       case REC_MTU_PROBE:

@@ -7,9 +7,11 @@ import type { AckFrame } from "../frame/ack.js";
 import type { FrameHandler } from "../frame/decode.js";
 import {
   FRAME_ACK,
+  FRAME_ACK_FREQUENCY,
   FRAME_DATA_BLOCKED,
   FRAME_DATAGRAM,
   FRAME_HANDSHAKE_DONE,
+  FRAME_IMMEDIATE_ACK,
   FRAME_MAX_STREAM_DATA,
   FRAME_NEW_CONNECTION_ID,
   FRAME_NEW_TOKEN,
@@ -24,11 +26,12 @@ import {
 } from "../frame/table.js";
 import { LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { STREAM_BIDI, type StreamKind } from "../port/transport.js";
-import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
+import { ACK_DELAY_LIMIT_MICROS, MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { levelSpace, SPACE_APP, SPACE_HANDSHAKE } from "../proto/space.js";
-import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
+import { FRAME_ENCODING_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { closeTransport, onPeerClose } from "./close.js";
+import { minAckDelayMicros } from "./config.js";
 import type { Connection } from "./connection.js";
 import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
 import { onOwnPathResponse } from "./migrate.js";
@@ -98,13 +101,41 @@ export class ConnectionFrames implements FrameHandler {
       closeTransport(conn, error, FRAME_ACK, "acknowledges a packet that was never sent");
       return;
     }
+    conn.counters.acksReceived++;
     const pnspace = conn.space(space);
     if (ack.largest > pnspace.largestAcked) pnspace.largestAcked = ack.largest;
     if (space !== SPACE_APP) return;
     conn.streams.smoothedRttMicros = conn.recovery.rtt.smoothedRttMicros;
+    conn.control.ackFrequency.reconsider(conn.path.maxDatagramBytes, this.nowMicros);
     const ptoMicros = conn.recovery.ptoMicros(SPACE_APP);
     const wrong = conn.keys.phases.onAcked(ack.largest, this.keyPhase, this.nowMicros, ptoMicros);
     this.verdict(wrong, FRAME_ACK, "old keys acknowledge a packet of new keys");
+  }
+
+  onImmediateAck(): void {
+    if (!this.takesAckFrequency(FRAME_IMMEDIATE_ACK)) return;
+    this.conn.space(SPACE_APP).ackPolicy.onImmediateAck(this.nowMicros);
+    this.useless(FRAME_IMMEDIATE_ACK);
+  }
+
+  onAckFrequency(seq: number, thresholdPackets: number, maxAckDelayMicros: number, reorderingPackets: number): void {
+    if (!this.takesAckFrequency(FRAME_ACK_FREQUENCY)) return;
+    const { conn } = this;
+    if (maxAckDelayMicros < minAckDelayMicros(conn.config) || maxAckDelayMicros >= ACK_DELAY_LIMIT_MICROS) {
+      const reason = `max_ack_delay of ${maxAckDelayMicros} microseconds asked for`;
+      closeTransport(conn, PROTOCOL_VIOLATION, FRAME_ACK_FREQUENCY, reason);
+      return;
+    }
+    conn.counters.ackFrequencyReceived++;
+    conn.space(SPACE_APP).onAckFrequency(seq, thresholdPackets, maxAckDelayMicros, reorderingPackets);
+    this.useless(FRAME_ACK_FREQUENCY);
+  }
+
+  /** To who did not announce min_ack_delay, the frames of draft-ietf-quic-ack-frequency are unknown ones. */
+  private takesAckFrequency(frameType: number): boolean {
+    if (this.conn.config.ackFrequency) return true;
+    this.verdict(FRAME_ENCODING_ERROR, frameType, "unknown frame type");
+    return false;
   }
 
   onResetStream(id: number, code: bigint, finalSize: number): void {

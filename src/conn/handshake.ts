@@ -245,6 +245,10 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   conn.streams.applyPeerParams(params);
   recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
   recovery.ackDelayExponent = params.ackDelayExponent;
+  const { minAckDelayMicros } = params;
+  if (minAckDelayMicros !== null && conn.config.ackFrequency) {
+    conn.control.ackFrequency.allow(minAckDelayMicros, recovery.maxAckDelayMicros);
+  }
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
   conn.path.mtu.limit(params.maxUdpPayloadBytes);
   conn.quicBit.isFree = params.greaseQuicBit && conn.config.grease;

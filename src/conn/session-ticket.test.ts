@@ -13,6 +13,7 @@ const params = {
   maxIdleTimeoutMillis: 30_000,
   ackDelayExponent: 10,
   maxAckDelayMillis: 100,
+  minAckDelayMicros: 1000,
   originalDcid: Uint8Array.of(1),
   initialScid: Uint8Array.of(2),
   retryScid: Uint8Array.of(3),

@@ -61,6 +61,7 @@ function remembered(params: TransportParams): TransportParams {
     ...params,
     ackDelayExponent,
     maxAckDelayMillis,
+    minAckDelayMicros: null, // draft-ietf-quic-ack-frequency §3
     originalDcid: null,
     initialScid: null,
     retryScid: null,

@@ -21,6 +21,9 @@ export class ConnectionCounters {
   packetsDropped = 0;
   earlyPacketsReceived = 0;
   earlyPacketsSent = 0;
+  acksReceived = 0;
+  acksSent = 0;
+  ackFrequencyReceived = 0;
   cwndBlocked = 0;
   /** Frames that moved nothing, less what time has forgiven, and when that was reckoned. */
   private uselessFrames = DOUBLE;
@@ -89,6 +92,10 @@ export function connectionStats(conn: Connection): TransportStats {
     smoothedRttMicros: recovery.rtt.smoothedRttMicros,
     rttVarMicros: recovery.rtt.rttVarMicros,
     ptoCount: recovery.ptoCountTotal,
+    acksReceived: counters.acksReceived,
+    acksSent: counters.acksSent,
+    ackFrequencyReceived: counters.ackFrequencyReceived,
+    ackFrequencySent: conn.control.ackFrequency.requests,
     bidiIn: streams.counts[STREAM_BIDI].peerOpened,
     bidiOut: streams.counts[STREAM_BIDI].opened,
     uniIn: streams.counts[STREAM_UNI].peerOpened,

@@ -203,6 +203,7 @@ function fillSpace(conn: Connection, space: SpaceId, mayElicit: boolean, nowMicr
   const start = builder.pos;
   let pos = writeAcks(conn, space, start, sent, nowMicros);
   const afterAck = pos;
+  if (probing && space === SPACE_APP) pos = conn.control.fillProbe(builder.buf, pos, builder.limit, sent);
   if (mayElicit || probing || mustSendCrypto(conn, space)) pos = writeData(conn, space, pos, sent, nowMicros);
   if (probing && pos === afterAck) {
     const next = writePing(builder.buf, pos, builder.limit);
@@ -238,14 +239,16 @@ function openPacket(conn: Connection, level: Level, pn: number, pnBytes: number)
 
 function writeAcks(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {
   const { builder } = conn.host.bench;
-  const { ackPolicy, received, ecn } = conn.space(space);
-  if (!ackPolicy.hasNew) return pos;
+  const pnspace = conn.space(space);
+  const { received, ecn } = pnspace;
+  if (!pnspace.ackPolicy.hasNew) return pos;
   const delayMicros = space === SPACE_APP ? Math.max(0, nowMicros - received.largestTimeMicros) : 0;
   const delay = Math.floor(delayMicros / 2 ** conn.config.ackDelayExponent);
   const next = writeAck(builder.buf, pos, builder.limit, received, delay, ecn.any ? ecn : null);
   if (next < 0) return pos;
   sent.note(REC_ACK, received.largest, 0, 0);
-  ackPolicy.onAckSent();
+  pnspace.onAckSent();
+  conn.counters.acksSent++;
   return next;
 }
 

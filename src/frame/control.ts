@@ -6,8 +6,10 @@
 import { varintLength, varintLengthBig, writeVarint, writeVarintBig } from "../base/varint.js";
 import { STREAM_BIDI, type StreamKind } from "../port/transport.js";
 import {
+  FRAME_ACK_FREQUENCY,
   FRAME_DATA_BLOCKED,
   FRAME_HANDSHAKE_DONE,
+  FRAME_IMMEDIATE_ACK,
   FRAME_MAX_DATA,
   FRAME_MAX_STREAM_DATA,
   FRAME_MAX_STREAMS_BIDI,
@@ -27,6 +29,28 @@ import {
 
 export function writePing(buf: Uint8Array, pos: number, limit: number): number {
   return writeType(buf, pos, limit, FRAME_PING);
+}
+
+/** draft-ietf-quic-ack-frequency §5. */
+export function writeImmediateAck(buf: Uint8Array, pos: number, limit: number): number {
+  return writeType(buf, pos, limit, FRAME_IMMEDIATE_ACK);
+}
+
+/** draft-ietf-quic-ack-frequency §4: `thresholdPackets` ack-eliciting packets need no answer, one more does. */
+export function writeAckFrequency(
+  buf: Uint8Array,
+  pos: number,
+  limit: number,
+  seq: number,
+  thresholdPackets: number,
+  maxAckDelayMicros: number,
+  reorderingPackets: number,
+): number {
+  const bytes = varintLength(seq) + varintLength(thresholdPackets) + varintLength(maxAckDelayMicros);
+  if (pos + 2 + bytes + varintLength(reorderingPackets) > limit) return -1;
+  let at = writeVarint(buf, pos, FRAME_ACK_FREQUENCY);
+  at = writeVarint(buf, writeVarint(buf, at, seq), thresholdPackets);
+  return writeVarint(buf, writeVarint(buf, at, maxAckDelayMicros), reorderingPackets);
 }
 
 /** RFC 9000 §19.20; a server sends it. */

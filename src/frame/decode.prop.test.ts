@@ -8,6 +8,7 @@ import { FRAME_ENCODING_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-err
 import { FrameDecoder } from "./decode.js";
 import { FrameRecorder } from "./recorder.contract.js";
 import {
+  FRAME_ACK_FREQUENCY,
   FRAME_DATAGRAM,
   FRAME_DATAGRAM_LENGTH,
   FRAME_TYPES,
@@ -26,7 +27,12 @@ interface Outcome {
   nonProbing: boolean;
 }
 
-const TYPES = [...Array.from({ length: FRAME_TYPES }, (_, type) => type), FRAME_DATAGRAM, FRAME_DATAGRAM_LENGTH];
+const TYPES = [
+  ...Array.from({ length: FRAME_TYPES }, (_, type) => type),
+  FRAME_DATAGRAM,
+  FRAME_DATAGRAM_LENGTH,
+  FRAME_ACK_FREQUENCY,
+];
 
 /** Thrown by the model: a transport error code, or INEXACT where numbers above 2^53-1 make the answer a free choice. */
 class ModelError {
@@ -153,6 +159,10 @@ class Model {
         return `CONNECTION_CLOSE application ${this.int()} ${this.hex(this.int())}`;
       case 0x1e:
         return "HANDSHAKE_DONE";
+      case 0x1f:
+        return "IMMEDIATE_ACK";
+      case 0xaf:
+        return `ACK_FREQUENCY ${number()} ${number()} ${number()} ${number()}`;
       default: {
         const id = streamId();
         return `STREAM ${id} ${this.data((type & 4) !== 0, (type & 2) !== 0)}${(type & 1) === 0 ? "" : " fin"}`;

@@ -44,6 +44,7 @@ const TABLE: [number, number, string, string, string, string][] = [
   [0x1c, 0x1c, "CONNECTION_CLOSE", "IH01", "N", "0a 06 02 6f6b"],
   [0x1d, 0x1d, "CONNECTION_CLOSE_APP", "__01", "N", "0a 02 6f6b"],
   [0x1e, 0x1e, "HANDSHAKE_DONE", "___1", "", ""],
+  [0x1f, 0x1f, "IMMEDIATE_ACK", "___1", "", ""],
   [0x30, 0x30, "DATAGRAM", "__01", "", "aabb"],
   [0x31, 0x31, "DATAGRAM", "__01", "", "02 aabb"],
 ];
@@ -111,7 +112,7 @@ describe("frames by packet type", () => {
   test("RFC 9000 §12.4 the table has every type, and no other", () => {
     const types = TABLE.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
     assert.deepEqual(types, [...Array.from({ length: FRAME_TYPES }, (_, i) => i), 0x30, 0x31]);
-    for (const unknown of [FRAME_TYPES, 0x2f, 0x32, 0x40, 2 ** 53 - 1]) {
+    for (const unknown of [FRAME_TYPES, 0x2f, 0x32, 0x40, 0xae, 0xb0, 2 ** 53 - 1]) {
       for (const [, level] of LEVEL_LETTERS) assert.equal(frameAllowed(unknown, level), false);
       assert.equal(isAckEliciting(unknown), false);
       assert.equal(isProbing(unknown), false);
@@ -124,12 +125,12 @@ describe("packets of frames", () => {
   test("RFC 9000 §12.4 a packet without frames is PROTOCOL_VIOLATION", () => refuses("", PROTOCOL_VIOLATION));
 
   test("RFC 9000 §12.4 an unknown frame type is FRAME_ENCODING_ERROR", () => {
-    for (const hex of ["1f", "20", "2f", "32 00", "40ff", "8000ffff", "ffffffffffffffff"]) refuses(hex);
+    for (const hex of ["20", "2f", "32 00", "40ae", "40b0", "40ff", "8000ffff", "ffffffffffffffff"]) refuses(hex);
     assert.equal(decode("40ff 00").frameType, 0xff);
   });
 
   test("RFC 9000 §12.4 a frame type in a longer form is PROTOCOL_VIOLATION", () => {
-    for (const hex of ["4001", "80000001", "c000000000000001", "401e", "4020", "4030", "80000040"])
+    for (const hex of ["4001", "80000001", "c000000000000001", "401e", "4020", "4030", "80000040", "800000af"])
       refuses(hex, PROTOCOL_VIOLATION);
   });
 
@@ -150,6 +151,22 @@ describe("packets of frames", () => {
         }
       }
     }
+  });
+
+  test("draft-ietf-quic-ack-frequency §4 ACK_FREQUENCY, the one type of two bytes, is for 1-RTT packets", () => {
+    const body = "40af 05 0a 4e20 03";
+    accepts(`01 ${body} 01`, "PING", "ACK_FREQUENCY 5 10 3616 3", "PING");
+    for (const [letter, level] of LEVEL_LETTERS) {
+      const outcome = decode(body, level);
+      assert.equal(outcome.error, letter === "1" ? 0 : PROTOCOL_VIOLATION);
+      if (letter === "1") assert.deepEqual([outcome.ackEliciting, outcome.nonProbing], [true, true]);
+      else assert.equal(outcome.frameType, 0xaf);
+    }
+    for (let length = 3; length < 7; length++) {
+      const outcome = decode(body.replaceAll(" ", "").slice(0, 2 * length));
+      assert.deepEqual([outcome.error, outcome.frameType, outcome.lines], [FRAME_ENCODING_ERROR, 0xaf, []]);
+    }
+    assert.equal(frameName(0xaf), "ACK_FREQUENCY");
   });
 
   test("several frames arrive in their order, a run of PADDING at once", () => {

@@ -18,6 +18,7 @@ import { type AckFrame, newAckFrame, readAck } from "./ack.js";
 import {
   FRAME_ACK,
   FRAME_ACK_ECN,
+  FRAME_ACK_FREQUENCY,
   FRAME_CONNECTION_CLOSE,
   FRAME_CONNECTION_CLOSE_APP,
   FRAME_CRYPTO,
@@ -25,6 +26,7 @@ import {
   FRAME_DATAGRAM,
   FRAME_DATAGRAM_LENGTH,
   FRAME_HANDSHAKE_DONE,
+  FRAME_IMMEDIATE_ACK,
   FRAME_MAX_DATA,
   FRAME_MAX_STREAM_DATA,
   FRAME_MAX_STREAMS_BIDI,
@@ -95,6 +97,9 @@ export interface FrameHandler {
     reasonEnd: number,
   ): void;
   onHandshakeDone(): void;
+  onImmediateAck(): void;
+  /** After more than `thresholdPackets`, or reordering by `reorderingPackets` (0 = none), or that delay. */
+  onAckFrequency(seq: number, thresholdPackets: number, maxAckDelayMicros: number, reorderingPackets: number): void;
   /** The payload may be empty; `frameBytes` counts type and length, too (RFC 9221 §3). */
   onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void;
   /** Once true (a frame closed the connection), decoding stops. */
@@ -135,9 +140,10 @@ export class FrameDecoder {
     if (start >= end) return this.fail(PROTOCOL_VIOLATION, FRAME_PADDING, "packet without frames");
 
     while (reader.pos < end) {
-      const type = buf[reader.pos];
-      if (type >= FRAME_TYPES && (type & 0xfe) !== FRAME_DATAGRAM) return this.failUnknown();
-      reader.pos++;
+      let type = buf[reader.pos];
+      if (type < FRAME_TYPES || (type & 0xfe) === FRAME_DATAGRAM) reader.pos++;
+      else if (this.isAckFrequency()) type = FRAME_ACK_FREQUENCY;
+      else return false;
       const row = FRAME_ROWS[type];
       if ((row & levelBit) === 0) return this.fail(PROTOCOL_VIOLATION, type, "not allowed in this packet type");
       seen |= row;
@@ -159,13 +165,14 @@ export class FrameDecoder {
     return false;
   }
 
-  /** A type that is not one known byte: cut, in a longer form than needed, or unknown (RFC 9000 §12.4). */
-  private failUnknown(): false {
+  /** Reads a type that is not one known byte; all but one are wrong: cut, too long a form, or unknown (RFC 9000 §12.4). */
+  private isAckFrequency(): boolean {
     const reader = this.reader;
     const lengthBytes = varintLengthAt(reader.buf[reader.pos]);
     const type = reader.varint();
     if (!reader.ok) return this.fail(FRAME_ENCODING_ERROR, FRAME_PADDING, "frame type cut by the end of the packet");
     if (varintLength(type) < lengthBytes) return this.fail(PROTOCOL_VIOLATION, type, "frame type not in shortest form");
+    if (type === FRAME_ACK_FREQUENCY) return true;
     return this.fail(FRAME_ENCODING_ERROR, type, "unknown frame type");
   }
 
@@ -278,6 +285,11 @@ export class FrameDecoder {
       case FRAME_HANDSHAKE_DONE:
         handler.onHandshakeDone();
         return FINE;
+      case FRAME_IMMEDIATE_ACK:
+        handler.onImmediateAck();
+        return FINE;
+      case FRAME_ACK_FREQUENCY:
+        return this.ackFrequency(handler);
       case FRAME_DATAGRAM:
       case FRAME_DATAGRAM_LENGTH: {
         const frameStart = reader.pos - 1;
@@ -350,6 +362,18 @@ export class FrameDecoder {
       return "retire prior to exceeds the sequence number";
     }
     handler.onNewConnectionId(seq, retirePriorTo, reader.buf, cidStart, tokenStart, tokenStart);
+    return FINE;
+  }
+
+  /** draft-ietf-quic-ack-frequency §4. */
+  private ackFrequency(handler: FrameHandler): string {
+    const reader = this.reader;
+    const seq = reader.varint();
+    const thresholdPackets = reader.varint();
+    const maxAckDelayMicros = reader.varint();
+    const reorderingPackets = reader.varint();
+    if (!reader.ok) return CUT;
+    handler.onAckFrequency(seq, thresholdPackets, maxAckDelayMicros, reorderingPackets);
     return FINE;
   }
 

@@ -10,7 +10,9 @@ import { writeAck } from "./ack.js";
 import { writeConnectionClose } from "./close.js";
 import {
   writeDataBlocked,
+  writeAckFrequency,
   writeHandshakeDone,
+  writeImmediateAck,
   writeMaxData,
   writeMaxStreamData,
   writeMaxStreams,
@@ -70,6 +72,13 @@ const kind: fc.Arbitrary<StreamKind> = fc.constantFrom(STREAM_BIDI, STREAM_UNI);
 const WRITERS: Record<string, fc.Arbitrary<Case>> = {
   PING: fc.constant([(b, p, l) => writePing(b, p, l), "PING"]),
   HANDSHAKE_DONE: fc.constant([(b, p, l) => writeHandshakeDone(b, p, l), "HANDSHAKE_DONE"]),
+  IMMEDIATE_ACK: fc.constant([(b, p, l) => writeImmediateAck(b, p, l), "IMMEDIATE_ACK"]),
+  ACK_FREQUENCY: fc
+    .tuple(number, number, number, number)
+    .map(([seq, packets, micros, reordering]) => [
+      (b, p, l) => writeAckFrequency(b, p, l, seq, packets, micros, reordering),
+      `ACK_FREQUENCY ${seq} ${packets} ${micros} ${reordering}`,
+    ]),
   RESET_STREAM: fc
     .tuple(number, code, number)
     .map(([id, error, size]) => [

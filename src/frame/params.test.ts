@@ -98,6 +98,7 @@ describe("transport parameters, decoding", () => {
       maxDatagramFrameBytes: 1200,
       versionInformation: { chosen: 1, available: [1] },
       greaseQuicBit: true,
+      minAckDelayMicros: null,
     });
   });
 
@@ -107,6 +108,18 @@ describe("transport parameters, decoding", () => {
       for (const value of ["", "40", "0500", "45ac00", "ffffffffffffff", "ffffffffffffffff00"])
         refuses(param(id, value));
     }
+  });
+
+  test("draft-ietf-quic-ack-frequency §3 min_ack_delay is one integer, at most max_ack_delay", () => {
+    const id = "c0000000ff04de1b";
+    assert.equal(accepts(param(id, "4064")).minAckDelayMicros, 100);
+    assert.equal(accepts(param(id, varint(25_000n, 4))).minAckDelayMicros, 25_000);
+    refuses(param(id, varint(25_001n, 4)));
+    accepts(param("0b", "401a") + param(id, varint(26_000n, 4)));
+    refuses(param(id, varint(26_001n, 4)) + param("0b", "401a"));
+    assert.equal(accepts(param("0b", "00") + param(id, "00")).minAckDelayMicros, 0);
+    refuses(param("0b", "00") + param(id, "01"));
+    for (const value of ["", "40", "0500", "ffffffffffffffff"]) refuses(param(id, value));
   });
 
   test("RFC 9000 §7.4 a parameter twice is an error, unknown ones too", () => {
@@ -362,11 +375,13 @@ describe("transport parameters, encoding", () => {
           fc.integer({ min: 1, max: 2 ** 32 - 1 }).map((chosen) => ({ chosen, available: [chosen, 7] })),
         ),
         greaseQuicBit: fc.boolean(),
+        minAckDelayMicros: fc.constant(null),
       },
       { noNullPrototype: true },
     );
     fc.assert(
-      fc.property(any, fc.boolean(), (params, isServer) => {
+      fc.property(any, fc.boolean(), fc.option(fc.nat(1000)), (params, isServer, share) => {
+        params.minAckDelayMicros = share === null ? null : params.maxAckDelayMillis * share;
         const serverOnly = { originalDcid: null, retryScid: null, statelessResetToken: null, preferredAddress: null };
         const own = isServer ? params : { ...params, ...serverOnly };
         const grease = { id: 27, bytes: new Uint8Array(7) };

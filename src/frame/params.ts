@@ -27,6 +27,7 @@ import {
   PARAM_MAX_DATAGRAM_FRAME_SIZE,
   PARAM_MAX_IDLE_TIMEOUT,
   PARAM_MAX_UDP_PAYLOAD_SIZE,
+  PARAM_MIN_ACK_DELAY,
   PARAM_ORIGINAL_DCID,
   PARAM_PREFERRED_ADDRESS,
   PARAM_RETRY_SCID,
@@ -108,14 +109,13 @@ export function encodeParams(params: TransportParams, isServer: boolean, grease?
     const value = params[field];
     if (!(value >= min && value <= max)) unreachable(`transport parameter ${field}: ${value}`);
     if (value === defaults[field]) continue;
-    out.varint(id);
-    out.varint(varintLength(value));
-    out.varint(value);
+    writeInteger(out, id, value);
   }
   if (params.disableActiveMigration) writeParam(out, PARAM_DISABLE_ACTIVE_MIGRATION, new Uint8Array(0));
   if (params.greaseQuicBit) writeParam(out, PARAM_GREASE_QUIC_BIT, new Uint8Array(0));
   if (params.initialScid !== null) writeParam(out, PARAM_INITIAL_SCID, params.initialScid);
   if (params.versionInformation !== null) writeVersionInformation(out, params.versionInformation);
+  if (params.minAckDelayMicros !== null) writeInteger(out, PARAM_MIN_ACK_DELAY, params.minAckDelayMicros);
 
   const { originalDcid, retryScid, statelessResetToken, preferredAddress } = params;
   if (!isServer && (originalDcid ?? retryScid ?? statelessResetToken ?? preferredAddress) !== null) {
@@ -154,6 +154,9 @@ export function decodeParams(
   }
   if (params.preferredAddress !== null && params.initialScid?.length === 0) {
     return refuse("preferred_address beside a zero-length connection id");
+  }
+  if ((params.minAckDelayMicros ?? 0) > params.maxAckDelayMillis * 1000) {
+    return refuse("min_ack_delay exceeds max_ack_delay");
   }
   return { params, error: FINE };
 }
@@ -204,6 +207,12 @@ function writeParam(out: Writer, id: number, value: Uint8Array): void {
   out.bytes(value);
 }
 
+function writeInteger(out: Writer, id: number, value: number): void {
+  out.varint(id);
+  out.varint(varintLength(value));
+  out.varint(value);
+}
+
 function encodePreferredAddress(address: PreferredAddress): Uint8Array {
   const out = new Writer(64);
   out.bytes(address.ipv4);
@@ -245,6 +254,9 @@ function readParam(id: number, value: Reader, fromServer: boolean, params: Trans
     case PARAM_PREFERRED_ADDRESS:
       params.preferredAddress = readPreferredAddress(value);
       return params.preferredAddress === null ? "malformed preferred_address" : FINE;
+    case PARAM_MIN_ACK_DELAY:
+      params.minAckDelayMicros = value.varint();
+      return value.ok && value.remaining === 0 ? FINE : "min_ack_delay is not one integer";
     default:
       return readInteger(id, value, params);
   }

@@ -88,6 +88,12 @@ export class FrameRecorder implements FrameHandler {
   onHandshakeDone(): void {
     this.add("HANDSHAKE_DONE");
   }
+  onImmediateAck(): void {
+    this.add("IMMEDIATE_ACK");
+  }
+  onAckFrequency(seq: number, thresholdPackets: number, maxAckDelayMicros: number, reorderingPackets: number): void {
+    this.add(`ACK_FREQUENCY ${seq} ${thresholdPackets} ${maxAckDelayMicros} ${reorderingPackets}`);
+  }
   onDatagram(buf: Uint8Array, start: number, end: number, frameBytes: number): void {
     this.add(`DATAGRAM ${frameBytes} ${toHex(buf.subarray(start, end))}`);
   }

@@ -1,6 +1,7 @@
 /**
- * Frame types and what RFC 9000 §12.4 (table 3) and §12.5, and RFC 9221 §4, say about each: the levels that may carry it,
- * whether it elicits an acknowledgement, whether it may probe a path. One row per type; types without a row are unknown.
+ * Frame types and what RFC 9000 §12.4 (table 3) and §12.5, RFC 9221 §4 and draft-ietf-quic-ack-frequency say about each:
+ * the levels that may carry it, whether it elicits an acknowledgement, whether it may probe a path. One row per type; types
+ * without a row are unknown.
  */
 
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
@@ -30,11 +31,15 @@ export const FRAME_PATH_RESPONSE = 0x1b;
 export const FRAME_CONNECTION_CLOSE = 0x1c;
 export const FRAME_CONNECTION_CLOSE_APP = 0x1d;
 export const FRAME_HANDSHAKE_DONE = 0x1e;
+/** draft-ietf-quic-ack-frequency §5. */
+export const FRAME_IMMEDIATE_ACK = 0x1f;
 /** Types below this have a row. */
-export const FRAME_TYPES = 0x1f;
+export const FRAME_TYPES = 0x20;
 /** RFC 9221 §4: up to the end of the packet, or with a length. They have rows, too. */
 export const FRAME_DATAGRAM = 0x30;
 export const FRAME_DATAGRAM_LENGTH = 0x31;
+/** draft-ietf-quic-ack-frequency §4: the one type of two bytes, with a row as well. */
+export const FRAME_ACK_FREQUENCY = 0xaf;
 
 /** Bits of a STREAM frame's type (RFC 9000 §19.8). */
 export const STREAM_FIN_BIT = 0x01;
@@ -89,9 +94,12 @@ export const FRAME_ROWS: Uint8Array = Uint8Array.of(
   I | E | H | A, // CONNECTION_CLOSE
   E | A, // CONNECTION_CLOSE of the application
   A | ACK_ELICITING, // HANDSHAKE_DONE
+  A | ACK_ELICITING, // IMMEDIATE_ACK
   ...new Uint8Array(FRAME_DATAGRAM - FRAME_TYPES), // unknown types
   E | A | ACK_ELICITING, // DATAGRAM
   E | A | ACK_ELICITING,
+  ...new Uint8Array(FRAME_ACK_FREQUENCY - FRAME_DATAGRAM_LENGTH - 1),
+  A | ACK_ELICITING, // ACK_FREQUENCY
 );
 
 const NAMES: readonly string[] = [
@@ -119,6 +127,7 @@ const NAMES: readonly string[] = [
   "CONNECTION_CLOSE",
   "CONNECTION_CLOSE_APP",
   "HANDSHAKE_DONE",
+  "IMMEDIATE_ACK",
 ];
 
 function rowOf(type: number): number {
@@ -143,5 +152,6 @@ export function isProbing(type: number): boolean {
 /** The RFC's name, for people and logs; `UNKNOWN(0x21)` for a type without a row. */
 export function frameName(type: number): string {
   if (type === FRAME_DATAGRAM || type === FRAME_DATAGRAM_LENGTH) return "DATAGRAM";
+  if (type === FRAME_ACK_FREQUENCY) return "ACK_FREQUENCY";
   return NAMES[type] ?? `UNKNOWN(0x${type.toString(16)})`;
 }

@@ -1,6 +1,6 @@
 /**
  * Control frames of the connection itself: HANDSHAKE_DONE, NEW_TOKEN, NEW_CONNECTION_ID, RETIRE_CONNECTION_ID,
- * PATH_RESPONSE and PING (stream and flow control frames are StreamOutput's). What is lost is sent again unless it has
+ * PATH_RESPONSE, ACK_FREQUENCY and PING (stream and flow control frames are StreamOutput's). What is lost is sent again unless it has
  * become pointless (RFC 9000 §13.3); what can pile up is bounded by the rooms that own it.
  */
 
@@ -8,6 +8,7 @@ import type { LocalIds } from "../connid/local.js";
 import type { PeerIds } from "../connid/peer.js";
 import {
   writeHandshakeDone,
+  writeImmediateAck,
   writeNewConnectionId,
   writeNewToken,
   writePathResponse,
@@ -15,7 +16,9 @@ import {
   writeRetireConnectionId,
 } from "../frame/control.js";
 import type { PathResponses } from "../path/validation.js";
+import { AckFrequency, type AckSender } from "./ack-frequency.js";
 import {
+  REC_ACK_FREQUENCY,
   REC_HANDSHAKE_DONE,
   REC_NEW_CONNECTION_ID,
   REC_NEW_TOKEN,
@@ -25,6 +28,7 @@ import {
 } from "./sent.js";
 
 export class ControlOut {
+  readonly ackFrequency: AckFrequency;
   private handshakeDone = false;
   private token: Uint8Array | null = null;
   private tokenWaits = false;
@@ -36,7 +40,10 @@ export class ControlOut {
     private readonly peerIds: PeerIds,
     /** Of the connection's path. */
     public responses: PathResponses,
-  ) {}
+    ackSender: AckSender,
+  ) {
+    this.ackFrequency = new AckFrequency(ackSender);
+  }
 
   sendHandshakeDone(): void {
     this.handshakeDone = true;
@@ -65,6 +72,7 @@ export class ControlOut {
       this.handshakeDone ||
       this.tokenWaits ||
       this.ping ||
+      this.ackFrequency.isWanted ||
       this.localIds.nextUnsent() !== null ||
       this.peerIds.hasRetire ||
       this.responses.count > 0
@@ -115,6 +123,11 @@ export class ControlOut {
       sent.note(REC_NEW_TOKEN, 0, 0, 0);
       at = next;
     }
+    if (this.ackFrequency.isWanted) {
+      const next = this.ackFrequency.fill(buf, at, limit, sent);
+      if (next < 0) return at;
+      at = next;
+    }
     if (this.ping) {
       const next = writePing(buf, at, limit);
       if (next < 0) return at;
@@ -123,6 +136,15 @@ export class ControlOut {
       at = next;
     }
     return at;
+  }
+
+  /** First in a packet that probes for a PTO: the peer may wait for more packets (draft-ietf-quic-ack-frequency §7). */
+  fillProbe(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
+    if (!this.ackFrequency.isReduced) return pos;
+    const next = writeImmediateAck(buf, pos, limit);
+    if (next < 0) return pos;
+    sent.note(REC_PING, 0, 0, 0); // as little to be sent again as a PING
+    return next;
   }
 
   private fillNewIds(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
@@ -141,6 +163,7 @@ export class ControlOut {
     if (kind === REC_RETIRE_CONNECTION_ID) this.peerIds.onRetireAcked(id);
     else if (kind === REC_NEW_TOKEN) this.token = null;
     else if (kind === REC_NEW_CONNECTION_ID) this.localIds.onFrameAcked(id);
+    else if (kind === REC_ACK_FREQUENCY) this.ackFrequency.onAcked(id);
   }
 
   onFrameLost(kind: number, id: number): void {
@@ -148,5 +171,6 @@ export class ControlOut {
     else if (kind === REC_NEW_TOKEN) this.tokenWaits = this.token !== null;
     else if (kind === REC_RETIRE_CONNECTION_ID) this.peerIds.onRetireLost(id);
     else if (kind === REC_NEW_CONNECTION_ID) this.localIds.onFrameLost(id);
+    else if (kind === REC_ACK_FREQUENCY) this.ackFrequency.onLost(id);
   }
 }

@@ -35,6 +35,7 @@ export const REC_PATH_CHALLENGE = 17;
 export const REC_PING = 18;
 export const REC_MTU_PROBE = 19; // id: size of the datagram, bytes; offset: number of its path
 export const REC_DATAGRAM = 20; // id: its number
+export const REC_ACK_FREQUENCY = 21; // id: sequence number
 
 /**
  * Learns what became of each frame. A frame may be lost more than once (a probe repeats it) and acknowledged after it

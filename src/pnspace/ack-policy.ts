@@ -1,7 +1,7 @@
 /**
  * When the next ACK frame of one packet number space is due (RFC 9000 §13.2.1, §13.2.2): at once for Initial and
  * Handshake, for reordering and for CE marks; else after `thresholdPackets` ack-eliciting packets or the delay that we
- * promised in max_ack_delay.
+ * promised in max_ack_delay. The peer may change both (draft-ietf-quic-ack-frequency §6).
  *
  * Invariant: only ack-eliciting packets make an ACK due, so two endpoints never acknowledge each other's ACKs for ever.
  */
@@ -13,7 +13,7 @@ export class AckPolicy {
   deadlineMicros = Infinity;
   /** Acknowledge each ack-eliciting packet at once: Initial and Handshake. */
   readonly immediate: boolean;
-  /** At most what we announced as max_ack_delay. */
+  /** What we announced as max_ack_delay, or what the peer asked for since. */
   maxAckDelayMicros: number;
   /** Ack-eliciting packets after which an ACK is due at once, 1 or more. */
   thresholdPackets: number;
@@ -42,6 +42,11 @@ export class AckPolicy {
     const atOnce = this.immediate || this.elicitingPackets >= this.thresholdPackets;
     const dueMicros = atOnce ? nowMicros : nowMicros + this.maxAckDelayMicros;
     if (dueMicros < this.deadlineMicros) this.deadlineMicros = dueMicros;
+  }
+
+  /** The peer wants an ACK frame at once (draft-ietf-quic-ack-frequency §5); the packet that says so is being read. */
+  onImmediateAck(nowMicros: number): void {
+    if (nowMicros < this.deadlineMicros) this.deadlineMicros = nowMicros;
   }
 
   isDue(nowMicros: number): boolean {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ECN_CE, ECN_ECT0, ECN_ECT1, ECN_NOT_ECT, ECN_UNKNOWN } from "../port/udp.js";
-import { SKIP_PN_FIRST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
+import { MAX_ACK_RANGES_SENT, SKIP_PN_FIRST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
 import { MAX_PN, PnSpace, randomSkip } from "./pnspace.js";
 
@@ -100,6 +100,101 @@ describe("when an ACK is due", () => {
     app.ackPolicy.onAckSent();
     receive(app, 1, 20, true, ECN_CE);
     assert.equal(app.ackPolicy.isDue(20), true);
+  });
+});
+
+describe("when the peer asked for fewer ACKs (draft-ietf-quic-ack-frequency)", () => {
+  /** Receives one by one and sends each ACK that is due at once; returns the packets after which that happened. */
+  function ackedAfter(app: PnSpace, pns: readonly number[], ecn = ECN_NOT_ECT): number[] {
+    return pns.filter((pn) => {
+      receive(app, pn, 0, true, ecn);
+      const isDue = app.ackPolicy.isDue(0);
+      if (isDue) app.onAckSent();
+      return isDue;
+    });
+  }
+
+  function asked(packets: number, reordering: number, micros = 50_000): PnSpace {
+    const app = space();
+    app.onAckFrequency(0, packets, micros, reordering);
+    return app;
+  }
+
+  test("draft-ietf-quic-ack-frequency §4 an ACK is due after more than so many packets, or the delay", () => {
+    assert.deepEqual(ackedAfter(asked(4, 3), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), [4, 9]);
+    assert.deepEqual(ackedAfter(asked(0, 1), [0, 1, 2]), [0, 1, 2]);
+    assert.deepEqual(ackedAfter(asked(1, 1), [0, 1, 2, 3]), [1, 3], "as without ACK_FREQUENCY");
+    const app = asked(4, 3);
+    receive(app, 0, 1000);
+    assert.equal(app.ackPolicy.deadlineMicros, 51_000);
+  });
+
+  test("draft-ietf-quic-ack-frequency §4 a request that is not newer says nothing", () => {
+    const app = space();
+    app.onAckFrequency(3, 4, 50_000, 3);
+    app.onAckFrequency(3, 0, 50_000, 3);
+    app.onAckFrequency(2, 0, 50_000, 3);
+    assert.deepEqual(ackedAfter(app, [0, 1, 2, 3, 4]), [4]);
+    app.onAckFrequency(4, 1, 50_000, 1);
+    assert.deepEqual(ackedAfter(app, [5, 6]), [6]);
+  });
+
+  test("draft-ietf-quic-ack-frequency §5 IMMEDIATE_ACK makes one due with the packet that carries it", () => {
+    const app = asked(100, 0);
+    app.received.record(0, 7);
+    app.ackPolicy.onImmediateAck(7);
+    app.onPacket(0, true, ECN_NOT_ECT, 7);
+    assert.equal(app.ackPolicy.isDue(7), true);
+    app.onAckSent();
+    receive(app, 1, 8);
+    assert.equal(app.ackPolicy.isDue(8), false, "the next one waits again");
+  });
+
+  // the tables of draft-ietf-quic-ack-frequency §6.2.1
+  const REORDERED: [reordering: number, pns: number[], acked: number[]][] = [
+    [3, [0, 1, 3, 4, 5, 8, 9, 10], [5, 9, 10]],
+    [5, [0, 1, 3, 5, 6, 7, 8, 9], [7, 9]],
+    [1, [0, 1, 3, 4, 5, 8, 9, 10], [3, 8]],
+    [0, [0, 5, 3, 20, 18, 17, 4], []],
+  ];
+  for (const [reordering, pns, acked] of REORDERED) {
+    test(`draft-ietf-quic-ack-frequency §6.2 a reordering threshold of ${reordering}`, () => {
+      assert.deepEqual(ackedAfter(asked(1000, reordering), pns), acked);
+    });
+  }
+
+  test("draft-ietf-quic-ack-frequency §6.2 what the peer has declared lost by now is told at once", () => {
+    const app = asked(1000, 3);
+    assert.deepEqual(ackedAfter(app, [0, 1, 2, 3, 6, 7]), [7], "4 is lost by then, 5 is not yet");
+    assert.deepEqual(ackedAfter(app, [5]), []);
+    assert.deepEqual(ackedAfter(app, [4]), [4]);
+  });
+
+  test("no gap is left out of an ACK frame because the peer wants few: from 64 ranges on each is told at once", () => {
+    const app = asked(1000, 0);
+    const pns = Array.from({ length: MAX_ACK_RANGES_SENT + 2 }, (_, i) => 2 * i);
+    assert.deepEqual(ackedAfter(app, pns), pns.slice(MAX_ACK_RANGES_SENT - 1));
+  });
+
+  test("draft-ietf-quic-ack-frequency §6.3 of CE marks in a row the first is told at once", () => {
+    const app = asked(2, 3);
+    assert.deepEqual(ackedAfter(app, [0, 1, 2], ECN_CE), [0]);
+    assert.deepEqual(ackedAfter(app, [3], ECN_ECT0), [3], "the third since the last ACK");
+    assert.deepEqual(ackedAfter(app, [4, 5, 6], ECN_CE), [4]);
+    assert.deepEqual(ackedAfter(asked(1, 1), [0, 1, 2], ECN_CE), [0, 1, 2], "RFC 9000 §13.2.1");
+  });
+
+  test("a run is in order only when no gap waits to be told", () => {
+    const app = asked(1000, 3);
+    receive(app, 0, 0);
+    receive(app, 2, 0);
+    assert.equal(app.isInOrder, false);
+    receive(app, 3, 0);
+    assert.equal(app.isInOrder, false);
+    receive(app, 4, 0);
+    assert.equal(app.ackPolicy.isDue(0), true, "4 - 1 >= 3");
+    app.onAckSent();
+    assert.equal(app.isInOrder, true);
   });
 });
 

@@ -12,6 +12,7 @@ import type { Random } from "../port/random.js";
 import {
   ACK_ELICITING_THRESHOLD,
   MAX_ACK_DELAY_MILLIS,
+  MAX_ACK_RANGES_SENT,
   SKIP_PN_FIRST_PERIOD,
   SKIP_PN_MAX_PERIOD,
 } from "../proto/limits.js";
@@ -42,6 +43,12 @@ export class PnSpace {
   private skipMeanPackets = SKIP_PN_FIRST_PERIOD;
   private skipPn = Infinity;
   private largestEliciting = -1;
+  /** Out-of-order packets make an ACK due at once when the peer could declare one lost: so many later; 0 = never. */
+  private reorderingPackets = 1;
+  private ackFrequencySeq = -1;
+  /** Largest number in the last ACK frame that we sent, -1 before the first. */
+  private reportedPn = -1;
+  private lastWasMarkedCe = false;
 
   /** `skip` chooses which numbers are left out; null = none, as in the short-lived spaces. */
   constructor(id: SpaceId, skip: SkipDistance | null) {
@@ -83,17 +90,21 @@ export class PnSpace {
    */
   onPacket(pn: number, ackEliciting: boolean, ecn: number, nowMicros: number): void {
     this.ecn.onPackets(ecn, 1);
+    const isMarkedCe = ecn === ECN_CE;
     let urgent = false;
     if (ackEliciting) {
-      urgent = ecn === ECN_CE || pn < this.largestEliciting || !this.received.isContiguous(this.largestEliciting, pn);
+      urgent = (isMarkedCe && this.wantsMark) || this.isOutOfOrder(pn);
       if (pn > this.largestEliciting) this.largestEliciting = pn;
     }
+    this.lastWasMarkedCe = isMarkedCe;
     this.ackPolicy.onPacket(ackEliciting, urgent, nowMicros);
   }
 
   /** Whether a packet that follows the largest number is in order for acknowledging: no gap among ack-eliciting ones. */
   get isInOrder(): boolean {
-    return this.largestEliciting >= 0 && this.largestEliciting === this.received.largest;
+    const { largestEliciting } = this;
+    if (largestEliciting < 0 || largestEliciting !== this.received.largest) return false;
+    return this.reorderingPackets <= 1 || this.firstUnreported > largestEliciting;
   }
 
   /**
@@ -103,8 +114,46 @@ export class PnSpace {
   onRun(packets: number, ecn: number, nowMicros: number): void {
     this.received.extend(packets, nowMicros);
     this.largestEliciting = this.received.largest;
+    this.lastWasMarkedCe = false;
     this.ecn.onPackets(ecn, packets);
     this.ackPolicy.onPackets(packets, nowMicros);
+  }
+
+  /** An ACK frame with all that is known went into a packet. */
+  onAckSent(): void {
+    this.reportedPn = this.received.largest;
+    this.ackPolicy.onAckSent();
+  }
+
+  /** ACK_FREQUENCY with valid values; one that is not newer than the last says nothing (draft-ietf-quic-ack-frequency §4). */
+  onAckFrequency(seq: number, thresholdPackets: number, maxAckDelayMicros: number, reorderingPackets: number): void {
+    if (seq <= this.ackFrequencySeq) return;
+    this.ackFrequencySeq = seq;
+    this.ackPolicy.thresholdPackets = thresholdPackets + 1;
+    this.ackPolicy.maxAckDelayMicros = maxAckDelayMicros;
+    this.reorderingPackets = reorderingPackets;
+  }
+
+  /** A peer that waits for many packets hears of the first of several CE marks at once (draft-ietf-quic-ack-frequency §6.3). */
+  private get wantsMark(): boolean {
+    return !this.lastWasMarkedCe || this.ackPolicy.thresholdPackets <= ACK_ELICITING_THRESHOLD;
+  }
+
+  /**
+   * Whether the peer wants to hear at once of `pn` and of the gaps around it (RFC 9000 §13.2.1, draft-ietf-quic-ack-frequency
+   * §6.2). With more gaps than an ACK frame names, each new one is told at once whatever the peer asked for.
+   */
+  private isOutOfOrder(pn: number): boolean {
+    const { largestEliciting, received } = this;
+    const threshold = received.count >= MAX_ACK_RANGES_SENT ? 1 : this.reorderingPackets;
+    if (threshold === 1) return pn < largestEliciting || !received.isContiguous(largestEliciting, pn);
+    if (threshold === 0) return false;
+    return pn <= this.reportedPn - threshold || Math.max(pn, largestEliciting) - this.firstUnreported >= threshold;
+  }
+
+  /** The smallest missing number that the peer could not declare lost by our last ACK frame. */
+  private get firstUnreported(): number {
+    return this.received.firstMissingAbove(this.reportedPn - this.reorderingPackets);
   }
 
   private leaveOut(): void {

@@ -69,6 +69,16 @@ export class ReceivedPns {
     return first[range] <= Math.max(after + 1, this.floor);
   }
 
+  /** The smallest number above `pn` that did not arrive; forgotten ones count as received. */
+  firstMissingAbove(pn: number): number {
+    const { first, last, count } = this;
+    let missing = Math.max(pn + 1, this.floor);
+    for (let range = 0; range < count && first[range] <= missing; range++) {
+      if (last[range] >= missing) missing = last[range] + 1;
+    }
+    return missing;
+  }
+
   /**
    * Forgets what lies below `pn`, because the peer has our ACK of it (RFC 9000 §13.2.4). Numbers below it that are
    * still missing are taken for lost. The largest number stays, however large `pn` is.

@@ -111,6 +111,11 @@ export interface TransportStats {
   smoothedRttMicros: number;
   rttVarMicros: number;
   ptoCount: number; // probe timeouts ever
+  /** ACK frames; ACK_FREQUENCY frames (draft-ietf-quic-ack-frequency §4). */
+  acksReceived: number;
+  acksSent: number;
+  ackFrequencyReceived: number;
+  ackFrequencySent: number;
   bidiIn: number;
   bidiOut: number;
   uniIn: number;

@@ -209,6 +209,16 @@ export const MAX_ACK_DELAY_MILLIS = 25;
 export const ACK_DELAY_EXPONENT = 3;
 /** Ack-eliciting packets before an ACK is due at once (RFC 9000 §13.2.2). */
 export const ACK_ELICITING_THRESHOLD = 2;
+/** Shortest delay that a peer may ask us for: what every timer here can do (draft-ietf-quic-ack-frequency §3). */
+export const MIN_ACK_DELAY_MICROS = 1000;
+/** No peer may ask for this delay or a longer one (draft-ietf-quic-ack-frequency §4). */
+export const ACK_DELAY_LIMIT_MICROS = 2 ** 14 * 1000;
+/** What we ask peers for: an ACK for this share of our window, if that is so many packets, and for so many at most. */
+export const ACK_FREQUENCY_WINDOW_SHARE = 1 / 16;
+export const ACK_FREQUENCY_MIN_PACKETS = 4;
+export const ACK_FREQUENCY_MAX_PACKETS = 64;
+/** And for the last of them after this share of a round trip. */
+export const ACK_FREQUENCY_RTT_SHARE = 1 / 4;
 
 // --- timeouts ----------------------------------------------------------------------------------------------------------
 export const IDLE_TIMEOUT_MILLIS = 30_000;

@@ -23,6 +23,8 @@ export const PARAM_VERSION_INFORMATION = 0x11;
 export const PARAM_GREASE_QUIC_BIT = 0x2ab2;
 /** RFC 9221 §3. */
 export const PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20;
+/** draft-ietf-quic-ack-frequency §3. */
+export const PARAM_MIN_ACK_DELAY = 0xff04de1b;
 
 /** Length of a stateless reset token (RFC 9000 §10.3). */
 export const RESET_TOKEN_BYTES = 16;
@@ -41,6 +43,8 @@ export interface TransportParams {
   initialMaxStreamsUni: number;
   ackDelayExponent: number; // 0..20, default 3
   maxAckDelayMillis: number; // < 2^14, default 25
+  /** The sender takes ACK_FREQUENCY frames that ask for this delay at least, microseconds, at most maxAckDelayMillis. */
+  minAckDelayMicros: number | null;
   disableActiveMigration: boolean;
   preferredAddress: PreferredAddress | null;
   activeConnectionIdLimit: number; // >= 2
@@ -83,6 +87,7 @@ export function defaultParams(): TransportParams {
     initialMaxStreamsUni: 0,
     ackDelayExponent: 3,
     maxAckDelayMillis: 25,
+    minAckDelayMicros: null,
     disableActiveMigration: false,
     preferredAddress: null,
     activeConnectionIdLimit: 2,

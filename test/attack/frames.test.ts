@@ -93,7 +93,7 @@ describe("RFC 9000 §12.4 table 3, T35, 9000-12.4-06 to 12, 9000-19.7-01, 9000-1
     for (const level of LEVELS) {
       test(`frames in ${LEVEL_NAMES[level]} packets at a ${role}`, () => {
         const wrong: string[] = [];
-        for (let type = 0; type <= 0x1e; type++) {
+        for (const type of [...Array(0x20).keys(), 0xaf]) {
           const code = verdict(role, level, sample(type, role === "server" ? 0 : 1));
           const expected = allowedAt(role, level, type) ? -1 : PROTOCOL_VIOLATION;
           if (code !== expected) wrong.push(`0x${type.toString(16)}: ${code}, not ${expected}`);
@@ -112,7 +112,7 @@ describe("RFC 9000 §12.4 what is no frame", () => {
         assert.equal(verdict(role, level, new Uint8Array(0)), PROTOCOL_VIOLATION);
       });
       test(`9000-12.4-02, 9000-12.4-04 unknown and cut types: ${name}`, () => {
-        for (const type of [[0x1f], [0x20], [0x40, 0xff], vi(2n ** 62n - 1n), vi(0x3fff), [0x32]]) {
+        for (const type of [[0x20], [0x21], [0x40, 0xff], vi(2n ** 62n - 1n), vi(0x3fff), [0x32]]) {
           assert.equal(verdict(role, level, bytes(type)), FRAME_ENCODING_ERROR);
         }
         for (const cut of [[0x40], [0x80, 0], [0xc0, 0, 0, 0, 0, 0, 0]]) {

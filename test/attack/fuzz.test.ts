@@ -233,7 +233,7 @@ class Fuzzer {
   /** A frame with random or border values, sometimes damaged. */
   private frame(): Uint8Array {
     const { random } = this;
-    const type = random.below(0x21);
+    const type = random.below(0x22);
     const value = (): bigint => (random.chance(0.5) ? BigInt(random.below(100)) : random.pick(EDGES));
     let frame: Uint8Array;
     if (type >= 8 && type < 16)
@@ -245,7 +245,8 @@ class Fuzzer {
     else if ((type >= 0x10 && type <= 0x17) || type === 0x19) frame = ints(type, value());
     else if (type === 0x18) frame = bytes(type, vi(value()), vi(value()), 8, this.randomBytes(24));
     else if ((type === 0x1c || type === 0x1d) && random.chance(0.9)) frame = Uint8Array.of(1);
-    else frame = type > 0x1e ? bytes(vi(value())) : sample(type);
+    else if (type === 0x21) frame = bytes(vi(0xaf), vi(value()), vi(value()), vi(value()), vi(value()));
+    else frame = type === 0x20 ? bytes(vi(value())) : sample(type);
     return random.chance(0.05) ? this.mutate(frame, 1) : frame;
   }
 

@@ -11,7 +11,7 @@ import { ECN_CE, ECN_ECT0, ECN_NOT_ECT } from "#src/port/udp.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { DEADLINE_IDLE } from "#src/timer/deadlines.js";
 import { Arena, type Arrival } from "../support/arena.js";
-import { bytes, padding, PING, reset, vi } from "../support/raw-frames.js";
+import { ackFrequency, bytes, padding, PING, reset, vi } from "../support/raw-frames.js";
 import { LEVEL_APP, RawPeer } from "../support/raw-peer.js";
 
 const STREAMS = 2;
@@ -79,6 +79,9 @@ const batches = fc.array(
   { minLength: 1, maxLength: 10 },
 );
 
+/** What the peer asks for first (draft-ietf-quic-ack-frequency): packets and reordering of its ACK_FREQUENCY. */
+const requests = fc.option(fc.tuple(fc.constantFrom(1, 4, 30), fc.constantFrom(0, 1, 3, 5)));
+
 class Side {
   readonly arena = new Arena({ config });
   readonly peer = new RawPeer(this.arena).connect();
@@ -93,6 +96,10 @@ class Side {
   receive(steps: readonly Step[]): void {
     const arrivals = steps.map((one): Arrival => ({ peer: this.peer, datagram: this.packet(one), ecn: one.ecn }));
     this.arena.deliverMixed(arrivals);
+  }
+
+  ask(request: [packets: number, reordering: number] | null): void {
+    if (request !== null) this.peer.send(LEVEL_APP, ackFrequency(0, request[0], 10_000, request[1]));
   }
 
   /** What the application does before a batch. */
@@ -189,9 +196,10 @@ class Side {
 test("packets of one stream that are taken in a run leave what the same packets leave one by one", () => {
   let taken = 0;
   fc.assert(
-    fc.property(batches, (list) => {
+    fc.property(batches, requests, (list, request) => {
       const tight = new Side(false);
       const general = new Side(true);
+      for (const side of [tight, general]) side.ask(request);
       for (const { steps, read, micros, waits, stops } of list) {
         for (const side of [tight, general]) {
           side.prepare(waits, stops);

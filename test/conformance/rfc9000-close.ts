@@ -298,11 +298,11 @@ row("9000-11.1-01", async (check) => {
     if (check.isServer) peer.flushTls();
     await check.until(() => peer.tlsOut.length > 0, "TLS messages");
     if (!check.isServer && level === HANDSHAKE) peer.flushTls(INITIAL);
-    peer.send(level, Uint8Array.of(0x1f));
+    peer.send(level, Uint8Array.of(0x21));
     await check.until(() => peer.closes.length > 0, "CONNECTION_CLOSE");
     assert.equal(peer.closes[0]?.code, 7n);
   }
   const peer = await check.connect();
-  peer.send(APP, Uint8Array.of(0x1f));
-  await check.closesWith(peer, 7, 0x1f);
+  peer.send(APP, Uint8Array.of(0x21));
+  await check.closesWith(peer, 7, 0x21);
 });

@@ -41,8 +41,9 @@ export const connectionTarget: Target = {
   share: 6,
   seeds: () => [
     ...[0, 1].map((role) => {
-      const all = Array.from({ length: 0x1f }, (_, type) => payload(sample(type)));
-      return bytes(role, ...all.slice(0, 0x1c), step(STEP_TIME, Uint8Array.of(200)), step(STEP_ACK));
+      const all = Array.from({ length: 0x1c }, (_, type) => payload(sample(type)));
+      all.push(payload(sample(0x1f), sample(0xaf)));
+      return bytes(role, ...all, step(STEP_TIME, Uint8Array.of(200)), step(STEP_ACK));
     }),
     bytes(
       0,

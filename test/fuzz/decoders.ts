@@ -116,6 +116,7 @@ const frames: Target = {
   maxBytes: 400,
   seeds: () => [
     ...Array.from({ length: 0x20 }, (_, type) => bytes(3, sample(type))),
+    bytes(3, sample(0xaf)),
     bytes(0, crypto(0, BODY), ack([0, 3])),
     bytes(3, stream(4, 2 ** 40, BODY, true), ack([90, 99], [80, 85], [1, 70]), newConnectionId(3, 1)),
     bytes(3, reset(4, 10, 9), close(10, BODY)),

@@ -1,4 +1,4 @@
-/** Reads frames (RFC 9000 §19, RFC 9221 §4) for the raw peer; the writers are in support/raw-frames. */
+/** Reads frames (RFC 9000 §19, RFC 9221 §4, draft-ietf-quic-ack-frequency) for the raw peer; the writers are in support/raw-frames. */
 
 import { readVarint } from "./varint.js";
 
@@ -41,8 +41,10 @@ const NAMES: Record<number, string> = {
   0x1c: "CONNECTION_CLOSE",
   0x1d: "CONNECTION_CLOSE",
   0x1e: "HANDSHAKE_DONE",
+  0x1f: "IMMEDIATE_ACK",
   0x30: "DATAGRAM",
   0x31: "DATAGRAM",
+  0xaf: "ACK_FREQUENCY",
 };
 
 /** How many integers follow the type, for frames that are nothing else. */
@@ -58,6 +60,7 @@ const INTEGERS: Record<number, number> = {
   0x16: 1,
   0x17: 1,
   0x19: 1,
+  0xaf: 4,
 };
 
 class Cursor {

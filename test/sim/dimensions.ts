@@ -47,4 +47,12 @@ export const ROWS = [
       scenario.mayTimeOut = true;
     },
   },
+  {
+    name: "noAckFrequency", // draft-ietf-quic-ack-frequency §3: each side says for itself whether it may be asked
+    chance: 0.3,
+    draw({ clientConfig, serverConfig }, prng) {
+      const sides = prng.pick([[clientConfig], [serverConfig], [clientConfig, serverConfig]]);
+      for (const config of sides) config.ackFrequency = false;
+    },
+  },
 ] as const satisfies readonly Row[];

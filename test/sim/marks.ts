@@ -38,6 +38,8 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "move refused": ({ conn }) => conn.moves.refused > 0,
   "key update": ({ stats }) => stats.keyUpdates > 0,
   "second key update": ({ stats }) => stats.keyUpdates > 1,
+  "asked for fewer acks": ({ stats }) => stats.ackFrequencyReceived > 0,
+  "asked for acks again": ({ stats }) => stats.ackFrequencyReceived > 1,
   "cwnd blocked": ({ stats }) => stats.cwndBlocked > 0,
   "flow blocked": ({ stats }) => stats.flowBlocked > 0,
   resumed: ({ peer }) => peer.handshake?.resumed === true,

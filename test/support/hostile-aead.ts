@@ -21,7 +21,7 @@ import type { NullAead } from "./null-aead.js";
 
 /** Bytes at which varints and frame types change their meaning. */
 const EDGES = [0x00, 0x01, 0x3f, 0x40, 0x7f, 0x80, 0xbf, 0xc0, 0xff];
-const LAST_FRAME_TYPE = 0x1e;
+const LAST_FRAME_TYPE = 0x1f;
 const MOST_CHANGES = 4;
 const KINDS = ["edge", "byte", "type", "varint", "copy", "zero", "replay"] as const;
 

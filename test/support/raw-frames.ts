@@ -82,6 +82,11 @@ export function pathChallenge(value: number): Uint8Array {
   return bytes(0x1a, vi(value, 8));
 }
 
+/** draft-ietf-quic-ack-frequency §4. */
+export function ackFrequency(seq: number, packets: number, micros: number | bigint, reordering: number): Uint8Array {
+  return bytes(vi(0xaf), vi(seq), vi(packets), vi(micros), vi(reordering));
+}
+
 export function close(code: number | bigint, reason: Uint8Array = new Uint8Array(0)): Uint8Array {
   return bytes(0x1c, vi(code), 0, vi(reason.length), reason);
 }
@@ -121,7 +126,10 @@ export function sample(type: number, id = 0): Uint8Array {
       return ints(type, id, 1 << 20);
     case 0x01:
     case 0x1e:
+    case 0x1f:
       return bytes(type);
+    case 0xaf:
+      return ackFrequency(0, 9, 20_000, 3);
     default:
       return ints(type, 200);
   }

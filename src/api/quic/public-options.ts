@@ -99,6 +99,8 @@ export interface ConnectOptions extends SessionOptions {
     sendBufferBytes?: number;
     /** Send what peers have to ignore: a reserved transport parameter, and both QUIC bits (RFC 9287); default true. */
     grease?: boolean;
+    /** Ask peers that allow it for fewer acknowledgements of bulk data, and allow it; default true. */
+    ackFrequency?: boolean;
   };
 }
 
@@ -112,6 +114,7 @@ export interface ListenOptions extends SessionOptions {
     devCertificate?: boolean | { hosts?: readonly string[]; days?: number };
     sendBufferBytes?: number;
     grease?: boolean;
+    ackFrequency?: boolean;
   };
 }
 

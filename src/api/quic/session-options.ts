@@ -171,6 +171,7 @@ function readConfig(reader: OptionReader, ext: OptionReader): Partial<Connection
     handshakeTimeoutMillis: reader.number("handshakeTimeout", 1, 2 ** 31),
     maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
     grease: ext.boolean("grease"),
+    ackFrequency: ext.boolean("ackFrequency"),
     sendBufferBytes: ext.number("sendBufferBytes", 1024, 2 ** 30),
   };
   params.finish();
