@@ -49,6 +49,8 @@ export class Moves {
   /** How often the connection went to another path; how often it was not for want of a connection id (RFC 9000 §9.5). */
   count = 0;
   refused = 0;
+  /** How often another address got the id in use, because a NAT had changed it and no spare was there (RFC 9000 §9.5). */
+  shared = 0;
   /** How many paths were validated and did not answer, and how often the way led back to the one before. */
   validated = 0;
   failed = 0;
@@ -119,7 +121,7 @@ function follow(conn: Connection, path: Path, nowMicros: number): void {
   if (path === moves.previous) {
     tellPath(conn, "aborted", conn.path, path, false);
     moves.count++;
-    goBack(conn);
+    goBack(conn, nowMicros);
     return;
   }
   if (!claimCid(conn, path, nowMicros)) {
@@ -177,13 +179,14 @@ function startChallenges(conn: Connection, nowMicros: number): void {
 }
 
 /** The previous address is the peer's after all (RFC 9000 §9.3.2); what was sent elsewhere says nothing about it. */
-function goBack(conn: Connection): void {
+function goBack(conn: Connection, nowMicros: number): void {
   const { moves } = conn;
   const left = conn.path;
   const back = moves.previous as Path;
   moves.returns++;
   // the peer may have demanded the id of this path back meanwhile
-  if (conn.peerIds.takenCid(back.cidSeq) === null) back.cidSeq = conn.peerIds.takeSpare();
+  back.sharesCid = true;
+  claimCid(conn, back, nowMicros);
   takePath(conn, back);
   conn.recovery.onReturn(moves.firstPn);
   endValidation(conn);
@@ -239,7 +242,7 @@ export function onPathTimeout(conn: Connection, nowMicros: number): void {
   }
   moves.failed++;
   tellPath(conn, "failure", conn.path, moves.previous, false);
-  goBack(conn);
+  goBack(conn, nowMicros);
 }
 
 export function setPathDeadline(conn: Connection): void {

@@ -21,8 +21,10 @@ export function claimCid(conn: Connection, path: Path, nowMicros: number): boole
   const { peerIds } = conn;
   if (peerIds.takenCid(path.cidSeq) !== null) return true;
   path.cidSeq = peerIds.takeSpare();
-  if (path.cidSeq < 0) releaseIdle(conn, path, nowMicros);
-  return cidOf(conn, path) !== null;
+  if (path.cidSeq >= 0 || peerIds.current.length === 0) return true;
+  releaseIdle(conn, path, nowMicros);
+  if (path.sharesCid) conn.moves.shared++;
+  return path.sharesCid;
 }
 
 /** Nothing is sent to `path` any more, which is not the connection's. */

@@ -2,6 +2,7 @@
 
 export { newRxBatch, newTxBatch, simAddress, SimScratch } from "./batches.js";
 export { Blackout } from "./blackout.js";
+export { Copier, type CopierOptions } from "./copier.js";
 export { Corrupt } from "./corrupt.js";
 export { ADDRESS_WORDS, Datagram, DatagramPool } from "./datagram.js";
 export { Delay, type DelayOptions } from "./delay.js";

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { ECN_CE, ECN_ECT0, ECN_NOT_ECT } from "../port/udp.js";
 import { simAddress } from "./batches.js";
 import { Blackout } from "./blackout.js";
+import { Copier } from "./copier.js";
 import { Corrupt } from "./corrupt.js";
 import type { Datagram } from "./datagram.js";
 import { Delay } from "./delay.js";
@@ -198,5 +199,35 @@ describe("NAT", () => {
     ]);
     assert.equal(sim.dropped.unroutable, 1);
     assert.equal(nat.rebindings, 1);
+  });
+
+  test("a copier lets everything pass, and its copies arrive by a way of their own from its own addresses", () => {
+    const sim = new Simulation({ startMicros: 0 });
+    const ends: string[] = [];
+    const end = {
+      push(datagram: Datagram, nowMicros: number): void {
+        ends.push(`${datagram.source[4]} at ${nowMicros}`);
+        sim.scratch.pool.give(datagram);
+      },
+    };
+    const copier = new Copier(sim, end, new Prng(1));
+    const delay = new Delay(sim, new Prng(2), { baseMicros: 1000, jitterMicros: 0, jitter: "uniform", fifo: true });
+    copier.next = delay;
+    delay.next = end;
+    const send = (): void => {
+      const datagram = sim.newDatagram();
+      datagram.source[4] = 1;
+      copier.push(datagram, sim.nowMicros);
+      sim.run(Infinity);
+    };
+    send();
+    assert.deepEqual(ends.splice(0), ["1 at 1000"]);
+    copier.options = { chance: 1, sources: [simAddress(198, 51, 100, 1, 7)], latestMicros: 900 };
+    send();
+    assert.equal(ends.length, 2);
+    assert.match(ends[0], /^7 at 1\d\d\d$/, "the copy was faster");
+    assert.equal(ends[1], "1 at 2000");
+    assert.equal(copier.copies, 1);
+    assert.equal(sim.scratch.pool.outstanding, 0);
   });
 });

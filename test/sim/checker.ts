@@ -8,6 +8,7 @@ import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTE
 import { SPACE_APP } from "#src/proto/space.js";
 import type { Connection } from "#src/conn/connection.js";
 import type { Datagram, Host, WireTap } from "#src/sim/index.js";
+import { PathChecker } from "./path-checker.js";
 import type { Peer } from "./peer.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
@@ -30,6 +31,7 @@ export class Checker implements WireTap {
   private drainingAt = -1;
 
   private readonly inOrder: boolean;
+  private readonly paths: PathChecker | null;
 
   /** `readable`: packets on the wire are unprotected and can be looked into. */
   constructor(
@@ -38,7 +40,8 @@ export class Checker implements WireTap {
     private readonly marks: Set<string>,
   ) {
     const { on, forward, backward } = scenario;
-    this.inOrder = !on.reorder && !on.duplicate && forward.delay.fifo && backward.delay.fifo;
+    this.paths = on.rebind || on.copies ? new PathChecker() : null;
+    this.inOrder = !on.reorder && !on.duplicate && !on.copies && forward.delay.fifo && backward.delay.fifo;
   }
 
   onSent(host: Host, datagram: Datagram, nowMicros: number): void {
@@ -48,13 +51,17 @@ export class Checker implements WireTap {
     if (datagram.length > most) {
       throw new Error(`I10: ${host.name} sent ${datagram.length} bytes at ${nowMicros}, at most ${most} are allowed`);
     }
-    if (isServer) this.checkAmplification(datagram);
+    if (isServer) {
+      this.checkAmplification(datagram);
+      this.paths?.onSent(datagram, host.app as Program);
+    }
     if (this.readable) this.checkPackets(host, datagram, isServer);
   }
 
   onDelivered(host: Host, datagram: Datagram): void {
     if (host.name !== "server") return;
     this.serverReceivedBytes += datagram.length;
+    this.paths?.onDelivered(datagram);
     if (!this.readable) return;
     for (const packet of readPackets(datagram.bytes, datagram.length)) {
       // A token proves the address (RFC 9000 §8.1.2), and so does anything under Handshake keys (§8.1).

@@ -4,7 +4,15 @@
  * bring about are rows in `marks.ts`. (What is older is drawn in `scenario.ts`.)
  */
 
-import type { Host, Nat, Prng, Simulation } from "#src/sim/index.js";
+import {
+  type Copier,
+  type CopierOptions,
+  type Host,
+  type Nat,
+  type Prng,
+  simAddress,
+  type Simulation,
+} from "#src/sim/index.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -17,6 +25,10 @@ export interface ActWorld {
   readonly serverHost: Host;
   /** In front of the client; does nothing until it is enabled. */
   readonly nat: Nat;
+  /** Behind it, on the way to the server; copies nothing until it is told to. */
+  readonly copier: Copier;
+  /** No handshake is under way. */
+  readonly isConfirmed: boolean;
   /** Notes a rare event (`marks.ts`). */
   mark(name: string): void;
 }
@@ -55,4 +67,53 @@ export const ROWS = [
       for (const config of sides) config.ackFrequency = false;
     },
   },
+  {
+    // an attacker whose copies of the client's packets come from elsewhere (RFC 9000 §9.3.1 to §9.3.3)
+    name: "copies",
+    chance: 0.15,
+    draw(scenario, prng) {
+      const chance = prng.logUniform(0.01, 1);
+      const latestMicros = Math.floor(scenario.forward.delay.baseMicros * prng.pick([0.1, 1, 2]));
+      const forwards = prng.chance(0.5);
+      const sources = Array.from({ length: prng.range(1, 6) }, (_, i) =>
+        attackerAddress(forwards, i, prng.chance(0.5)),
+      );
+      const atMicros = Math.floor(prng.logUniform(10_000, 500_000));
+      const lastMicros = Math.floor(prng.logUniform(10_000, 3_000_000));
+      const what = `copies of ${Math.round(chance * 100)} % come from ${sources.length} addresses`;
+      const options = { chance, sources, latestMicros };
+      scenario.acts.push({ what, atMicros, run: (world) => copy(world, options, forwards, lastMicros, COPY_TRIES) });
+      // a server does not find an address from which nothing comes
+      scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
+    },
+  },
 ] as const satisfies readonly Row[];
+
+const ATTACKER_PORT = 6000;
+
+/** Answers to 198.51.100.0/24 are lost, those to 192.0.2.0/24 reach the client. */
+function attackerAddress(forwards: boolean, index: number, isNewHost: boolean): Int32Array {
+  const host = isNewHost ? index + 2 : 1;
+  return forwards
+    ? simAddress(192, 0, 2, host, ATTACKER_PORT + index)
+    : simAddress(198, 51, 100, host, ATTACKER_PORT + index);
+}
+
+const COPY_TRIES = 50;
+const COPY_TRY_MICROS = 20_000;
+
+/** A copy of a first packet would be a connection of its own: nothing is copied before all are confirmed. */
+function copy(world: ActWorld, options: CopierOptions, forwards: boolean, lastMicros: number, tries: number): void {
+  const { sim, copier, clientHost } = world;
+  if (!world.isConfirmed) {
+    if (tries > 0) sim.after(COPY_TRY_MICROS, () => copy(world, options, forwards, lastMicros, tries - 1));
+    return;
+  }
+  copier.options = options;
+  if (forwards) for (const source of options.sources) sim.network.addAlias(source, clientHost.id);
+  world.mark(forwards ? "copies, and answers handed on" : "copies");
+  sim.after(lastMicros, () => {
+    copier.options = null;
+    for (const source of options.sources) sim.network.removeAlias(source);
+  });
+}

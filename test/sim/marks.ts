@@ -36,6 +36,7 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "path did not answer": ({ stats }) => stats.pathsFailed > 0,
   "path left again": ({ stats }) => stats.pathReturns > 0,
   "move refused": ({ conn }) => conn.moves.refused > 0,
+  "id shared for want of a spare": ({ conn }) => conn.moves.shared > 0,
   "key update": ({ stats }) => stats.keyUpdates > 0,
   "second key update": ({ stats }) => stats.keyUpdates > 1,
   "asked for fewer acks": ({ stats }) => stats.ackFrequencyReceived > 0,
@@ -62,6 +63,8 @@ const OF_ENDPOINTS: Record<string, (endpoint: Endpoint) => boolean> = {
 /** Told when they happen, or named by what was counted. */
 const NOTED = [
   "another port",
+  "copies",
+  "copies, and answers handed on",
   "another address",
   "connection id rotated",
   "datagram",
@@ -97,6 +100,7 @@ const NOTED = [
   "network: mtu",
   "network: nat",
   "network: queue",
+  "network: unroutable",
 ];
 
 /** All that a campaign has to see. */

@@ -9,7 +9,7 @@ import type { Connection } from "#src/conn/connection.js";
 import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS } from "#src/proto/limits.js";
-import { type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
+import { Copier, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
 import type { ActWorld } from "./dimensions.js";
 import { collectMarks } from "./marks.js";
@@ -71,6 +71,7 @@ class World implements ActWorld {
   readonly clientHost: Host;
   serverHost: Host;
   readonly nat: Nat;
+  readonly copier: Copier;
   private readonly crypto: RunCrypto;
   private readonly directions: Direction[];
   private readonly startMicros: number;
@@ -109,7 +110,8 @@ class World implements ActWorld {
     ];
     this.nat = new Nat(sim.network, this.clientHost.id);
     const [forward, backward] = this.directions;
-    sim.join(this.clientHost, this.serverHost, [this.nat, ...forward.nodes], backward.nodes);
+    this.copier = new Copier(sim, sim.network, new Prng(seed, "copier"));
+    sim.join(this.clientHost, this.serverHost, [this.nat, this.copier, ...forward.nodes], backward.nodes);
     if (scenario.rebindings.length > 0) this.scheduleRebindings(this.nat);
     this.checker = new Checker(scenario, mode.name === "null" && !scenario.maskHeaders, this.marks);
     this.hash = options.trace === true ? createHash("sha256") : null;
@@ -137,6 +139,11 @@ class World implements ActWorld {
       trace: this.hash?.digest("hex") ?? "",
       peers: this.peers(),
     };
+  }
+
+  get isConfirmed(): boolean {
+    const peers = [...this.client.peers, ...this.server.peers];
+    return peers.every((peer) => peer.confirmed || peer.closed !== null || peer.isGhost);
   }
 
   mark(name: string): void {
@@ -230,8 +237,7 @@ class World implements ActWorld {
     nat.rebind(simAddress(203, 0, 113, ip, port));
     for (const { atMicros, isPortOnly } of scenario.rebindings) {
       sim.after(atMicros, () => {
-        const peers = [...this.client.peers, ...this.server.peers];
-        if (!peers.every((peer) => peer.confirmed || peer.closed !== null || peer.isGhost)) return;
+        if (!this.isConfirmed) return;
         if (!isPortOnly) ip++;
         nat.rebind(simAddress(203, 0, 113, ip, ++port));
         this.marks.add(isPortOnly ? "another port" : "another address");
@@ -267,7 +273,7 @@ class World implements ActWorld {
       const conn = peer.conn as Connection;
       if (!peer.confirmed || conn.closeInfo !== null) continue;
       // the last spare is left to a move, which is refused without one
-      if ((this.scenario.on.rebind && conn.peerIds.activeCount < 3) || !conn.peerIds.rotate()) continue;
+      if ((this.moves && conn.peerIds.activeCount < 3) || !conn.peerIds.rotate()) continue;
       conn.host.schedule(conn);
       this.marks.add("connection id rotated");
     }
@@ -275,6 +281,7 @@ class World implements ActWorld {
 
   private becomeGood(): void {
     for (const direction of this.directions) direction.becomeGood();
+    this.copier.options = null;
   }
 
   private work(): void {
@@ -296,7 +303,7 @@ class World implements ActWorld {
   private canBeQuiet(): boolean {
     const { on, clientConfig, serverConfig, mayTimeOut } = this.scenario;
     const idleMillis = Math.min(clientConfig.maxIdleTimeoutMillis ?? 0, serverConfig.maxIdleTimeoutMillis ?? 0);
-    return !on.keepAlive && !on.rebind && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
+    return !on.keepAlive && !this.moves && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
   }
 
   /** I11: once all is acknowledged, acknowledgements and probes end. */
@@ -331,7 +338,7 @@ class World implements ActWorld {
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.
       // The address was the old one, or the client's ids were used up when it was found elsewhere (RFC 9000 §9.5).
-      const mayMiss = this.scenario.mayTimeOut || (finished && this.scenario.on.rebind) || this.hasRefused();
+      const mayMiss = this.scenario.mayTimeOut || (finished && this.moves) || this.hasRefused();
       const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
       if (expected || early || silent) continue;
       throw new Error(`E1: unexpected end: ${this.describe()}`);
@@ -359,6 +366,11 @@ class World implements ActWorld {
     }
     const left = this.killed ? "" : this.crypto.leftovers();
     if (left !== "") throw new Error(`E3: ${left}`);
+  }
+
+  /** The server may see its client at another address. */
+  private get moves(): boolean {
+    return this.scenario.on.rebind || this.scenario.on.copies;
   }
 
   private hasRefused(): boolean {
