@@ -25,7 +25,7 @@ import {
   FRAME_STREAMS_BLOCKED_UNI,
 } from "../frame/table.js";
 import { LEVEL_EARLY, LEVEL_INITIAL, type Level } from "../port/tls.js";
-import { STREAM_BIDI, type StreamKind } from "../port/transport.js";
+import { DETAIL_LOCAL_IDS, DETAIL_PEER_IDS, STREAM_BIDI, type StreamKind } from "../port/transport.js";
 import { ACK_DELAY_LIMIT_MICROS, MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { RESET_TOKEN_BYTES } from "../proto/params.js";
 import { levelSpace, SPACE_APP, SPACE_HANDSHAKE } from "../proto/space.js";
@@ -201,7 +201,9 @@ export class ConnectionFrames implements FrameHandler {
     const { peerIds } = this.conn;
     const cid = buf.slice(cidStart, cidEnd);
     const token = buf.slice(tokenStart, tokenStart + RESET_TOKEN_BYTES);
+    const lowestSeq = peerIds.lowestSeq;
     this.verdict(peerIds.onNew(seq, retirePriorTo, cid, token), FRAME_NEW_CONNECTION_ID, `connection id ${seq}`);
+    if (peerIds.lowestSeq > lowestSeq) this.conn.events.noteDetail(DETAIL_PEER_IDS, 0, peerIds.lowestSeq);
   }
 
   onRetireConnectionId(seq: number): void {
@@ -213,6 +215,7 @@ export class ConnectionFrames implements FrameHandler {
     }
     for (let cid = conn.localIds.takeRetired(); cid !== null; cid = conn.localIds.takeRetired()) {
       conn.host.unroute(cid, conn);
+      conn.events.noteDetail(DETAIL_LOCAL_IDS, 0, conn.localIds.live[0].seq);
     }
     issueIds(conn, this.nowMicros);
   }

@@ -32,6 +32,7 @@ import {
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { Path } from "../path/path.js";
 import { PN_NEW } from "../pnspace/received.js";
+import { DETAIL_KEY_PHASE } from "../port/transport.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { datagramBytes, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
@@ -259,6 +260,8 @@ function flushShort(conn: Connection, nowMicros: number): void {
 function processOpened(conn: Connection, level: Level, nowMicros: number): void {
   const { bench } = conn.host;
   const { opener } = bench;
+  const { phases } = conn.keys;
+  const { readPhase } = phases;
   const error = opener.run(conn.keys, level, conn.space(levelSpace(level)).received.largest);
   const count = opener.count;
   const receivedBefore = conn.counters.packetsReceived;
@@ -275,7 +278,8 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
   if (level === LEVEL_APP && conn.moves.arrival === null && opener.isOpen(count - 1)) {
     conn.path.noteDcid(bench.rxBuf, opener.packetStart(count - 1) + 1);
   }
-  if (level === LEVEL_APP) conn.keys.phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
+  if (level === LEVEL_APP) phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
+  if (phases.readPhase !== readPhase) conn.events.noteDetail(DETAIL_KEY_PHASE, 0, phases.readPhase);
   if (error === KEY_UPDATE_ERROR) closeTransport(conn, error, 0, "a key update that is not allowed now");
   else if (error !== 0) closeTransport(conn, error, 0, "too many packets that could not be opened");
   bench.clear();

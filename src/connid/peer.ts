@@ -57,6 +57,11 @@ export class PeerIds {
     if (first !== undefined) first.token = token;
   }
 
+  /** Sequence number of the oldest id that is held; of the next one while there is none. */
+  get lowestSeq(): number {
+    return this.active[0]?.seq ?? this.floor;
+  }
+
   /** Ids held, the current one included. */
   get activeCount(): number {
     return this.active.length;

@@ -39,6 +39,12 @@ interface FateNote {
   readonly fate: DatagramFate;
 }
 
+interface DetailNote {
+  readonly detail: number;
+  readonly id: number;
+  readonly value: number;
+}
+
 interface DatagramNote {
   readonly bytes: Uint8Array;
   readonly early: boolean;
@@ -67,6 +73,10 @@ export class Events implements StreamEvents {
   private validations: PathValidation[] = NO_VALIDATIONS;
   private datagrams: DatagramNote[] = NO_DATAGRAMS;
   private datagramFates: FateNote[] = NO_FATES;
+  /** DETAIL_* bits of port/transport that somebody wants. */
+  watched = 0;
+  /** By bit and id, so that there is one of each at most; null until the first. */
+  private details: Map<string, DetailNote> | null = null;
   datagramsReceived = 0;
   /** For want of room: the oldest goes. */
   datagramsDropped = 0;
@@ -142,6 +152,13 @@ export class Events implements StreamEvents {
     this.wake();
   }
 
+  /** For a bit that is watched; a later one of the same stream takes the place of one that was not told. */
+  noteDetail(detail: number, id: number, value: number): void {
+    if ((this.watched & detail) === 0) return;
+    (this.details ??= new Map()).set(`${detail} ${id}`, { detail, id, value });
+    this.wake();
+  }
+
   noteKeylog(line: string): void {
     if (this.keylog.length === MAX_HELD_KEYLOG_LINES) return;
     this.keylog.push(line);
@@ -166,6 +183,7 @@ export class Events implements StreamEvents {
         this.tellDatagrams(handler);
         this.tellTickets(handler);
         while (this.validations.length > 0) handler.onPathValidation(this.validations.shift()!);
+        this.tellDetails(handler);
         this.tellClosed(handler);
       }
     } finally {
@@ -182,7 +200,7 @@ export class Events implements StreamEvents {
   private hasMore(): boolean {
     const datagrams = this.datagrams.length + this.datagramFates.length;
     const tickets = this.tickets.length + this.newTokens.length + this.keylog.length;
-    const lists = this.streams.length + datagrams + tickets + this.validations.length;
+    const lists = this.streams.length + datagrams + tickets + this.validations.length + (this.details?.size ?? 0);
     return this.handshake !== null || this.confirmed || this.availableBits !== 0 || lists > 0 || this.closed !== null;
   }
 
@@ -230,6 +248,13 @@ export class Events implements StreamEvents {
   private tellTickets(handler: TransportHandler): void {
     while (this.tickets.length > 0) handler.onTicket(this.tickets.shift()!);
     while (this.newTokens.length > 0) handler.onNewToken(this.newTokens.shift()!);
+  }
+
+  private tellDetails(handler: TransportHandler): void {
+    for (const [key, { detail, id, value }] of this.details ?? []) {
+      this.details?.delete(key);
+      handler.onDetail?.(detail, id, value);
+    }
   }
 
   /** Last of all: not while anything else is left to tell. */

@@ -7,7 +7,7 @@
  * a stream of ours was ever created, then our limit for the peer's.
  */
 
-import type { StreamKind } from "../port/transport.js";
+import { DETAIL_SIZE_KNOWN, type StreamKind } from "../port/transport.js";
 import { MIN_CONN_RECV_GAPS, MIN_RECV_GAPS, RECV_GAP_WINDOW_SHARE } from "../proto/limits.js";
 import {
   FLOW_CONTROL_ERROR,
@@ -17,7 +17,7 @@ import {
   STREAM_STATE_ERROR,
 } from "../proto/transport-error.js";
 import { indexOf, isServerInitiated, isUni, kindOf } from "../stream/id.js";
-import { type RecvStream } from "../stream/recv.js";
+import { RECV_SIZE_KNOWN, type RecvStream } from "../stream/recv.js";
 import type { BytePieces } from "../stream/ring.js";
 import { SEND_DATA_SENT } from "../stream/send.js";
 import {
@@ -59,6 +59,7 @@ export class StreamInput {
     if (buffer.rangeCount > rangesBefore && this.isTooSparse(recv)) {
       return this.fail(INTERNAL_ERROR, "stream data in too many pieces");
     }
+    if (fin && recv.state === RECV_SIZE_KNOWN) this.events.noteDetail(DETAIL_SIZE_KNOWN, id, recv.finalSize);
     if (recv.stopped) {
       table.dropUnread(recv);
       table.checkDone(stream);

@@ -113,7 +113,7 @@ export class StreamOutput implements StreamSendQueue {
     if (kind === REC_RESET_STREAM) {
       if (send.state !== SEND_RESET_SENT) return;
       send.state = SEND_RESET_RECVD;
-      table.checkDone(stream);
+      table.onResetAcked(stream, send);
       return;
     }
     if (send.onAcked(offset, length, kind === REC_STREAM_FIN)) table.onSendDone(stream);

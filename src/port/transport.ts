@@ -144,7 +144,17 @@ export interface TransportStats {
   datagramsLost: number;
 }
 
-/** Told by `drain`, in this order: establishment, streams in order of first event, datagrams, tickets, paths, close. */
+/** What only façades with the states of RFC 9000 §3 want to know: bits of `DetailTransport.watch`, see `onDetail`. */
+export const DETAIL_STREAM_CREDIT = 1; // MAX_STREAM_DATA raised a limit: stream id, limit in bytes
+export const DETAIL_STREAM_LIMIT = 2; // MAX_STREAMS raised a limit: stream kind, number of streams
+export const DETAIL_SIZE_KNOWN = 4; // the end of a stream came ahead of its data: stream id, final size
+export const DETAIL_RESET_ACKED = 8; // our RESET_STREAM arrived: stream id, final size
+export const DETAIL_LOCAL_IDS = 16; // the peer retired connection ids of ours: 0, lowest sequence number that is left
+export const DETAIL_PEER_IDS = 32; // we retired connection ids of the peer's: 0, lowest sequence number that is left
+export const DETAIL_KEY_PHASE = 64; // the peer began with new 1-RTT keys: 0, phase
+
+/** Told by `drain`, in this order: establishment, streams in order of first event, datagrams, tickets, paths, details,
+ *  close. */
 export interface TransportHandler {
   onHandshake(info: HandshakeInfo): void;
   /** RFC 9001 §4.1.2. */
@@ -175,6 +185,8 @@ export interface TransportHandler {
   /** Each that ended while the handler looked away, the last MAX_HELD_PATH_RESULTS. */
   onPathValidation(validation: PathValidation): void;
   onKeylog(line: string): void;
+  /** One of DETAIL_*, for what was watched; of several for one `id` since the last drain, the latest. */
+  onDetail?(detail: number, id: number, value: number): void;
   /** The last call. What was received before may still be read. */
   onClosed(info: CloseInfo): void;
 }
@@ -199,6 +211,39 @@ export const NOBODY: Readonly<TransportHandler> = {
   onKeylog() {},
   onClosed() {},
 };
+
+/** One stream as RFC 9000 §3 sees it. */
+export interface StreamDetails {
+  /** In the order of RFC 9000 §3.1: ready, send, sent, received, reset sent, reset received, from 0; -1 = no such half. */
+  sendState: number;
+  /** In the order of RFC 9000 §3.2: receive, size known, received, read, reset received, reset read, from 0; -1. */
+  recvState: number;
+  /** Bytes; -1 = not known yet. */
+  recvFinalSize: number;
+  /** STOP_SENDING was asked for. */
+  stopped: boolean;
+  /** Bytes written so far. */
+  writtenBytes: number;
+  /** What the peer's limits, of the stream and of the connection, allow to write now, bytes. */
+  creditBytes: number;
+}
+
+/** For façades that have states where others have promises. */
+export interface DetailTransport {
+  /** DETAIL_* bits that `onDetail` is called for from now on. */
+  watch(details: number): void;
+  /** Null for a stream that is finished and forgotten, or was never there. */
+  stream(id: number): StreamDetails | null;
+  /** How many more streams of this kind the peer lets us open now. */
+  openable(kind: StreamKind): number;
+  /** How many of this kind each side has opened so far. */
+  opened(kind: StreamKind, byPeer: boolean): number;
+  /** Memory of send buffers and of receive buffers over all streams, bytes. */
+  readonly sendHeldBytes: number;
+  readonly recvHeldBytes: number;
+  /** Stream bytes written and not sent for the first time yet. */
+  readonly unsentBytes: number;
+}
 
 /** Datagrams of the application (RFC 9221). */
 export interface DatagramTransport {

@@ -60,6 +60,8 @@ export interface StreamEvents {
   sink: StreamEventSink | null;
   note(stream: Stream, bits: number): void;
   noteStreamsAvailable(kind: StreamKind): void;
+  /** DETAIL_* of port/transport. */
+  noteDetail(detail: number, id: number, value: number): void;
 }
 
 export interface StreamEventSink {

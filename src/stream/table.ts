@@ -8,7 +8,18 @@
 
 import { DOUBLE } from "../base/double.js";
 import type { FileSource } from "../port/file.js";
-import { STREAM_BIDI, STREAM_UNI, T_BLOCKED, T_RESET, T_STATE, T_STOPPED, type StreamKind } from "../port/transport.js";
+import {
+  DETAIL_RESET_ACKED,
+  DETAIL_STREAM_CREDIT,
+  DETAIL_STREAM_LIMIT,
+  STREAM_BIDI,
+  STREAM_UNI,
+  T_BLOCKED,
+  T_RESET,
+  T_STATE,
+  T_STOPPED,
+  type StreamKind,
+} from "../port/transport.js";
 import { CONN_WINDOW_PER_STREAM_WINDOW, INITIAL_RTT_MICROS, URGENCIES } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
 import { RecvCredit, SendCredit } from "./credit.js";
@@ -181,6 +192,13 @@ export class StreamTable implements StreamEventSink {
     return this.held.total;
   }
 
+  /** Written and not sent for the first time yet, over all streams. */
+  unsentBytes(): number {
+    let bytes = 0;
+    for (const { send } of this.streams.values()) if (send !== null) bytes += send.buffer.end - send.buffer.next;
+    return bytes;
+  }
+
   /** Forgets all streams and their memory, telling nobody: the connection is gone. */
   clear(): void {
     for (const stream of this.streams.values()) this.release(stream);
@@ -316,6 +334,7 @@ export class StreamTable implements StreamEventSink {
     counts.peerMax = max;
     this.controlBits &= ~(CONN_STREAMS_BLOCKED << kind);
     this.unbar(kind, max);
+    this.events.noteDetail(DETAIL_STREAM_LIMIT, kind, max);
     if (!counts.openBlocked) return;
     counts.openBlocked = false;
     this.events.noteStreamsAvailable(kind);
@@ -325,6 +344,7 @@ export class StreamTable implements StreamEventSink {
     const { send } = stream;
     if (send === null || max <= send.maxStreamData) return;
     send.maxStreamData = max;
+    this.events.noteDetail(DETAIL_STREAM_CREDIT, stream.id, max);
     if (send.isSendable) this.queue?.onSendable(stream);
   }
 
@@ -334,6 +354,12 @@ export class StreamTable implements StreamEventSink {
     this.queue?.onSendable(stream);
     this.queue?.onControl(stream, CONTROL_RESET_STREAM);
     return true;
+  }
+
+  /** Our RESET_STREAM is acknowledged. */
+  onResetAcked(stream: Stream, send: SendStream): void {
+    this.events.noteDetail(DETAIL_RESET_ACKED, stream.id, send.finalSize);
+    this.checkDone(stream);
   }
 
   /** All of the sending half is acknowledged, FIN included. */

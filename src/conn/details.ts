@@ -1,0 +1,72 @@
+/** The states of a connection's streams and buffers, for façades that show them (port/transport, DetailTransport). */
+
+import { type DetailTransport, type StreamDetails, type StreamKind } from "../port/transport.js";
+import {
+  RECV_DATA_READ,
+  RECV_DATA_RECVD,
+  RECV_RECV,
+  RECV_RESET_READ,
+  RECV_RESET_RECVD,
+  RECV_SIZE_KNOWN,
+} from "../stream/recv.js";
+import {
+  SEND_DATA_RECVD,
+  SEND_DATA_SENT,
+  SEND_READY,
+  SEND_RESET_RECVD,
+  SEND_RESET_SENT,
+  SEND_SEND,
+} from "../stream/send.js";
+import type { Connection } from "./connection.js";
+
+/** In the order of RFC 9000 §3.1 and §3.2, which is that of port/transport. */
+const SEND_ORDER = [SEND_READY, SEND_SEND, SEND_DATA_SENT, SEND_DATA_RECVD, SEND_RESET_SENT, SEND_RESET_RECVD];
+const RECV_ORDER = [RECV_RECV, RECV_SIZE_KNOWN, RECV_DATA_RECVD, RECV_DATA_READ, RECV_RESET_RECVD, RECV_RESET_READ];
+
+export class ConnectionDetails implements DetailTransport {
+  constructor(private readonly conn: Connection) {}
+
+  watch(details: number): void {
+    this.conn.events.watched = details;
+  }
+
+  stream(id: number): StreamDetails | null {
+    const { streams } = this.conn;
+    const stream = streams.get(id);
+    if (stream === null) return null;
+    const { send, recv } = stream;
+    const unsentBytes = send === null ? 0 : send.buffer.end - send.buffer.next;
+    const creditBytes =
+      send === null ? 0 : Math.min(send.maxStreamData - send.buffer.end, streams.sendCredit.available - unsentBytes);
+    return {
+      sendState: send === null ? -1 : SEND_ORDER.indexOf(send.state),
+      recvState: recv === null ? -1 : RECV_ORDER.indexOf(recv.state),
+      recvFinalSize: recv?.finalSize ?? -1,
+      stopped: recv?.stopped ?? false,
+      writtenBytes: send?.buffer.end ?? 0,
+      creditBytes: Math.max(0, creditBytes),
+    };
+  }
+
+  openable(kind: StreamKind): number {
+    const { opened, peerMax } = this.conn.streams.counts[kind];
+    return Math.max(0, peerMax - opened);
+  }
+
+  opened(kind: StreamKind, byPeer: boolean): number {
+    const counts = this.conn.streams.counts[kind];
+    return byPeer ? counts.peerOpened : counts.opened;
+  }
+
+  get sendHeldBytes(): number {
+    return this.conn.streams.held.sendBytes;
+  }
+
+  get recvHeldBytes(): number {
+    return this.conn.streams.held.recvBytes;
+  }
+
+  get unsentBytes(): number {
+    return this.conn.streams.unsentBytes();
+  }
+}
