@@ -36,6 +36,7 @@ import type { Connection } from "./connection.js";
 import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
 import { onOwnPathResponse } from "./migrate.js";
 import { onPathChallenge, onPathResponse } from "./moves.js";
+import { onServedResponse } from "./served-preferred.js";
 import { STATE_OPEN } from "./state.js";
 
 /** Between packets: a frame that comes then is a mistake of ours, and throws. */
@@ -234,8 +235,8 @@ export class ConnectionFrames implements FrameHandler {
 
   onPathResponse(buf: Uint8Array, start: number): void {
     const { conn, nowMicros } = this;
-    if (conn.isServer) onPathResponse(conn, buf, start, nowMicros);
-    else onOwnPathResponse(conn, buf, start, nowMicros);
+    if (!conn.isServer) onOwnPathResponse(conn, buf, start, nowMicros);
+    else if (!onServedResponse(conn, buf, start, nowMicros)) onPathResponse(conn, buf, start, nowMicros);
   }
 
   onConnectionClose(

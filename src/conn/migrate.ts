@@ -12,6 +12,7 @@
  */
 
 import { hasSameIp, Path } from "../path/path.js";
+import { type Attempt, Migration } from "../path/migration.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { MoveRefusal, MoveTarget } from "../port/transport.js";
 import { ADDR_LOCAL_IP0, ADDR_LOCAL_IP3 } from "../port/udp.js";
@@ -21,46 +22,6 @@ import { rememberPath, setPathDeadline, takePath, tellPath, validationPtoMicros 
 import { claimCid, leavePath } from "./path-cids.js";
 import { isIpv4, preferredRow } from "./preferred.js";
 import { STATE_OPEN } from "./state.js";
-
-/** A path that is asked whether it works. */
-export interface Attempt {
-  readonly path: Path;
-  readonly challenge: PathChallenge;
-  /** It leads to the server's preferred address. */
-  readonly isPreferred: boolean;
-}
-
-/** What a client's moves need; made with the first. */
-export class Migration {
-  /** At most two: towards the address that the server has, and the one that it prefers (RFC 9000 §9.6.3). */
-  readonly attempts: Attempt[] = [];
-  /** The path before, while it still counts. */
-  left: Path | null = null;
-  private leftUntilMicros = Infinity;
-  /** The server's preferred address was reached, or did not answer: it is not asked again. */
-  preferredSettled = false;
-  isOnPreferred = false;
-
-  get deadlineMicros(): number {
-    let earliest = this.leftUntilMicros;
-    for (const { challenge } of this.attempts) earliest = Math.min(earliest, challenge.deadlineMicros);
-    return earliest;
-  }
-
-  keepLeft(path: Path, untilMicros: number): void {
-    this.left = path;
-    this.leftUntilMicros = untilMicros;
-  }
-
-  /** The path whose time is over, or null. */
-  takeLeft(nowMicros: number): Path | null {
-    const { left } = this;
-    if (left === null || nowMicros < this.leftUntilMicros) return null;
-    this.left = null;
-    this.leftUntilMicros = Infinity;
-    return left;
-  }
-}
 
 /** Begins to move to another local address; null, or why that is not possible. What came of it is an event. */
 export function migrate(conn: Connection, target: MoveTarget, nowMicros: number): MoveRefusal | null {
@@ -118,7 +79,7 @@ function ask(conn: Connection, path: Path, isPreferred: boolean, nowMicros: numb
   rememberPath(conn, path);
   const challenge = new PathChallenge(conn.host.random);
   challenge.start(nowMicros, validationPtoMicros(conn));
-  const attempt = { path, challenge, isPreferred };
+  const attempt = { path, challenge, isPreferred, isLed: false };
   conn.moves.own?.attempts.push(attempt);
   setPathDeadline(conn);
   conn.host.schedule(conn);

@@ -9,6 +9,7 @@
  * address that is not validated gets more than three times of what came from it.
  */
 
+import type { Migration } from "../path/migration.js";
 import { hasSameIp, Path } from "../path/path.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { PathValidationResult } from "../port/transport.js";
@@ -17,7 +18,6 @@ import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
-import type { Migration } from "./migrate.js";
 import { claimCid, leavePath } from "./path-cids.js";
 import { STATE_OPEN } from "./state.js";
 
@@ -43,7 +43,7 @@ export class Moves {
   firstPn = 0;
   /** Paths that there ever were, the first not counted. */
   paths = 0;
-  /** A client's own moves; made with the first. */
+  /** A client's own moves, and those to a server's preferred address; made with the first. */
   own: Migration | null = null;
 
   /** How often the connection went to another path; how often it was not for want of a connection id (RFC 9000 §9.5). */
@@ -74,24 +74,13 @@ export function arrivalPath(conn: Connection, rx: RxBatch, row: number): Path | 
   return path;
 }
 
-/**
- * A packet that came on `path` was read; the id of ours that it carried is at `dcidStart`. `leads`: it is the newest, and
- * more than a probe, so that the peer is there now (RFC 9000 §9.3).
- */
-export function onArrival(
-  conn: Connection,
-  path: Path,
-  buf: Uint8Array,
-  dcidStart: number,
-  leads: boolean,
-  nowMicros: number,
-): void {
+/** A packet that came on `path` was read; the id of ours that it carried is at `dcidStart`. */
+export function onArrival(conn: Connection, path: Path, buf: Uint8Array, dcidStart: number, nowMicros: number): void {
   path.heardMicros = nowMicros;
   if (!conn.isServer) return;
   path.noteDcid(buf, dcidStart);
   path.sharesCid = path.hasSameDcid(conn.path);
   if (path === conn.moves.unproven) remember(conn, path);
-  if (leads) follow(conn, path, nowMicros);
 }
 
 function remember(conn: Connection, path: Path): void {
@@ -116,7 +105,8 @@ export function onPathChallenge(conn: Connection, buf: Uint8Array, start: number
   (conn.moves.arrival ?? conn.path).responses.onChallenge(buf, start);
 }
 
-function follow(conn: Connection, path: Path, nowMicros: number): void {
+/** Server: a packet on `path` was the newest, and more than a probe: the client is there now (RFC 9000 §9.3). */
+export function follow(conn: Connection, path: Path, nowMicros: number): void {
   const { moves } = conn;
   if (path === moves.previous) {
     tellPath(conn, "aborted", conn.path, path, false);
@@ -193,7 +183,7 @@ function goBack(conn: Connection, nowMicros: number): void {
   leavePath(conn, left);
 }
 
-function endValidation(conn: Connection): void {
+export function endValidation(conn: Connection): void {
   const { moves } = conn;
   moves.previous = null;
   moves.newer?.stop();

@@ -4,13 +4,13 @@
  */
 
 import { writePathChallenge, writePathResponse } from "../frame/control.js";
+import type { Migration } from "../path/migration.js";
 import type { Path } from "../path/path.js";
 import type { TxBatch } from "../port/udp.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import type { Connection } from "./connection.js";
 import { destRow, hasDestRoom } from "./dest-row.js";
 import { cancelLonePacket, closeLonePacket, mayOpenLonePacket, openLonePacket } from "./lone-packet.js";
-import type { Migration } from "./migrate.js";
 import { setPathDeadline } from "./moves.js";
 import { cidOf, claimCid } from "./path-cids.js";
 
@@ -22,7 +22,7 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
     if (!answer(conn, tx, moves.probed[i], nowMicros)) return false;
   }
   const { previous, own } = moves;
-  if (own !== null) return challengeOwn(conn, tx, own, nowMicros);
+  if (own !== null && !challengeOwn(conn, tx, own, nowMicros)) return false;
   if (previous === null) return true;
   const owed = previous.responses.count;
   if (!answer(conn, tx, previous, nowMicros)) return false;
@@ -61,7 +61,7 @@ function challenge(conn: Connection, tx: TxBatch, previous: Path, nowMicros: num
   return true;
 }
 
-/** A client asks the paths that it wants to use (RFC 9000 §9.1). False = the batch is full. */
+/** A client asks the paths that it wants to use (RFC 9000 §9.1), a server those to its preferred address (§9.6.2). False = the batch is full. */
 function challengeOwn(conn: Connection, tx: TxBatch, own: Migration, nowMicros: number): boolean {
   for (const { path, challenge: question } of own.attempts) {
     if (!question.isDue(nowMicros)) continue;

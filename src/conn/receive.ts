@@ -30,7 +30,7 @@ import {
   parseHeader,
 } from "../packet/header.js";
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
-import type { Path } from "../path/path.js";
+import { hasSameLocal, type Path } from "../path/path.js";
 import { PN_NEW } from "../pnspace/received.js";
 import { DETAIL_KEY_PHASE } from "../port/transport.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
@@ -42,8 +42,9 @@ import { closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
 import { onPacketsProcessed } from "./idle.js";
-import { arrivalPath, onArrival } from "./moves.js";
+import { arrivalPath, follow, onArrival } from "./moves.js";
 import { onRetry } from "./retry.js";
+import { onServedArrival } from "./served-preferred.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
 
@@ -329,7 +330,10 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   const { arrival } = conn.moves;
   if (arrival === null || arrival === conn.path) return;
   const leads = isShort && decoder.nonProbing && pn === space.received.largest;
-  onArrival(conn, arrival, rxBuf, dcidStart, leads, nowMicros);
+  onArrival(conn, arrival, rxBuf, dcidStart, nowMicros);
+  if (!conn.isServer) return;
+  if (!hasSameLocal(arrival, conn.path)) onServedArrival(conn, arrival, leads, nowMicros);
+  else if (leads) follow(conn, arrival, nowMicros);
 }
 
 /** What the first authenticated packet of a level changes. Cheap when nothing does. */

@@ -18,6 +18,7 @@ import type { Connection } from "./connection.js";
 import { idleMicros, rest } from "./idle.js";
 import { onOwnPathTimeout } from "./migrate.js";
 import { onPathTimeout } from "./moves.js";
+import { onServedTimeout } from "./served-preferred.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 
 /** The earliest of all deadlines, microseconds; Infinity once closed. */
@@ -65,8 +66,10 @@ export function onTimeout(conn: Connection, nowMicros: number): void {
   }
   if (deadlines.due(DEADLINE_PACING, nowMicros)) deadlines.clear(DEADLINE_PACING);
   if (deadlines.due(DEADLINE_PATH, nowMicros)) {
-    if (conn.isServer) onPathTimeout(conn, nowMicros);
-    else onOwnPathTimeout(conn, nowMicros);
+    if (conn.isServer) {
+      onServedTimeout(conn, nowMicros);
+      onPathTimeout(conn, nowMicros);
+    } else onOwnPathTimeout(conn, nowMicros);
   }
   conn.keys.phases.onDeadline(nowMicros);
   if (deadlines.due(DEADLINE_REST, nowMicros)) rest(conn);

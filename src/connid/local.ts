@@ -64,6 +64,11 @@ export class LocalIds {
     return seq;
   }
 
+  /** The id of the preferred_address parameter: the peer learns it from there, as number 1 (RFC 9000 §5.1.1). */
+  addPreferred(cid: Uint8Array): void {
+    this.live.push({ seq: this.nextSeq++, cid, token: null, unsent: false });
+  }
+
   /** The id whose NEW_CONNECTION_ID frame is to be sent next, or null. */
   nextUnsent(): LocalId | null {
     if (this.unsentCount === 0) return null;

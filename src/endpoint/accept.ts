@@ -44,6 +44,7 @@ import { reservedVersion, SUPPORTED_VERSIONS } from "../proto/version.js";
 import { Attempt, ATTEMPT_FORGED, ATTEMPT_WAITS, Attempts, type Proof } from "./attempt.js";
 import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
+import { type PreferredRows, preferredAddress } from "./preferred.js";
 import { buildRefusal } from "./refuse.js";
 
 const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
@@ -55,6 +56,8 @@ export interface ListenOptions {
   retry?: "auto" | "always" | "never";
   /** Connections at once, of this endpoint; more are refused. Default unlimited. */
   maxConnections?: number;
+  /** Where clients should go after the handshake (RFC 9000 §9.6); the owner's sockets are there. */
+  preferred?: PreferredRows;
   /** Accept 0-RTT (RFC 9001 §4.6), each ticket once; `tls` has to hand out tickets for it. Default false. */
   earlyData?: boolean;
   /** What `Connection.owner` of its connections is. */
@@ -317,7 +320,7 @@ export class Acceptor {
       isServer: true,
       version,
       config: listener.config,
-      startTls: () => this.startTls(listener, proof, dcid, localCid),
+      startTls: () => this.startTls(listener, conn, proof, dcid),
       origDcid: dcid,
       keyDcid: dcid,
       initialKeys: attempt.keys,
@@ -346,13 +349,17 @@ export class Acceptor {
     return conn;
   }
 
-  private startTls(listener: Listener, proof: Proof, dcid: Uint8Array, localCid: Uint8Array): TlsSession {
+  private startTls(listener: Listener, conn: Connection, proof: Proof, dcid: Uint8Array): TlsSession {
     const { config, options } = listener;
+    const { localCid } = conn;
     const params = localParams(config);
     params.originalDcid = proof.origDcid ?? dcid;
     params.retryScid = proof.retryScid;
     params.initialScid = localCid;
     params.statelessResetToken = this.endpoint.resetToken(localCid);
+    if (options.preferred !== undefined) {
+      params.preferredAddress = preferredAddress(this.endpoint, conn, options.preferred);
+    }
     return options.tls.newSession({
       transportParams: localParamBytes(params, config, true, this.endpoint.random),
     });

@@ -140,6 +140,14 @@ export function hasSameIp(one: Path, other: Path): boolean {
   return true;
 }
 
+/** Whether both leave from the same address of ours, as far as that is known. */
+export function hasSameLocal(one: Path, other: Path): boolean {
+  if (one.socket !== other.socket) return false;
+  if (!hasLocal(one.addr, 0) || !hasLocal(other.addr, 0)) return true;
+  for (let i = ADDR_LOCAL_IP0; i <= ADDR_LOCAL_IP3; i++) if (one.addr[i] !== other.addr[i]) return false;
+  return true;
+}
+
 function word(buf: Uint8Array, start: number): number {
   return (buf[start] << 24) | (buf[start + 1] << 16) | (buf[start + 2] << 8) | buf[start + 3];
 }

@@ -2,6 +2,7 @@
 
 import type { Connection } from "#src/conn/connection.js";
 import type { ConnectionConfig } from "#src/conn/config.js";
+import type { ListenOptions } from "#src/endpoint/accept.js";
 import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import type { TlsContext } from "#src/port/tls.js";
 import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
@@ -38,6 +39,8 @@ export interface PairOptions {
   /** With `earlyData`: the server neither accepts it nor says so in tickets. */
   serverWithoutEarly?: boolean;
   seed?: number;
+  /** Where the server wants to be after the handshake. */
+  preferred?: ListenOptions["preferred"];
 }
 
 /** Records every call of a TransportHandler as `[name, ...arguments]`. */
@@ -124,6 +127,7 @@ export class Pair {
       retry: options.retry ?? "auto",
       maxConnections: options.maxConnections ?? 1000,
       earlyData: serverEarly,
+      ...(options.preferred !== undefined && { preferred: options.preferred }),
     });
     const config = { alpn: ["test"], serverName: "localhost", verify: "strict" as const, earlyData };
     this.clientTls = clientTls.newClientContext(config);

@@ -1,0 +1,74 @@
+/**
+ * A server whose client comes to its preferred address (RFC 9000 §9.6.2). The server asks the path there as soon as anything
+ * arrives on it, and sends data from that address once it was answered and the client has sent more than a probe to it.
+ * It does not go back: late packets to the address of the handshake are read, and lead nowhere.
+ */
+
+import { type Attempt, Migration } from "../path/migration.js";
+import type { Path } from "../path/path.js";
+import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
+import type { Connection } from "./connection.js";
+import { endValidation, rememberPath, setPathDeadline, takePath, tellPath, validationPtoMicros } from "./moves.js";
+import { claimCid, leavePath } from "./path-cids.js";
+
+/** A packet came on `path`, to another address of ours than that of the connection's path; `leads` as for `follow`. */
+export function onServedArrival(conn: Connection, path: Path, leads: boolean, nowMicros: number): void {
+  const own = (conn.moves.own ??= new Migration());
+  if (own.isOnPreferred) return;
+  let attempt = own.attempts.find((one) => one.path === path);
+  if (attempt === undefined) {
+    attempt = { path, challenge: new PathChallenge(conn.host.random), isPreferred: true, isLed: false };
+    attempt.challenge.start(nowMicros, validationPtoMicros(conn));
+    own.attempts.length = 0; // where the client is now counts
+    own.attempts.push(attempt);
+    setPathDeadline(conn);
+  }
+  attempt.isLed ||= leads;
+  if (path.validated) move(conn, attempt, nowMicros);
+}
+
+/** A PATH_RESPONSE came; true = it was about this. */
+export function onServedResponse(conn: Connection, buf: Uint8Array, start: number, nowMicros: number): boolean {
+  const attempt = conn.moves.own?.attempts.find(({ challenge }) => challenge.onResponse(buf, start));
+  if (attempt === undefined) return false;
+  attempt.path.validated = true;
+  setPathDeadline(conn);
+  move(conn, attempt, nowMicros);
+  return true;
+}
+
+/** DEADLINE_PATH has come to a server. */
+export function onServedTimeout(conn: Connection, nowMicros: number): void {
+  const { moves } = conn;
+  const attempt = moves.own?.attempts[0];
+  if (attempt === undefined) return;
+  attempt.challenge.onTimeout(nowMicros);
+  if (attempt.challenge.state !== VALIDATION_FAILED) return;
+  moves.failed++;
+  tellPath(conn, "failure", attempt.path, conn.path, false);
+  moves.own?.attempts.pop();
+}
+
+function move(conn: Connection, attempt: Attempt, nowMicros: number): void {
+  const { path, isLed } = attempt;
+  const { moves } = conn;
+  if (!isLed || !claimCid(conn, path, nowMicros)) return;
+  const own = moves.own as Migration;
+  const left = conn.path;
+  const at = moves.probed.indexOf(path);
+  if (at >= 0) moves.probed.splice(at, 1);
+  own.attempts.length = 0;
+  own.isOnPreferred = true;
+  if (moves.previous !== null) {
+    // the client's address was in question: that has been answered from here
+    leavePath(conn, moves.previous);
+    endValidation(conn);
+  }
+  takePath(conn, path);
+  conn.recovery.onNewPath(nowMicros); // RFC 9000 §9.4
+  rememberPath(conn, left);
+  moves.count++;
+  moves.validated++;
+  tellPath(conn, "success", path, left, false);
+  setPathDeadline(conn);
+}
