@@ -132,7 +132,7 @@ export class Connection implements Transport, HeapItem {
     this.datagrams = new ConnectionDatagrams(this);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
     this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses, this.recovery);
-    this.spaces = newSpaces(host.random);
+    this.spaces = newSpaces(host.random, this.recovery);
     this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
     this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);
     this.early = prepareEarly(this, init.remembered, init.earlyTickets);

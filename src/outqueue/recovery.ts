@@ -127,6 +127,11 @@ export class Recovery {
     return sent[SPACE_INITIAL].bytesInFlight + sent[SPACE_HANDSHAKE].bytesInFlight + sent[SPACE_APP].bytesInFlight;
   }
 
+  /** Packets that the congestion window lets be in flight. */
+  get windowPackets(): number {
+    return this.cc.cwndBytes / this.datagramBytes;
+  }
+
   /** Start of the current recovery period; -1: there was none. */
   get recoveryStartMicros(): number {
     return this.cc.recoveryStartMicros;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ECN_CE, ECN_ECT0, ECN_ECT1, ECN_NOT_ECT, ECN_UNKNOWN } from "../port/udp.js";
-import { MAX_ACK_RANGES_SENT, SKIP_PN_FIRST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
+import { MAX_ACK_RANGES_SENT, SKIP_PN_FIRST_PERIOD, SKIP_PN_LEAST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
+import type { Random } from "../port/random.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
 import { MAX_PN, PnSpace, randomSkip } from "./pnspace.js";
 
@@ -272,23 +273,30 @@ describe("numbers for sending", () => {
     assert.equal(Math.max(...means), SKIP_PN_MAX_PERIOD);
   });
 
-  test("random distances stay in 1 .. 2 * mean - 1 and have the mean asked for", () => {
+  test("random distances stay in 1 .. 2 * mean - 1, and the mean within the window", () => {
     let state = 1;
-    const skip = randomSkip({
+    const random: Random = {
       fill(buf, start, end) {
         for (let i = start; i < end; i++) {
           state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
           buf[i] = state >>> 24;
         }
       },
-    });
-    let sum = 0;
-    for (let i = 0; i < 4000; i++) {
-      const distance = skip(256);
-      assert.ok(distance >= 1 && distance <= 511);
-      sum += distance;
+    };
+    for (const [asked, windowPackets, mean] of [
+      [256, 1000, 256],
+      [SKIP_PN_MAX_PERIOD, 200.4, 400],
+      [SKIP_PN_MAX_PERIOD, 2, SKIP_PN_LEAST_PERIOD],
+    ]) {
+      const skip = randomSkip(random, { windowPackets });
+      let sum = 0;
+      for (let i = 0; i < 4000; i++) {
+        const distance = skip(asked);
+        assert.ok(distance >= 1 && distance <= 2 * mean - 1);
+        sum += distance;
+      }
+      assert.ok(Math.abs(sum / 4000 - mean) < mean / 15, `mean ${sum / 4000}, not ${mean}`);
     }
-    assert.ok(Math.abs(sum / 4000 - 256) < 15, `mean ${sum / 4000}`);
   });
 
   test("9000-12.3-02 a space without numbers says so before one is repeated", () => {

@@ -14,6 +14,7 @@ import {
   MAX_ACK_DELAY_MILLIS,
   MAX_ACK_RANGES_SENT,
   SKIP_PN_FIRST_PERIOD,
+  SKIP_PN_LEAST_PERIOD,
   SKIP_PN_MAX_PERIOD,
 } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
@@ -175,19 +176,28 @@ function closedSpace(): PnSpace {
 
 const skipWord = new Uint8Array(4);
 
-/** Distances spread evenly over 1 .. 2 * mean - 1, from unpredictable bytes. */
-export function randomSkip(random: Random): SkipDistance {
+/** How many packets may be in flight now. */
+export interface SkipWindow {
+  readonly windowPackets: number;
+}
+
+/**
+ * Distances spread evenly over 1 .. 2 * mean - 1, from unpredictable bytes. The mean is the one asked for, or two windows if that
+ * is less: whoever acknowledges what did not arrive meets a hole within four, however old the connection is.
+ */
+export function randomSkip(random: Random, window: SkipWindow): SkipDistance {
   return (meanPackets) => {
+    const mean = Math.min(meanPackets, Math.max(SKIP_PN_LEAST_PERIOD, Math.floor(2 * window.windowPackets)));
     random.fill(skipWord, 0, 4);
-    return 1 + (u32At(skipWord, 0) % (2 * meanPackets - 1));
+    return 1 + (u32At(skipWord, 0) % (2 * mean - 1));
   };
 }
 
 /** The three of a connection. Only 1-RTT packets are many enough to skip numbers among them. */
-export function newSpaces(random: Random): [PnSpace, PnSpace, PnSpace] {
+export function newSpaces(random: Random, window: SkipWindow): [PnSpace, PnSpace, PnSpace] {
   return [
     new PnSpace(SPACE_INITIAL, null),
     new PnSpace(SPACE_HANDSHAKE, null),
-    new PnSpace(SPACE_APP, randomSkip(random)),
+    new PnSpace(SPACE_APP, randomSkip(random, window)),
   ];
 }

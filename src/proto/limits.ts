@@ -48,8 +48,12 @@ export const REST_AFTER_MICROS = 1_000_000;
 /** Packets kept whose keys are not there yet [quic-go 32]. */
 export const MAX_UNDECRYPTABLE_PACKETS = 16;
 export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
-/** Mean distance between deliberately skipped packet numbers (optimistic-ACK defence, RFC 9000 §21.4). */
+/**
+ * Mean distance between deliberately skipped packet numbers (optimistic-ACK defence, RFC 9000 §21.4): it doubles from the first to
+ * the last, and is never above two congestion windows or the least, whichever is more.
+ */
 export const SKIP_PN_FIRST_PERIOD = 256;
+export const SKIP_PN_LEAST_PERIOD = 64;
 export const SKIP_PN_MAX_PERIOD = 131_072;
 
 // --- connection ids, paths -------------------------------------------------------------------------------------------
