@@ -70,7 +70,9 @@ export class StreamSide {
 
   constructor(isServer: boolean, local: TransportParams, windows: StreamWindows = TEST_WINDOWS) {
     this.isServer = isServer;
-    this.table = new StreamTable(isServer, local, windows, this.events);
+    this.table = new StreamTable(isServer, local, windows, this.events, {
+      fill: (buf, start, end) => buf.fill(7, start, end),
+    });
     this.input = new StreamInput(this.table, this.events);
     this.output = new StreamOutput(this.table);
   }

@@ -6,8 +6,11 @@
  * A stream is forgotten when both halves are terminal and the application was told: frames for its id are then ignored.
  */
 
+import { u32At } from "../base/bytes.js";
 import { DOUBLE } from "../base/double.js";
+import { IdMap } from "../base/id-map.js";
 import type { FileSource } from "../port/file.js";
+import type { Random } from "../port/random.js";
 import {
   DETAIL_RESET_ACKED,
   DETAIL_STREAM_CREDIT,
@@ -75,6 +78,8 @@ const WRITABLE_SHARE = 1 / 4;
 /** Receive rings double up to this share of the connection's window, see `held`. */
 const GENEROUS_SHARE = 1 / 4;
 
+const secretWord = new Uint8Array(4);
+
 export class StreamTable implements StreamEventSink {
   readonly isServer: boolean;
   readonly counts: readonly [StreamCounts, StreamCounts];
@@ -94,14 +99,16 @@ export class StreamTable implements StreamEventSink {
   private readonly windows: StreamWindows;
   private readonly events: StreamEvents;
   private queue: StreamSendQueue | null = null;
-  private readonly streams = new Map<number, Stream>();
+  private readonly streams: IdMap<Stream>;
   /** Streams that wait for the peer's limit although they are open, see {@link restart}. */
   private barredCount = 0;
   /** The stream asked for last: runs of frames and calls for one stream look it up once. */
   private last: Stream | null = null;
 
-  constructor(isServer: boolean, local: LocalLimits, windows: StreamWindows, events: StreamEvents) {
+  constructor(isServer: boolean, local: LocalLimits, windows: StreamWindows, events: StreamEvents, random: Random) {
     this.bytesReceived = 0;
+    random.fill(secretWord, 0, 4);
+    this.streams = new IdMap(u32At(secretWord, 0));
     this.isServer = isServer;
     this.local = local;
     this.windows = windows;

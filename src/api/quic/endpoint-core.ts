@@ -363,7 +363,9 @@ function sameIp(a: Int32Array, b: Int32Array): boolean {
 function identityFor(identities: ServerSetup["identities"], name: string): string | undefined {
   const host = name.toLowerCase();
   const wild = `*${host.slice(host.indexOf("."))}`;
-  return (identities[host] ?? identities[wild] ?? identities["*"])?.cert;
+  // the name is the peer's: `constructor` is one, and every object has it
+  const known = [host, wild, "*"].find((candidate) => Object.hasOwn(identities, candidate));
+  return known === undefined ? undefined : identities[known]?.cert;
 }
 
 /** Tickets have keys of their own, from the same secret as tokens and resets. */

@@ -7,8 +7,9 @@
  *        +--------------------+-------------------+-- error, destroy(), peer-+
  */
 
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, randomInt, X509Certificate } from "node:crypto";
 import type { SocketAddress } from "node:net";
+import { IdMap } from "../../base/id-map.js";
 import {
   type CloseInfo,
   type DatagramFate,
@@ -33,6 +34,9 @@ import { faces } from "./faces.js";
 import type { QuicSession } from "./session.js";
 import { StreamCore } from "./stream-core.js";
 import { callUser, type OpenedInfo, type SessionCallbacks, warnOfThrow } from "./types.js";
+
+/** Peers choose the ids of their streams. */
+const STREAM_SECRET = randomInt(2 ** 30);
 
 /** Resolved values of CloseOptions. */
 export interface CloseRequest {
@@ -79,7 +83,7 @@ export class SessionCore implements TransportHandler {
   closing = false;
   destroyed = false;
   maxPendingDatagrams = 0;
-  private readonly streams = new Map<number, StreamCore>();
+  private readonly streams = new IdMap<StreamCore>(STREAM_SECRET);
   private readonly waiting: [OpenRequest[], OpenRequest[]] = [[], []];
   /** Streams of the peer that nobody was told of, for want of `onstream`. */
   private readonly held: StreamCore[] = [];
