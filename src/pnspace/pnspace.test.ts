@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ECN_CE, ECN_ECT0, ECN_ECT1, ECN_NOT_ECT, ECN_UNKNOWN } from "../port/udp.js";
-import { MAX_ACK_RANGES_SENT, SKIP_PN_FIRST_PERIOD, SKIP_PN_LEAST_PERIOD, SKIP_PN_MAX_PERIOD } from "../proto/limits.js";
+import {
+  MAX_ACK_RANGES_SENT,
+  SKIP_PN_FIRST_PERIOD,
+  SKIP_PN_LEAST_PERIOD,
+  SKIP_PN_MAX_PERIOD,
+} from "../proto/limits.js";
 import type { Random } from "../port/random.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL } from "../proto/space.js";
 import { MAX_PN, PnSpace, randomSkip } from "./pnspace.js";
