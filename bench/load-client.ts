@@ -49,7 +49,7 @@ export class LoadConnection implements TransportHandler {
   }
 
   close(): Promise<void> {
-    this.conn.close(true, 0n, "");
+    this.conn.close("application", 0n, "");
     return this.closed;
   }
 

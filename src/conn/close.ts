@@ -4,7 +4,7 @@
  */
 
 import { ECN_NOT_ECT, TX_COLS, TX_DEST, TX_ECN, TX_FLAGS, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";
-import type { CloseInfo } from "../port/transport.js";
+import type { CloseInfo, CloseType } from "../port/transport.js";
 import { CLOSE_PTOS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_CLOSE } from "../timer/deadlines.js";
@@ -37,9 +37,17 @@ export function closeTransport(conn: Connection, code: number, frameType: number
   startClosing(conn, { type: "transport", remote: false, code: BigInt(code), frameType, reason });
 }
 
+/**
+ * A frame of `type` made us close (RFC 9000 §19.19). Who closes knows its kind, and not which of the types of one kind it
+ * was: STREAM has eight.
+ */
+export function blameFrame(conn: Connection, type: number): void {
+  const { info } = conn.closing;
+  if (info !== null && !info.remote && info.frameType !== 0) info.frameType = type;
+}
+
 /** The application's own end: CONNECTION_CLOSE 0x1d, or 0x1c where it asks for a transport code. */
-export function closeByUser(conn: Connection, isApplication: boolean, code: bigint, reason: string): void {
-  const type = isApplication ? "application" : "transport";
+export function closeByUser(conn: Connection, type: CloseType, code: bigint, reason: string): void {
   startClosing(conn, { type, remote: false, code, frameType: 0, reason });
 }
 

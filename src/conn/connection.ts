@@ -21,6 +21,7 @@ import { HeldBytes } from "../stream/held.js";
 import type { FileSource } from "../port/file.js";
 import {
   type CloseInfo,
+  type CloseType,
   type HandshakeInfo,
   type MoveRefusal,
   type MoveTarget,
@@ -268,8 +269,8 @@ export class Connection implements Transport, HeapItem {
     return migrate(this, target, nowMicros);
   }
 
-  close(isApplication: boolean, code: bigint, reason: string): void {
-    this.scheduled(closeByUser(this, isApplication, code, reason));
+  close(type: CloseType, code: bigint, reason: string): void {
+    this.scheduled(closeByUser(this, type, code, reason));
   }
 
   abandon(): void {

@@ -38,7 +38,7 @@ import { datagramBytes, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch
 import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
-import { closeTransport, vanish } from "./close.js";
+import { blameFrame, closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
 import { onPacketsProcessed } from "./idle.js";
@@ -325,7 +325,10 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
     closeTransport(conn, decoder.errorCode, decoder.errorFrameType, decoder.errorReason);
     return;
   }
-  if (conn.state !== STATE_OPEN) return;
+  if (conn.state !== STATE_OPEN) {
+    blameFrame(conn, decoder.errorFrameType);
+    return;
+  }
   space.onPacket(pn, decoder.ackEliciting, opener.tag(row), nowMicros);
   const { arrival } = conn.moves;
   if (arrival === null || arrival === conn.path) return;

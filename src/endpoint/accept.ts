@@ -140,7 +140,7 @@ export class Acceptor {
     if (handshake.started && !handshake.offered && conn.state === STATE_OPEN) {
       handshake.offered = this.accepted.length < MAX_ACCEPT_QUEUE;
       if (handshake.offered) this.accepted.push(conn);
-      else conn.close(false, BigInt(CONNECTION_REFUSED), "accept queue is full");
+      else conn.close("transport", BigInt(CONNECTION_REFUSED), "accept queue is full");
     }
     // one that failed counts until its closing period is over: a flood of failing first flights is a flood all the same
     if (handshake.complete) this.halfOpen.delete(conn);

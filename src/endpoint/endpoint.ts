@@ -24,6 +24,7 @@ import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext, TlsSessionOptions } from "../port/tls.js";
+import type { CloseType } from "../port/transport.js";
 import {
   datagramBytes,
   ICMP_TOO_BIG,
@@ -210,8 +211,8 @@ export class Endpoint implements ConnectionHost {
   }
 
   /** Closes every connection with the same code. */
-  closeAll(isApplication: boolean, code: bigint, reason: string): void {
-    for (const conn of this.all) conn.close(isApplication, code, reason);
+  closeAll(type: CloseType, code: bigint, reason: string): void {
+    for (const conn of this.all) conn.close(type, code, reason);
   }
 
   /** Forgets everything at once; nothing is sent. */

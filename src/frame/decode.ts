@@ -114,10 +114,11 @@ const BEYOND_END = "offset and length exceed 2^62-1";
 const STREAMS_LIMIT_BYTE = 0xd0;
 
 export class FrameDecoder {
-  /** Set when `decode` returned false: a transport error code, the frame type that caused it and why. */
+  /** Set when `decode` returned false: a transport error code and why. */
   errorCode = 0;
-  errorFrameType = 0;
   errorReason = "";
+  /** And the type of the frame that caused it; also when the handler failed. */
+  errorFrameType = 0;
   /** Of the packet decoded last, as far as it was decoded (RFC 9000 §13.2, §9.1). */
   ackEliciting = false;
   nonProbing = false;
@@ -153,7 +154,10 @@ export class FrameDecoder {
 
       const wrong = (type & 0xf8) === FRAME_STREAM ? this.stream(type, handler) : this.other(type, handler);
       if (wrong !== FINE) return this.fail(FRAME_ENCODING_ERROR, type, wrong);
-      if (handler.failed) return true;
+      if (handler.failed) {
+        this.errorFrameType = type;
+        return true;
+      }
     }
     return true;
   }

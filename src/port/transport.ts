@@ -26,10 +26,13 @@ export const STREAM_BIDI = 0;
 export const STREAM_UNI = 1;
 export type StreamKind = typeof STREAM_BIDI | typeof STREAM_UNI;
 
+/** Whose error codes a CONNECTION_CLOSE has: the application's (type 0x1d), or those of RFC 9000 §20.1 (0x1c). */
+export type CloseType = "application" | "transport";
+
 /** Why a connection ended. */
 export interface CloseInfo {
-  /** `application`: CONNECTION_CLOSE 0x1d. `transport`: 0x1c, also TLS alerts as 0x100 + alert. */
-  type: "application" | "transport" | "idle-timeout" | "handshake-timeout" | "stateless-reset" | "version-negotiation";
+  /** A CONNECTION_CLOSE, TLS alerts as `transport` 0x100 + alert; or what else ended it. */
+  type: CloseType | "idle-timeout" | "handshake-timeout" | "stateless-reset" | "version-negotiation";
   /** True when the peer (or the network) ended it, false when this side did. */
   remote: boolean;
   code: bigint;
@@ -311,8 +314,8 @@ export interface Transport {
    */
   migrate(target: MoveTarget, nowMicros: number): MoveRefusal | null;
 
-  /** RFC 9000 §10.2: CONNECTION_CLOSE of type 0x1d (application) or 0x1c. Idempotent. */
-  close(isApplication: boolean, code: bigint, reason: string): void;
+  /** RFC 9000 §10.2: CONNECTION_CLOSE with a `code` of that namespace. Idempotent. */
+  close(type: CloseType, code: bigint, reason: string): void;
   /** Forgets the connection at once, sending nothing. */
   abandon(): void;
 

@@ -149,7 +149,7 @@ async function transfer(datapath: Datapath, address: string, sizeBytes: number, 
     );
     assert.equal(Buffer.compare(here.received, down), 0);
     assert.equal(Buffer.compare(there.received, up), 0);
-    conn.close(true, 7n, "enough");
+    conn.close("application", 7n, "enough");
     there.conn.abandon();
     assert.deepEqual([...origins], [address]);
   } finally {

@@ -134,3 +134,32 @@ describe("RFC 9000 §12.4 what is no frame", () => {
     }
   }
 });
+
+describe("RFC 9000 §19.19 a CONNECTION_CLOSE names the very type of the frame that caused it", () => {
+  for (const role of ROLES) {
+    const theirs = role === "server" ? 2 : 3; // beyond the limit of streams that only the peer writes
+    const id = theirs + 4 * 2000;
+    const cases: [string, Uint8Array][] = [
+      ...[0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f].map((type): [string, Uint8Array] => [
+        `STREAM 0x${type.toString(16)}`,
+        sample(type, id),
+      ]),
+      ["ACK 0x02", bytes(2, vi(9999), vi(0), vi(0), vi(0))],
+      ["ACK 0x03", bytes(3, vi(9999), vi(0), vi(0), vi(0), vi(0), vi(0), vi(0))],
+      ["DATAGRAM 0x30", bytes(0x30, padding(1250))],
+      ["DATAGRAM 0x31", bytes(0x31, vi(1250), padding(1250))],
+    ];
+    for (const [name, frame] of cases) {
+      test(`${name} at a ${role}`, () => {
+        const arena = new Arena();
+        const { peer } = peerAt(arena, role, LEVEL_APP);
+        peer.sendPackets(peer.packet(LEVEL_APP, [PING, frame]));
+        assert.deepEqual(
+          peer.closes.map(({ frameType }) => frameType),
+          [frame[0]],
+        );
+        arena.assertCleanEnd();
+      });
+    }
+  }
+});

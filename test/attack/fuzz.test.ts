@@ -320,7 +320,8 @@ class Fuzzer {
         conn.stopSending(id, BigInt(random.below(100)));
         break;
       case 7:
-        if (random.chance(0.02)) conn.close(random.chance(0.5), BigInt(random.below(9)), "fuzz");
+        if (random.chance(0.02))
+          conn.close(random.chance(0.5) ? "application" : "transport", BigInt(random.below(9)), "fuzz");
         break;
       default:
         if (random.chance(0.01)) conn.abandon();

@@ -170,7 +170,7 @@ describe("closing, T46", () => {
       const id = role === "server" ? 0 : 1;
       peer.send(LEVEL_APP, stream(id, 5, padding(900)));
       assert.ok(conn.heldBytes() > 0);
-      conn.close(true, 1n, "");
+      conn.close("application", 1n, "");
       arena.pump();
       conn.abandon();
       arena.pump();

@@ -84,8 +84,8 @@ closesEarly("9000-12.5-03", 0x1b, () => bytes(0x1b, filled(8)));
 closesEarly("9000-12.5-04", 0x19, () => ints(0x19, 0));
 closesEarly("9000-17.2-05", undefined, () => PING, { flip: 0x0c });
 closesEarly("9001-8.3-02", 0x06, () => crypto(0, filled(4)));
-closesEarly("9000-7.4.1-01", 0x08, (params) => stream(4 * intParam(params, P_STREAMS_BIDI), 0, filled(1)));
-closesEarly("9000-17.2.3-02", 0x08, () => stream(0, 2 ** 30, filled(1)));
+closesEarly("9000-7.4.1-01", 0x0e, (params) => stream(4 * intParam(params, P_STREAMS_BIDI), 0, filled(1)));
+closesEarly("9000-17.2.3-02", 0x0e, () => stream(0, 2 ** 30, filled(1)));
 
 row(
   "9000-7.4.1-02",

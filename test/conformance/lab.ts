@@ -5,7 +5,7 @@
 
 import type { Connection } from "#src/conn/connection.js";
 import type { ConnectionConfig } from "#src/conn/config.js";
-import type { StreamKind } from "#src/port/transport.js";
+import type { CloseType, StreamKind } from "#src/port/transport.js";
 import type { QuicError } from "#src/api/errors.js";
 import { makeRawCertificate, type RawCertificate } from "../raw/certificate.js";
 import type { RawPeer } from "../raw/peer.js";
@@ -55,7 +55,7 @@ export interface App {
   readonly error: QuicError | null | undefined;
   open(kind: StreamKind): Promise<number>;
   write(id: number, data: Uint8Array, fin: boolean): void;
-  close(isApplication: boolean, code: bigint, reason: string): void;
+  close(type: CloseType, code: bigint, reason: string): void;
 }
 
 export interface Lab {

@@ -4,7 +4,7 @@ import { Endpoint } from "#src/endpoint/endpoint.js";
 import type { Connection } from "#src/conn/connection.js";
 import { closeError, type QuicError } from "#src/api/errors.js";
 import type { TlsContext, TlsProvider } from "#src/port/tls.js";
-import type { CloseInfo, StreamKind, TransportHandler } from "#src/port/transport.js";
+import type { CloseInfo, CloseType, StreamKind, TransportHandler } from "#src/port/transport.js";
 import {
   ADDR_COLS,
   ADDR_IP3,
@@ -125,8 +125,8 @@ class MemoryApp implements App, TransportHandler {
     if (taken >= 0 && taken < data.length) this.owed.set(id, { data: Buffer.from(data.subarray(taken)), fin });
   }
 
-  close(isApplication: boolean, code: bigint, reason: string): void {
-    this.conn.close(isApplication, code, reason);
+  close(type: CloseType, code: bigint, reason: string): void {
+    this.conn.close(type, code, reason);
   }
 }
 
@@ -267,7 +267,7 @@ export class MemoryLab implements Lab {
   }
 
   async finish(): Promise<void> {
-    this.endpoint.closeAll(true, 0n, "");
+    this.endpoint.closeAll("application", 0n, "");
     await this.until(() => this.endpoint.connectionCount === 0, CLEAN_UP_MICROS / 1000);
     const held = this.apps.map(({ conn }) => conn.heldBytes());
     const problems: string[] = [];

@@ -159,11 +159,12 @@ row("9000-21.9-01", async (check) => {
 // --- RFC 9221
 
 const DATAGRAM = 0x30;
+const DATAGRAM_LENGTH = 0x31;
 const NO_DATAGRAMS = { setup: { config: { maxDatagramFrameBytes: 0 } } };
 const dgram = (size: number): Uint8Array => bytes(0x31, vi(size), filled(size));
 
 closes("9221-3-01", DATAGRAM, () => bytes(0x30, filled(4)), NO_DATAGRAMS);
-closes("9221-3-02", DATAGRAM, (peer) => dgram(intParam(peer.peerParams, P_MAX_DATAGRAM) - 2), {
+closes("9221-3-02", DATAGRAM_LENGTH, (peer) => dgram(intParam(peer.peerParams, P_MAX_DATAGRAM) - 2), {
   setup: { config: { maxDatagramFrameBytes: 500 } },
 });
 closes("9221-4-01", 0x31, () => bytes(0x31, vi(2 ** 14), filled(60)));

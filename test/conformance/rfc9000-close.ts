@@ -153,7 +153,7 @@ row(
 row("9000-10.2.1-01", async (check) => {
   const peer = await check.connect();
   peer.autoAck = false;
-  check.app(peer).close(true, 7n, "bye");
+  check.app(peer).close("application", 7n, "bye");
   await check.until(() => peer.closes.length > 0, "CONNECTION_CLOSE");
   await check.quiet(1);
   const before = peer.datagrams.length;
@@ -181,7 +181,7 @@ row("9000-10.2.3-01", async (check) => {
   await check.until(() => peer.packets.length > 0 && peer.tlsOut.length > 0, "an answer");
   if (check.isServer) await check.until(() => check.lab.app(peer) !== null, "the server's connection");
   const app = check.app(peer);
-  app.close(true, 0x1234n, "a secret reason");
+  app.close("application", 0x1234n, "a secret reason");
   await check.until(() => peer.closes.some(({ level }) => level === INITIAL), "a close in Initial");
   for (const seen of peer.closes.filter(({ level }) => level !== APP)) {
     assert.deepEqual([seen.isApplication, seen.code, seen.reason], [false, BigInt(APPLICATION_ERROR), ""]);

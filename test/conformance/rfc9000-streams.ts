@@ -16,7 +16,8 @@ import { APP, type RawPeer } from "../raw/peer.js";
 import { type Check, filled } from "./check.js";
 import { closes, ignores, refuses, row } from "./scripts.js";
 
-const STREAM = 0x08;
+const STREAM = 0x0e;
+const STREAM_FIN = 0x0f;
 const RESET_STREAM = 0x04;
 const STOP_SENDING = 0x05;
 const MAX_STREAM_DATA = 0x11;
@@ -108,13 +109,13 @@ closes(
 
 closes(
   "9000-4.5-01",
-  STREAM,
+  STREAM_FIN,
   (peer) => [stream(peer.ownBidi(), 0, filled(10), true), stream(peer.ownBidi(), 0, filled(12), true)],
   { setup: IDLE },
 );
 closes(
   "9000-4.5-02",
-  STREAM,
+  STREAM_FIN,
   (peer) => [stream(peer.ownBidi(), 0, filled(100)), stream(peer.ownBidi(), 0, filled(50), true)],
   { setup: IDLE },
 );
@@ -203,7 +204,7 @@ closes("9000-19.8-02", STREAM, (peer) => stream(peer.theirUni(), 0, filled(1)));
 closes("9000-19.8-03", 0x0e, (peer) => stream(peer.ownBidi(), 2n ** 62n - 1n, filled(2)));
 closes(
   "9000-19.9-01",
-  STREAM,
+  STREAM_FIN,
   (peer) => bytes(reset(peer.ownBidi(0), 60_000), stream(peer.ownBidi(1), 59_999, filled(1), true)),
   { setup: NARROW },
 );

@@ -16,7 +16,7 @@ import { coreOf } from "#src/api/quic/endpoint.js";
 import type { Connection } from "#src/conn/connection.js";
 import { ICMP_TOO_BIG } from "#src/port/udp.js";
 import { simAddress } from "#src/sim/batches.js";
-import { STREAM_UNI, type StreamKind } from "#src/port/transport.js";
+import { type CloseType, STREAM_UNI, type StreamKind } from "#src/port/transport.js";
 import type { RawPeer } from "../raw/peer.js";
 import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type Role, type Setup } from "./lab.js";
 
@@ -95,8 +95,8 @@ class UdpApp implements App {
     );
   }
 
-  close(isApplication: boolean, code: bigint, reason: string): void {
-    this.session.destroy(undefined, { type: isApplication ? "application" : "transport", code, reason });
+  close(type: CloseType, code: bigint, reason: string): void {
+    this.session.destroy(undefined, { type, code, reason });
   }
 }
 

@@ -89,7 +89,7 @@ describe("RFC 9221 datagrams between two connections", () => {
     pair.filter = () => false;
     for (let i = 0; i < 100; i++) pair.clientConn.datagrams.send(new Uint8Array(1000));
     pair.settle();
-    pair.clientConn.close(true, 0n, "");
+    pair.clientConn.close("application", 0n, "");
     assert.equal(pair.clientConn.datagrams.send(Uint8Array.of(1)), T_CLOSED);
     pair.advance(60_000_000);
     assert.equal(pair.clientConn.heldBytes(), 0);

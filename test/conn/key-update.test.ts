@@ -92,7 +92,7 @@ describe("a key update that the application asks for", () => {
 
   test("a connection that is closed has none", () => {
     const { pair, client } = opened();
-    client.close(true, 0n, "");
+    client.close("application", 0n, "");
     assert.equal(client.updateKeys(), false);
     pair.settle();
     assert.equal(client.stats().keyUpdates, 0);

@@ -232,7 +232,7 @@ describe("a client that moves", () => {
     assert.equal(pair.clientConn.migrate(target(1), pair.nowMicros), "not-confirmed");
     pair.advance(SECOND);
     assert.equal(pair.serverConn?.migrate(target(1), pair.nowMicros), "server");
-    pair.clientConn.close(true, 0n, "");
+    pair.clientConn.close("application", 0n, "");
     assert.equal(pair.clientConn.migrate(target(1), pair.nowMicros), "closed");
   });
 });

@@ -67,7 +67,7 @@ describe("the QUIC bit", () => {
       if (fromClient) bits.add(bytes[0] & FIXED_BIT);
       return true;
     };
-    pair.clientConn.close(true, 7n, "");
+    pair.clientConn.close("application", 7n, "");
     pair.settle();
     assert.deepEqual([...bits], [FIXED_BIT]);
     assert.ok(pair.serverConn?.closeInfo !== null);

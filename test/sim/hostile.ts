@@ -152,8 +152,8 @@ export function runHostile(seed: number, scratch: SimScratch): HostileOutcome {
 
   const watched = clientLies ? server : client;
   checkedRun(sim, sim.nowMicros + 20 * SECOND, watched);
-  client.endpoint.closeAll(true, 0n, "");
-  server.endpoint.closeAll(true, 0n, "");
+  client.endpoint.closeAll("application", 0n, "");
+  server.endpoint.closeAll("application", 0n, "");
   checkedRun(sim, sim.nowMicros + 200 * SECOND, watched);
   for (const { endpoint } of [client, server]) {
     if (endpoint.connectionCount !== 0) throw new Error("E3: a connection is left");

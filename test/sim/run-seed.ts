@@ -321,9 +321,9 @@ class World implements ActWorld {
   }
 
   private closeNow(): void {
-    const { by, isApplication, code } = this.scenario.workload.close;
-    if (by !== "server") for (const peer of this.client.peers) peer.conn.close(isApplication, code, "client says bye");
-    if (by !== "client") for (const peer of this.server.peers) peer.conn.close(isApplication, code, "server says bye");
+    const { by, type, code } = this.scenario.workload.close;
+    if (by !== "server") for (const peer of this.client.peers) peer.conn.close(type, code, "client says bye");
+    if (by !== "client") for (const peer of this.server.peers) peer.conn.close(type, code, "server says bye");
   }
 
   /** E1: both ends agree on why. */
@@ -332,8 +332,7 @@ class World implements ActWorld {
     for (const peer of this.peers()) {
       const info = peer.closed;
       if (info === null) continue;
-      const type = close.isApplication ? "application" : "transport";
-      const expected = info.type === type && info.code === close.code;
+      const expected = info.type === close.type && info.code === close.code;
       // A close while keys are missing may not carry the application's code (RFC 9000 §10.2.3).
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.

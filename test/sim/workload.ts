@@ -1,6 +1,6 @@
 /** What the two programs of a simulated connection do: which streams, how many bytes each way, and how each half ends. */
 
-import { STREAM_BIDI, STREAM_UNI, type StreamKind } from "#src/port/transport.js";
+import { type CloseType, STREAM_BIDI, STREAM_UNI, type StreamKind } from "#src/port/transport.js";
 import type { Prng } from "#src/sim/prng.js";
 
 /** One direction of one stream. */
@@ -40,7 +40,7 @@ export interface ClosePlan {
   by: "client" | "server" | "both";
   /** Time after start at which it closes whatever has happened; Infinity = when all is done. */
   atMicros: number;
-  isApplication: boolean;
+  type: CloseType;
   code: bigint;
 }
 
@@ -89,7 +89,7 @@ export function plainWorkload(count: number, bytes: number): Workload {
     ],
     client: PLAIN_MANNERS,
     server: PLAIN_MANNERS,
-    close: { by: "client", atMicros: Infinity, isApplication: true, code: 0n },
+    close: { by: "client", atMicros: Infinity, type: "application", code: 0n },
   };
 }
 
@@ -161,7 +161,7 @@ function drawClose(prng: Prng, on: WorkloadSwitches): ClosePlan {
   return {
     by: prng.pick(["client", "server", "client", "server", "both"] as const),
     atMicros: on.randomClose ? Math.floor(prng.logUniform(1000, 5_000_000)) : Infinity,
-    isApplication: prng.chance(0.8),
+    type: prng.chance(0.8) ? "application" : "transport",
     code: prng.chance(0.3) ? 0n : drawCode(prng),
   };
 }

@@ -179,7 +179,7 @@ export class Arena {
   assertCleanEnd(): void {
     this.drains = true;
     this.drain();
-    this.endpoint.closeAll(true, 0n, "");
+    this.endpoint.closeAll("application", 0n, "");
     this.advance(200_000_000);
     const { endpoint, aead, tls } = this;
     assert.equal(endpoint.connectionCount, 0, "connections left");

@@ -143,7 +143,7 @@ export class Pair {
 
   /** Closes the connection and starts another one, with a clean record of events. */
   again(options: Partial<ConnectOptions>): void {
-    this.clientConn.close(true, 0n, "");
+    this.clientConn.close("application", 0n, "");
     this.settle();
     this.clientEvents = new Recorder();
     this.serverEvents = new Recorder();

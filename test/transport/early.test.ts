@@ -401,7 +401,7 @@ describe("0-RTT under attack", () => {
     };
     pair.settle();
     assert.equal(pair.serverEvents.names().filter((name) => name === "stream").length, 1);
-    pair.clientConn.close(true, 0n, "");
+    pair.clientConn.close("application", 0n, "");
     pair.advance(10_000_000);
     assert.equal(pair.server.connectionCount, 0);
     pair.serverEvents.calls.length = 0;

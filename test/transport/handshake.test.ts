@@ -172,7 +172,7 @@ describe("ends", () => {
   test("RFC 9000 §10.2 both sides see an application's code and reason, and forget the connection after three PTOs", () => {
     const pair = new Pair();
     pair.settle();
-    pair.clientConn.close(true, 2n ** 61n, "enough");
+    pair.clientConn.close("application", 2n ** 61n, "enough");
     pair.settle();
     const info = closeOf(pair.serverEvents);
     assert.equal(info.type, "application");
@@ -191,7 +191,7 @@ describe("ends", () => {
   test("the time of the end is that of the close, also when the connection is abandoned after it", () => {
     const pair = new Pair();
     pair.advance(100_000);
-    pair.clientConn.close(true, 0n, "");
+    pair.clientConn.close("application", 0n, "");
     pair.settle();
     const { closedAtMicros } = pair.clientConn.stats();
     assert.equal(closedAtMicros, pair.nowMicros);
@@ -216,7 +216,7 @@ describe("ends", () => {
     const pair = new Pair();
     pair.filter = (isClient) => isClient; // the server has seen the hello, the client has nothing but Initial keys
     pair.settle();
-    pair.clientConn.close(true, 77n, "early");
+    pair.clientConn.close("application", 77n, "early");
     pair.settle();
     const info = closeOf(pair.serverEvents);
     assert.equal(info.type, "transport");
@@ -302,7 +302,7 @@ describe("ends", () => {
     const pair = new Pair();
     pair.settle();
     pair.filter = (isClient) => isClient; // the close never arrives
-    pair.serverConn?.close(true, 1n, "");
+    pair.serverConn?.close("application", 1n, "");
     let answers = 0;
     pair.filter = (isClient) => {
       if (!isClient) answers++;

@@ -61,6 +61,6 @@ test("a sendmsg-like socket works over port/transport", () => {
   assert.deepEqual(got, { streamId: 0, flags: MSG_FIN });
   assert.equal(server.recvmsg(buf, got), EAGAIN);
   assert.equal(client.sendmsg(buf, { streamId: 0, flags: 0 }), EINVAL);
-  pair.clientConn.close(true, 0n, "");
+  pair.clientConn.close("application", 0n, "");
   assert.equal(client.sendmsg(buf, { streamId: 0, flags: MSG_NEW }), EPIPE);
 });

@@ -129,7 +129,7 @@ function streams(make: Make): void {
     assert.equal(client.writeFrom(id, source), 0, "it has no more");
     assert.equal(client.reset(id, 1n), true);
     assert.equal(client.writeFrom(id, source), T_STATE);
-    client.close(true, 0n, "");
+    client.close("application", 0n, "");
     assert.equal(client.writeFrom(id, source), T_CLOSED);
   });
 
@@ -230,8 +230,8 @@ function closing(make: Make): void {
     const id = client.open(STREAM_BIDI);
     client.write(id, bytes(100), 0, 100, false);
     run(SECOND);
-    client.close(true, 9n, "bye");
-    client.close(true, 10n, "again");
+    client.close("application", 9n, "bye");
+    client.close("application", 10n, "again");
     assert.equal(client.open(STREAM_BIDI), T_CLOSED);
     assert.equal(client.write(id, bytes(1), 0, 1, false), T_CLOSED);
     run(SECOND);
@@ -249,7 +249,7 @@ function closing(make: Make): void {
     const id = client.open(STREAM_BIDI);
     client.write(id, bytes(5000), 0, 5000, true);
     run(SECOND / 100);
-    client.close(true, 0n, "");
+    client.close("application", 0n, "");
     run(SECOND / 100);
     assert.equal(readAll(server, id).length, 5000);
   });

@@ -172,7 +172,7 @@ export class EndpointCore implements HostOwner {
     const { server } = this;
     if (server === null || !this.admits(conn)) {
       this.busyCount++;
-      conn.close(false, BigInt(CONNECTION_REFUSED), "");
+      conn.close("transport", BigInt(CONNECTION_REFUSED), "");
       return;
     }
     const { identities, callbacks, keylog, datagramQueue } = server.setup;

@@ -12,6 +12,7 @@ import type { SocketAddress } from "node:net";
 import { IdMap } from "../../base/id-map.js";
 import {
   type CloseInfo,
+  type CloseType,
   type DatagramFate,
   type HandshakeInfo,
   STREAM_BIDI,
@@ -40,7 +41,7 @@ const STREAM_SECRET = randomInt(2 ** 30);
 
 /** Resolved values of CloseOptions. */
 export interface CloseRequest {
-  isApplication: boolean;
+  type: CloseType;
   code: bigint;
   reason: string;
 }
@@ -72,7 +73,7 @@ export interface SessionSetup {
 /** By DATAGRAM_* of port/transport. */
 const DATAGRAM_STATUS = ["acknowledged", "lost", "abandoned"] as const;
 
-const PLAIN_CLOSE: CloseRequest = { isApplication: false, code: 0n, reason: "" };
+const PLAIN_CLOSE: CloseRequest = { type: "transport", code: 0n, reason: "" };
 
 export class SessionCore implements TransportHandler {
   readonly face: QuicSession;
@@ -162,7 +163,7 @@ export class SessionCore implements TransportHandler {
 
   /** A callback threw `error`: the peer is told INTERNAL_ERROR. */
   failBy(error: unknown): void {
-    this.destroy(error, { isApplication: false, code: BigInt(INTERNAL_ERROR), reason: "" });
+    this.destroy(error, { type: "transport", code: BigInt(INTERNAL_ERROR), reason: "" });
   }
 
   /** Closes at once. `closed` rejects with `error` when there is one. */
@@ -205,7 +206,7 @@ export class SessionCore implements TransportHandler {
     const alert = this.pinAlert(info);
     if (alert !== 0) {
       // before this turn's first 1-RTT packet leaves
-      this.transport.close(false, BigInt(CRYPTO_ERROR + alert), this.pinReason(alert));
+      this.transport.close("transport", BigInt(CRYPTO_ERROR + alert), this.pinReason(alert));
       return;
     }
     const opened = this.openedInfo(info);
@@ -371,7 +372,7 @@ export class SessionCore implements TransportHandler {
   private sendClose(request: CloseRequest): void {
     if (this.closeSent) return;
     this.closeSent = true;
-    this.transport.close(request.isApplication, request.code, request.reason);
+    this.transport.close(request.type, request.code, request.reason);
   }
 
   private finish(error: unknown): void {

@@ -289,5 +289,5 @@ function readClose(given: CloseOptions | undefined): CloseRequest {
   const type = reader.oneOf("type", ["transport", "application"]) ?? "transport";
   const reason = reader.string("reason") ?? "";
   reader.finish();
-  return { isApplication: type === "application", code: toCode(code, "options.code"), reason };
+  return { type, code: toCode(code, "options.code"), reason };
 }
