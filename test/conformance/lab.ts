@@ -71,6 +71,11 @@ export interface Lab {
   addAddress(peer: RawPeer): Promise<number>;
   /** The same host with another port (RFC 9000 §9.4); its number. */
   addPort(peer: RawPeer): Promise<number>;
+  /**
+   * The engine's client opens another local address, at its host or at another one, and begins to move there; the
+   * number of that address.
+   */
+  moveEngine(peer: RawPeer, where: "port" | "host"): Promise<number>;
   /** The application's side of the connection with this peer; null when it never saw one. */
   app(peer: RawPeer): App | null;
   /** Lets things happen until `condition` holds. False when it did not in time. */

@@ -8,6 +8,7 @@ import type { CloseInfo, CloseType, StreamKind, TransportHandler } from "#src/po
 import {
   ADDR_COLS,
   ADDR_IP3,
+  ADDR_LOCAL_IP0,
   ADDR_PORT,
   ICMP_TOO_BIG,
   TX_COLS,
@@ -29,6 +30,7 @@ const NO_ADDRESS = new Int32Array(ADDR_COLS);
 const MAX_ROUNDS = 20_000;
 const CLEAN_UP_MICROS = 600_000_000;
 const READ_BYTES = 65_536;
+const ENGINE_PORT = 10_000;
 
 let provider: TlsProvider | undefined;
 const contexts = new Map<string, TlsContext>();
@@ -146,7 +148,9 @@ export class MemoryLab implements Lab {
   private readonly byConn = new Map<Connection, MemoryApp>();
   /** Port from which a server connection began. */
   private readonly ports = new Map<Connection, number>();
-  private queue: { datagram: Buffer; source: Int32Array; ecn: number }[] = [];
+  private queue: { datagram: Buffer; source: Int32Array; engine: number; ecn: number }[] = [];
+  /** Local addresses of the engine, by the number of their socket; the first is whatever the peers send to. */
+  private readonly engineAddresses = [simAddress(10, 1, 0, 1, ENGINE_PORT)];
   private readonly rx = newRxBatch(256, 512 * 1024);
   private readonly tx = newTxBatch();
 
@@ -189,8 +193,8 @@ export class MemoryLab implements Lab {
     this.attached.push(entry);
     peer.nowMicros = () => this.micros;
     peer.wire = {
-      send: (datagram, from, ecn) => {
-        this.queue.push({ datagram, source: entry.addresses[from] as Int32Array, ecn });
+      send: (datagram, { own, engine, ecn }) => {
+        this.queue.push({ datagram, source: entry.addresses[own] as Int32Array, engine, ecn });
       },
     };
     await this.addAddress(peer);
@@ -223,6 +227,17 @@ export class MemoryLab implements Lab {
     address[ADDR_PORT] = nextPort++;
     entry.addresses.push(address);
     return entry.addresses.length - 1;
+  }
+
+  async moveEngine(peer: RawPeer, where: "port" | "host"): Promise<number> {
+    const conn = this.app(peer)?.conn as Connection;
+    const socket = this.engineAddresses.length;
+    const local = where === "port" ? conn.path.addr.slice() : new Int32Array(ADDR_COLS);
+    if (where === "host") local.set(simAddress(10, 1, 0, socket + 1, 0).subarray(0, 4), ADDR_LOCAL_IP0);
+    this.engineAddresses.push(local);
+    const refusal = conn.migrate({ socket, local, isIpv4: true, force: false }, this.micros);
+    if (refusal !== null) throw new Error(`the engine does not move: ${refusal}`);
+    return socket;
   }
 
   app(peer: RawPeer): App | null {
@@ -296,7 +311,9 @@ export class MemoryLab implements Lab {
       const { rx } = this;
       rx.count = rx.sourceCount = 0;
       for (; next < queue.length; next++) {
-        const { datagram: bytes, source, ecn } = queue[next] as (typeof queue)[0];
+        const { datagram: bytes, source, engine, ecn } = queue[next] as (typeof queue)[0];
+        if (rx.count > 0 && engine !== rx.socket) break;
+        rx.socket = engine;
         if (!addToRx(rx, { bytes, length: bytes.length, source, ecn }, NO_ADDRESS)) break;
       }
       this.endpoint.receive(rx, this.micros);
@@ -328,7 +345,7 @@ export class MemoryLab implements Lab {
       const to = addresses.findIndex(
         (address) => address[ADDR_PORT] === dest[ADDR_PORT] && address[ADDR_IP3] === dest[ADDR_IP3],
       );
-      if (to >= 0) peer.receive(datagram, to, tx.rows[base + TX_ECN]);
+      if (to >= 0) peer.receive(datagram, { own: to, engine: tx.socket, ecn: tx.rows[base + TX_ECN] });
     }
   }
 

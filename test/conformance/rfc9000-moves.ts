@@ -13,6 +13,7 @@ import { row } from "./scripts.js";
 const FULL = MIN_INITIAL_DATAGRAM_BYTES;
 const CHALLENGES_MEMORY = 1000;
 const CHALLENGES_UDP = 100;
+const CHALLENGES_CLIENT_UDP = 20;
 const SMALL_BYTES = 60;
 const PROBING = new Set(["PATH_CHALLENGE", "PATH_RESPONSE", "NEW_CONNECTION_ID", "PADDING"]);
 
@@ -46,14 +47,43 @@ async function move(check: Check, peer: RawPeer, address: number, dcid = peer.dc
   await check.until(() => framesTo(peer, address, "PATH_CHALLENGE").length > before, "a challenge at the new address");
 }
 
+/** 1-RTT packets that came from an address of the engine's. */
+const packetsFrom = (peer: RawPeer, engine: number): ReadPacket[] =>
+  peer.packets.filter((packet) => packet.engine === engine && packet.level === APP);
+
+const dcidsFrom = (peer: RawPeer, engine: number): Set<string> =>
+  new Set(packetsFrom(peer, engine).map(({ dcid }) => dcid.toString("hex")));
+
+/** The engine's client begins to move; its new address, once the question came from there. */
+async function engineMoves(check: Check, peer: RawPeer, where: "port" | "host"): Promise<number> {
+  const engine = await check.lab.moveEngine(peer, where);
+  await check.until(() => challengeFrom(peer, engine) !== undefined, "a challenge from the new address");
+  return engine;
+}
+
+const challengeFrom = (peer: RawPeer, engine: number): Frame | undefined =>
+  packetsFrom(peer, engine)
+    .flatMap(({ frames }) => frames)
+    .findLast(({ name }) => name === "PATH_CHALLENGE");
+
+/** The answer to the engine's challenge from its address `engine`, sent to address `to`. */
+function answer(peer: RawPeer, engine: number, to = engine, padTo = FULL): void {
+  const challenge = challengeFrom(peer, engine);
+  assert.ok(challenge !== undefined);
+  peer.engine = to;
+  peer.sendRaw(peer.packet(APP, [bytes(0x1b, challenge.data)], { padTo }));
+}
+
 /** Ids of the engine's that the peer has not used yet. */
 const freshIds = (peer: RawPeer): Uint8Array[] => peer.frames("NEW_CONNECTION_ID").map(({ data }) => data);
 
 /** The peer gives `count` ids of its own. */
 function giveIds(peer: RawPeer, count: number): void {
-  for (let seq = 1; seq <= count; seq++) {
-    peer.send(APP, newConnectionId(seq, 0, bytes(vi(seq, peer.scid.length as 8))));
-  }
+  for (let seq = 1; seq <= count; seq++) giveId(peer, seq);
+}
+
+function giveId(peer: RawPeer, seq: number): void {
+  peer.send(APP, newConnectionId(seq, 0, bytes(vi(seq, peer.scid.length as 8))));
 }
 
 // --- RFC 9000 §8.2.1
@@ -221,4 +251,118 @@ row(
     assert.equal(all[2]?.length, 1);
   },
   { role: "server" },
+);
+
+// --- the same at a client, which moves by itself
+
+row(
+  "9000-8.2.1-01",
+  async (check) => {
+    const peer = await check.connect();
+    const wanted = check.inMemory ? CHALLENGES_MEMORY : CHALLENGES_CLIENT_UDP;
+    giveIds(peer, 2);
+    await check.acknowledged(peer);
+    const all: string[] = [];
+    for (let seq = 3; all.length < wanted; seq++) {
+      // a move begins before the one before it has ended, which gives its id back
+      const engine = await engineMoves(check, peer, "port");
+      all.push(challengeFrom(peer, engine)?.data.toString("hex") as string);
+      peer.packets.length = 0;
+      giveId(peer, seq);
+      await check.acknowledged(peer);
+      await check.quiet(1); // time for the pacer: nothing else here takes any
+    }
+    assert.equal(new Set(all).size, all.length);
+    await check.usable(peer);
+  },
+  { role: "client" },
+);
+
+row(
+  "9000-8.2.1-02",
+  async (check) => {
+    const peer = await check.connect();
+    const small = peer.packet(APP, [pathChallenge(7)], { padTo: SMALL_BYTES });
+    assert.equal(small.length, SMALL_BYTES);
+    peer.sendRaw(small);
+    await check.until(() => peer.frames("PATH_RESPONSE").length > 0, "PATH_RESPONSE");
+    giveIds(peer, 2);
+    await check.acknowledged(peer);
+    answer(peer, await engineMoves(check, peer, "host"), undefined, SMALL_BYTES);
+    await check.until(() => check.app(peer).conn.stats().pathsValidated === 1, "validation");
+    await check.usable(peer);
+  },
+  { role: "client" },
+);
+
+row(
+  "9000-8.2.2-03",
+  async (check) => {
+    const peer = await check.connect();
+    giveIds(peer, 2);
+    await check.acknowledged(peer);
+    const engine = await engineMoves(check, peer, "host");
+    assert.ok(packetsFrom(peer, engine).every(({ frames }) => frames.every(({ name }) => PROBING.has(name))));
+    answer(peer, engine, 0);
+    const isMoved = (): boolean =>
+      packetsFrom(peer, engine).some(({ frames }) => frames.some(({ name }) => !PROBING.has(name)));
+    await check.until(isMoved, "more than probes from the new address");
+    peer.engine = engine;
+    await check.usable(peer);
+  },
+  { role: "client" },
+);
+
+row(
+  "9000-9.4-01",
+  async (check) => {
+    const peer = await check.connect();
+    const app = check.app(peer);
+    const id = await app.open(STREAM_BIDI);
+    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
+    app.write(id, filled(400_000), true);
+    await check.until(() => peer.streams.get(id)?.fin === true, "the data");
+    giveIds(peer, 3);
+    await check.acknowledged(peer);
+    const stats = (): TransportStats => app.conn.stats();
+    const grown = stats().cwndBytes;
+    const moved = async (where: "port" | "host", count: number): Promise<void> => {
+      const engine = await engineMoves(check, peer, where);
+      peer.autoAck = false; // nothing that could grow the new window
+      answer(peer, engine);
+      await check.until(() => stats().pathsValidated === count, "validation");
+    };
+    await moved("port", 1);
+    assert.ok(stats().cwndBytes >= grown, "another port is the same path");
+    assert.notEqual(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+    peer.autoAck = true;
+    await check.usable(peer);
+    await moved("host", 2);
+    assert.ok(stats().cwndBytes < grown, `${stats().cwndBytes} bytes after ${grown}`);
+    assert.equal(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+    peer.autoAck = true;
+    await check.usable(peer);
+  },
+  { role: "client" },
+);
+
+row(
+  "9000-9.5-01",
+  async (check) => {
+    const peer = await check.connect();
+    giveIds(peer, 3);
+    await check.acknowledged(peer);
+    const first = await engineMoves(check, peer, "host");
+    answer(peer, first);
+    await check.usable(peer);
+    const second = await engineMoves(check, peer, "host"); // which nobody answers
+    await check.usable(peer);
+    const all = [0, first, second].map((engine) => [...dcidsFrom(peer, engine)]);
+    assert.deepEqual(
+      all.map(({ length }) => length),
+      [1, 1, 1],
+    );
+    assert.equal(new Set(all.flat()).size, 3, "no id came from two addresses");
+  },
+  { role: "client" },
 );

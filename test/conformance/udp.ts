@@ -14,7 +14,7 @@ import {
 } from "#src/api/quic/index.js";
 import { coreOf } from "#src/api/quic/endpoint.js";
 import type { Connection } from "#src/conn/connection.js";
-import { ICMP_TOO_BIG } from "#src/port/udp.js";
+import { ADDR_LOCAL_IP0, ICMP_TOO_BIG } from "#src/port/udp.js";
 import { simAddress } from "#src/sim/batches.js";
 import { type CloseType, STREAM_UNI, type StreamKind } from "#src/port/transport.js";
 import type { RawPeer } from "../raw/peer.js";
@@ -22,6 +22,8 @@ import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type
 
 const HOST = "127.0.0.1";
 const POLL_MILLIS = 1;
+/** 127.0.0.x above this are hosts of the engine's, those below are the raw peers'. */
+const OTHER_HOSTS = 100;
 
 class UdpApp implements App {
   readonly conn: Connection;
@@ -110,6 +112,8 @@ export class UdpLab implements Lab {
   readonly apps: UdpApp[] = [];
   private readonly attached: Attached[] = [];
   private pending = 0;
+  /** Where the engine's client has moved: its addresses from number 1 on. */
+  private readonly moved: { host: string; port: number }[] = [];
 
   private constructor(
     readonly role: Role,
@@ -152,10 +156,10 @@ export class UdpLab implements Lab {
     this.attached.push(entry);
     peer.nowMicros = () => this.nowMicros();
     peer.wire = {
-      send: (datagram, from) => {
-        const { port } = this.endpoint.address ?? { port: 0 };
+      send: (datagram, { own, engine }) => {
+        const { host, port } = this.engineAddress(engine);
         this.pending++;
-        (entry.sockets[from] as Socket).send(datagram, port, HOST, () => this.pending--);
+        (entry.sockets[own] as Socket).send(datagram, port, host, () => this.pending--);
       },
     };
     await this.addAddress(peer);
@@ -183,12 +187,35 @@ export class UdpLab implements Lab {
     const to = entry.sockets.length;
     entry.sockets.push(socket);
     socket.on("error", () => {});
-    socket.on("message", (datagram) => {
-      peer.receive(datagram, to, 0);
+    socket.on("message", (datagram, { address, port }) => {
+      const moved = this.moved.findIndex((one) => one.host === address && one.port === port);
+      peer.receive(datagram, { own: to, engine: moved + 1, ecn: 0 });
       peer.afterReceive();
     });
     await new Promise<void>((resolve) => socket.bind(0, host, resolve));
     return to;
+  }
+
+  private engineAddress(number: number): { host: string; port: number } {
+    const first = { host: HOST, port: this.endpoint.address?.port ?? 0 };
+    return number === 0 ? first : (this.moved[number - 1] as { host: string; port: number });
+  }
+
+  async moveEngine(peer: RawPeer, where: "port" | "host"): Promise<number> {
+    const loop = coreOf(this.endpoint).host;
+    const conn = this.app(peer)?.conn as Connection;
+    if (loop === null) throw new Error("the endpoint is closed");
+    const number = this.moved.length + 1;
+    const octet = OTHER_HOSTS + number;
+    const host = where === "port" ? HOST : `127.0.0.${octet}`;
+    const socket = await loop.addSocket({ address: host, port: 0 });
+    this.moved.push({ host, port: loop.socketOf(socket)?.port ?? 0 });
+    const local = conn.path.addr.slice();
+    if (where === "host") local.set(simAddress(127, 0, 0, octet, 0).subarray(0, 4), ADDR_LOCAL_IP0);
+    const refusal = conn.migrate({ socket, local, isIpv4: true, force: false }, loop.now());
+    loop.releaseSocket(socket);
+    if (refusal !== null) throw new Error(`the engine does not move: ${refusal}`);
+    return number;
   }
 
   app(peer: RawPeer): App | null {

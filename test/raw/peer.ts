@@ -17,9 +17,16 @@ import { RawTlsServer, type RawTlsServerOptions, type TicketStore } from "./tls-
 
 export { APP, EARLY, HANDSHAKE, INITIAL };
 
-/** Where datagrams go. `from` is the number of one of the peer's own addresses. */
+/** Between which addresses a datagram goes: numbers of the peer's own, and of the engine's. */
+export interface Way {
+  own: number;
+  engine: number;
+  ecn: number;
+}
+
+/** Where datagrams go. */
 export interface Wire {
-  send(datagram: Buffer, from: number, ecn: number): void;
+  send(datagram: Buffer, way: Way): void;
 }
 
 export interface RawPeerOptions {
@@ -79,10 +86,11 @@ export interface ReadPacket {
   version: number;
   dcid: Buffer;
   frames: Frame[];
-  /** Size of the datagram that it came in, its number, and to which of the peer's addresses. */
+  /** Size of the datagram that it came in, its number, to which of the peer's addresses and from which of the engine's. */
   datagramBytes: number;
   datagram: number;
   to: number;
+  engine: number;
   ecn: number;
   atMicros: number;
   generation: number;
@@ -111,8 +119,9 @@ export class RawPeer {
   /** The clock of its wire. */
   nowMicros: () => number = () => 0;
   wire: Wire = { send: () => {} };
-  /** Address that it sends from. */
+  /** Address that it sends from, and that of the engine's to which it sends. */
   from = 0;
+  engine = 0;
   ecn = 0;
   version: number;
   scid: Uint8Array;
@@ -149,7 +158,7 @@ export class RawPeer {
   private readonly cryptoRead = [0, 0, 0, 0];
   private readonly cryptoHeld: Map<number, Buffer>[] = LEVELS.map(() => new Map());
   private readonly streamHeld = new Map<number, Map<number, Buffer>>();
-  private unopened: { packet: Buffer; datagramBytes: number; to: number; ecn: number }[] = [];
+  private unopened: { packet: Buffer; datagramBytes: number; way: Way }[] = [];
   private knowsPeer = false;
   private retried = false;
   private confirmed = false;
@@ -294,7 +303,7 @@ export class RawPeer {
   sendRaw(...packets: Uint8Array[]): void {
     const datagram = Buffer.concat(packets);
     this.bytes.sent += datagram.length;
-    this.wire.send(datagram, this.from, this.ecn);
+    this.wire.send(datagram, { own: this.from, engine: this.engine, ecn: this.ecn });
   }
 
   sendFrom(address: number, ...packets: Uint8Array[]): void {
@@ -371,17 +380,17 @@ export class RawPeer {
 
   // --- receiving ------------------------------------------------------------------------------------------------------
 
-  receive(datagram: Buffer, to: number, ecn: number): void {
+  receive(datagram: Buffer, way: Way): void {
     this.bytes.received += datagram.length;
     this.datagrams.push(datagram);
-    this.readPackets(datagram, datagram.length, to, ecn);
+    this.readPackets(datagram, datagram.length, way);
   }
 
   /** After a batch of datagrams: acknowledges and goes on with the handshake. */
   afterReceive(): void {
     const waiting = this.unopened;
     this.unopened = [];
-    for (const { packet, datagramBytes, to, ecn } of waiting) this.readPackets(packet, datagramBytes, to, ecn);
+    for (const { packet, datagramBytes, way } of waiting) this.readPackets(packet, datagramBytes, way);
     this.sendAck(INITIAL);
     if (this.autoTls) this.flushTls();
     this.sendAck(HANDSHAKE);
@@ -399,7 +408,7 @@ export class RawPeer {
     this.send(level, this.ackFrame(level));
   }
 
-  private readPackets(datagram: Buffer, datagramBytes: number, to: number, ecn: number): void {
+  private readPackets(datagram: Buffer, datagramBytes: number, way: Way): void {
     for (let at = 0; at < datagram.length; ) {
       const header = readHeader(datagram, at, this.scid.length);
       if (header === null) {
@@ -409,7 +418,7 @@ export class RawPeer {
       const whole = datagram.subarray(at, header.end);
       if (header.kind === RETRY) this.onRetry(whole, header);
       else if (header.kind === VERSION_NEGOTIATION) this.versionNegotiations.push(whole);
-      else if (!this.readPacket(whole, { ...header, pnOffset: header.pnOffset - at }, datagramBytes, to, ecn)) return;
+      else if (!this.readPacket(whole, { ...header, pnOffset: header.pnOffset - at }, datagramBytes, way)) return;
       at = header.end;
     }
   }
@@ -439,7 +448,7 @@ export class RawPeer {
   }
 
   /** False: the rest of the datagram is not to be read. */
-  private readPacket(whole: Buffer, header: Header, datagramBytes: number, to: number, ecn: number): boolean {
+  private readPacket(whole: Buffer, header: Header, datagramBytes: number, way: Way): boolean {
     const level = header.kind;
     if (this.isServer && !this.knowsPeer) {
       if (level !== INITIAL) return false;
@@ -451,7 +460,7 @@ export class RawPeer {
     }
     const keys = this.reads[level];
     if (keys === undefined) {
-      this.unopened.push({ packet: whole, datagramBytes, to, ecn });
+      this.unopened.push({ packet: whole, datagramBytes, way });
       return true;
     }
     const generations = level === APP ? [0, 1, 2, 3, 4, 5, 6, 7] : [0];
@@ -484,8 +493,9 @@ export class RawPeer {
       frames,
       datagramBytes,
       datagram: this.datagrams.length - 1,
-      to,
-      ecn,
+      to: way.own,
+      engine: way.engine,
+      ecn: way.ecn,
       atMicros: this.nowMicros(),
       generation: used,
     });
