@@ -32,14 +32,16 @@ bool take_credit(Hints* hints) {
   return true;
 }
 
-// `address` as the first columns of an address row.
-void add_hint(UdpSock* sock, const int32_t* address, int32_t kind, int32_t bytes) {
+// `address` as the first columns of an address row; `quote` has QUOTE_BYTES, of which `quoted` are meant.
+void add_hint(UdpSock* sock, const int32_t* address, int32_t kind, int32_t bytes, const uint8_t* quote, size_t quoted) {
   Hints& hints = sock->hints;
   if (hints.count == Hints::ROOM || !take_credit(&hints)) return;
   int32_t* row = hints.rows + hints.count++ * HINT_COLS;
   memcpy(row, address, (ADDR_PORT + 1) * sizeof *row);
   row[HINT_KIND] = kind;
   row[HINT_BYTES] = bytes;
+  row[HINT_QUOTED] = int32_t(quoted);
+  memcpy(row + HINT_QUOTE, quote, QUOTE_BYTES);
   sock->stats[STAT_HINTS] = double(hints.count);
 }
 
@@ -87,12 +89,17 @@ void udp_read_errors(UdpSock* sock) {
   for (int i = 0; i < ERRORS_AT_ONCE; i++) {
     sockaddr_storage name = {};
     alignas(cmsghdr) uint8_t control[CONTROL_BYTES];
+    uint8_t quote[QUOTE_BYTES] = {};
+    iovec iov = {quote, sizeof quote};
     msghdr m = {};
+    m.msg_iov = &iov;
+    m.msg_iovlen = 1;
     m.msg_name = &name;
     m.msg_namelen = sizeof name;
     m.msg_control = control;
     m.msg_controllen = sizeof control;
-    if (recvmsg(sock->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+    const ssize_t quoted = recvmsg(sock->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT);
+    if (quoted < 0) {
       if (errno == EINTR) continue;
       return;
     }
@@ -102,12 +109,13 @@ void udp_read_errors(UdpSock* sock) {
     int32_t dest[ADDR_COLS];
     from_sockaddr(name, dest);
     const uint32_t mtu = kind == HINT_TOO_BIG && error.ee_info <= UINT16_MAX ? error.ee_info : 0;
-    add_hint(sock, dest, kind, int32_t(mtu));
+    add_hint(sock, dest, kind, int32_t(mtu), quote, size_t(quoted));
   }
 }
 
 void udp_note_too_big(UdpSock* sock, const int32_t* dest, int32_t bytes) {
-  add_hint(sock, dest, HINT_TOO_BIG_HERE, bytes);
+  const uint8_t quote[QUOTE_BYTES] = {};
+  add_hint(sock, dest, HINT_TOO_BIG_HERE, bytes, quote, 0);
 }
 
 }  // namespace netquic

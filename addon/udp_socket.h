@@ -15,7 +15,9 @@ enum { TX_OFF, TX_LEN, TX_DEST, TX_ECN, TX_FLAGS, TX_COLS };
 constexpr int32_t TX_FLAG_PROBE = 1;
 
 // What became of a datagram on its way, told to JavaScript in rows: the destination's address and port, then these.
-enum { HINT_KIND = 5, HINT_BYTES, HINT_COLS };
+// An ICMP message quotes what it is about: HINT_QUOTED bytes of its UDP payload stand in the columns from HINT_QUOTE on.
+constexpr size_t QUOTE_BYTES = 28;  // the start of a long header with a connection id of 20 bytes, and some
+enum { HINT_KIND = 5, HINT_BYTES, HINT_QUOTED, HINT_QUOTE, HINT_COLS = HINT_QUOTE + int(QUOTE_BYTES / sizeof(int32_t)) };
 // HINT_BYTES is the UDP payload of the datagram that the interface does not carry.
 constexpr int32_t HINT_TOO_BIG_HERE = 0;
 // ICMP_* of src/port/udp.ts. HINT_BYTES is the next hop's MTU or 0.

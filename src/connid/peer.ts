@@ -8,7 +8,7 @@
  * retired: no other path ever gets it (RFC 9000 §9.5).
  */
 
-import { equalBytes, equalConstantTimeAt } from "../base/bytes.js";
+import { equalBytes, equalConstantTimeAt, equalRange } from "../base/bytes.js";
 import { RangeSet } from "../base/range-set.js";
 import { unreachable } from "../base/unreachable.js";
 import { ACTIVE_CID_LIMIT, MAX_RETIRE_PENDING } from "../proto/limits.js";
@@ -60,6 +60,11 @@ export class PeerIds {
   /** Sequence number of the oldest id that is held; of the next one while there is none. */
   get lowestSeq(): number {
     return this.active[0]?.seq ?? this.floor;
+  }
+
+  /** Whether an id that is held stands at `at` of these bytes, whole. */
+  isHeld(bytes: Uint8Array, at: number): boolean {
+    return this.active.some(({ cid }) => equalRange(bytes, at, Math.min(at + cid.length, bytes.length), cid));
   }
 
   /** Ids held, the current one included. */

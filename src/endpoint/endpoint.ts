@@ -46,7 +46,7 @@ import { VERSION_1 } from "../proto/version.js";
 import { Acceptor, type Chooser, Listener, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
-import { applyIcmpTooBig, applyTooBig } from "./path-hints.js";
+import { applyIcmpTooBig, applyTooBig, isQuoted } from "./path-hints.js";
 import { CidTable, endOfRun } from "./route.js";
 
 export interface EndpointOptions {
@@ -285,11 +285,13 @@ export class Endpoint implements ConnectionHost {
     for (const conn of this.all) if (applyTooBig(conn, dest, bytes, socket)) this.schedule(conn);
   }
 
-  /** The socket passes on what an ICMP message says of a datagram to `dest` (port/udp, UdpHandler). */
-  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number, socket = 0): void {
+  /** The socket passes on what an ICMP message says of a datagram to `dest` that began so (port/udp, UdpHandler). */
+  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array, socket = 0): void {
     this.counters.icmpReceived++;
     if (kind !== ICMP_TOO_BIG) return; // unreachable now is no reason to give a connection up: timeouts decide
-    for (const conn of this.all) if (applyIcmpTooBig(conn, dest, mtuBytes, socket)) this.schedule(conn);
+    for (const conn of this.all) {
+      if (isQuoted(conn, quoted) && applyIcmpTooBig(conn, dest, mtuBytes, socket)) this.schedule(conn);
+    }
   }
 
   /** Whether a connection left a path since the last call: its socket may be of no use any more. */

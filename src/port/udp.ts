@@ -122,8 +122,9 @@ export interface UdpHandler {
   onTooBig?(dest: Int32Array, bytes: number): void;
   /** Someone answered a datagram to `dest` (an address row, local part unknown, valid inside the call) with an ICMP
    *  message. Anyone who guesses a port can forge it: a hint, never a fact. `mtuBytes` is the next hop's, with ICMP_TOO_BIG
-   *  only, 0 = unknown; it counts the IP header. Native only. */
-  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void;
+   *  only, 0 = unknown; it counts the IP header. `quoted`, valid inside the call: how that datagram began, as far as the
+   *  message tells and 28 bytes at most. Native only. */
+  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array): void;
 }
 
 export interface UdpSocket {

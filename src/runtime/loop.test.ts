@@ -347,18 +347,19 @@ describe("loop", { timeout: 10_000 }, () => {
     const told: unknown[] = [];
     Object.assign(endpoint, {
       onTooBig: (dest: Int32Array, bytes: number) => told.push(dest[0], bytes),
-      onIcmp: (dest: Int32Array, kind: number, mtuBytes: number) => told.push(dest[0], kind, mtuBytes),
+      onIcmp: (dest: Int32Array, kind: number, mtuBytes: number, quoted: Uint8Array) =>
+        told.push(dest[0], kind, mtuBytes, quoted[0]),
     });
     const dest = Int32Array.of(5);
     const tell = (): void => {
       socket.handler.onTooBig?.(dest, 1452);
-      socket.handler.onIcmp?.(dest, 3, 1400);
+      socket.handler.onIcmp?.(dest, 3, 1400, Uint8Array.of(9));
     };
     tell();
-    assert.deepEqual(told, [5, 1452, 5, 3, 1400]);
+    assert.deepEqual(told, [5, 1452, 5, 3, 1400, 9]);
     host.close();
     tell();
-    assert.equal(told.length, 5);
+    assert.equal(told.length, 6);
   });
 
   test("a broken socket is told once, and the endpoint is left for the owner", async () => {

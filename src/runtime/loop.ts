@@ -36,7 +36,7 @@ export interface Driven<C> {
   destroy(): void;
   /** What the socket found out about a destination (port/udp, UdpHandler); called between the doors. */
   onTooBig?(dest: Int32Array, bytes: number, socket: number): void;
-  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number, socket: number): void;
+  onIcmp?(dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array, socket: number): void;
   /** Whether a connection left a socket since the last call. */
   takeLeftSocket?(): boolean;
   usesSocket?(socket: number): boolean;
@@ -238,8 +238,8 @@ export class LoopHost<C, E extends Driven<C>> implements SocketOwner {
   }
 
   /** For the sockets. */
-  onIcmp(from: HostSocket, dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
-    if (!this.closed) this.endpoint.onIcmp?.(dest, kind, mtuBytes, from.number);
+  onIcmp(from: HostSocket, dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array): void {
+    if (!this.closed) this.endpoint.onIcmp?.(dest, kind, mtuBytes, quoted, from.number);
   }
 
   private onTime(): void {

@@ -14,7 +14,7 @@ export interface SocketOwner {
   /** The socket is closed. */
   onError(from: HostSocket, error: Error): void;
   onTooBig(from: HostSocket, dest: Int32Array, bytes: number): void;
-  onIcmp(from: HostSocket, dest: Int32Array, kind: IcmpKind, mtuBytes: number): void;
+  onIcmp(from: HostSocket, dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array): void;
 }
 
 export class HostSocket implements UdpHandler {
@@ -60,8 +60,8 @@ export class HostSocket implements UdpHandler {
     this.owner.onTooBig(this, dest, bytes);
   }
 
-  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number): void {
-    this.owner.onIcmp(this, dest, kind, mtuBytes);
+  onIcmp(dest: Int32Array, kind: IcmpKind, mtuBytes: number, quoted: Uint8Array): void {
+    this.owner.onIcmp(this, dest, kind, mtuBytes, quoted);
   }
 }
 

@@ -55,7 +55,7 @@ export class Peer implements UdpHandler {
   readonly arrivals: Arrival[] = [];
   readonly errors: Error[] = [];
   onTooBig?: (dest: Int32Array, bytes: number) => void;
-  onIcmp?: (dest: Int32Array, kind: number, mtuBytes: number) => void;
+  onIcmp?: (dest: Int32Array, kind: number, mtuBytes: number, quoted: Uint8Array) => void;
   readonly rx: RxBatch = newRxBatch();
   socket!: UdpSocket;
   writable = 0;

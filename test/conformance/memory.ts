@@ -278,7 +278,12 @@ export class MemoryLab implements Lab {
 
   icmpTooBig(peer: RawPeer, address: number, mtuBytes: number): void {
     const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
-    this.endpoint.onIcmp(entry.addresses[address] as Int32Array, ICMP_TOO_BIG, mtuBytes);
+    this.endpoint.onIcmp(
+      entry.addresses[address] as Int32Array,
+      ICMP_TOO_BIG,
+      mtuBytes,
+      Uint8Array.of(0x40, ...peer.scid),
+    );
   }
 
   async finish(): Promise<void> {

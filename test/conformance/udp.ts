@@ -250,7 +250,8 @@ export class UdpLab implements Lab {
     const entry = this.attached.find((candidate) => candidate.peer === peer) as Attached;
     const { address: host, port } = (entry.sockets[address] as Socket).address();
     const [a, b, c, d] = host.split(".").map(Number) as [number, number, number, number];
-    coreOf(this.endpoint).host?.endpoint.onIcmp(simAddress(a, b, c, d, port), ICMP_TOO_BIG, mtuBytes);
+    const quoted = Uint8Array.of(0x40, ...peer.scid);
+    coreOf(this.endpoint).host?.endpoint.onIcmp(simAddress(a, b, c, d, port), ICMP_TOO_BIG, mtuBytes, quoted);
   }
 
   async finish(): Promise<void> {

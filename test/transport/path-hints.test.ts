@@ -33,6 +33,11 @@ function narrow(onLost: (pair: Pair, bytes: number) => void): { pair: Pair; prob
   return { pair, probes };
 }
 
+/** How packets of the client begin. */
+function quote({ clientConn }: Pair): Uint8Array {
+  return Uint8Array.of(0x40, ...clientConn.peerIds.current, 1, 2, 3);
+}
+
 describe("sizes", () => {
   test("RFC 9000 §14.4 a probe that the interface refuses has failed at once: no size is tried twice", () => {
     const { pair, probes } = narrow((at, bytes) => at.client.onTooBig(at.serverAddress, bytes));
@@ -54,10 +59,32 @@ describe("sizes", () => {
   });
 
   test("RFC 9000 §14.2.1 the MTU that an ICMP message names is tried next, without the headers of IP and UDP", () => {
-    const { pair, probes } = narrow((at) => at.client.onIcmp(at.serverAddress, ICMP_TOO_BIG, CARRIES_BYTES + 28));
+    const { pair, probes } = narrow((at) =>
+      at.client.onIcmp(at.serverAddress, ICMP_TOO_BIG, CARRIES_BYTES + 28, quote(at)),
+    );
     assert.equal(pair.clientConn.stats().maxDatagramBytes, CARRIES_BYTES);
     assert.ok(probes.length > 0);
     assert.equal(pair.client.counters.icmpReceived, probes.length);
+  });
+
+  test("RFC 9000 §14.2.1 an ICMP message that does not quote a packet of the connection changes nothing", () => {
+    const forgeries: ((pair: Pair) => Uint8Array)[] = [
+      () => new Uint8Array(0),
+      () => Uint8Array.of(0x40),
+      (pair) => quote(pair).subarray(0, 8), // the last byte of the id is cut off
+      (pair) => quote(pair).map((byte, i) => byte ^ (i === 8 ? 1 : 0)),
+      (pair) => quote(pair).map((byte, i) => byte ^ (i === 0 ? 0x80 : 0)), // a long header has its id elsewhere
+      () => new Uint8Array(28),
+    ];
+    for (const forgery of forgeries) {
+      const { probes } = narrow((at) =>
+        at.client.onIcmp(at.serverAddress, ICMP_TOO_BIG, CARRIES_BYTES + 28, forgery(at)),
+      );
+      assert.ok(!probes.includes(CARRIES_BYTES) && new Set(probes).size < probes.length, "lost probes are tried again");
+    }
+    const long = (pair: Pair): Uint8Array => Uint8Array.of(0xc0, 0, 0, 0, 1, 8, ...pair.clientConn.peerIds.current);
+    const { pair } = narrow((at) => at.client.onIcmp(at.serverAddress, ICMP_TOO_BIG, CARRIES_BYTES + 28, long(at)));
+    assert.equal(pair.clientConn.stats().maxDatagramBytes, CARRIES_BYTES, "a long header does quote it");
   });
 
   test("RFC 9000 §14.2.1 forged ICMP messages of all kinds neither shrink datagrams nor end the connection", () => {
@@ -65,9 +92,9 @@ describe("sizes", () => {
     pair.settle();
     const forge = (): void => {
       for (const mtuBytes of [0, 1, 68, 576, 1227, 65_535])
-        pair.client.onIcmp(pair.serverAddress, ICMP_TOO_BIG, mtuBytes);
+        pair.client.onIcmp(pair.serverAddress, ICMP_TOO_BIG, mtuBytes, quote(pair));
       for (const kind of [ICMP_PORT_UNREACHABLE, ICMP_UNREACHABLE] as const)
-        pair.client.onIcmp(pair.serverAddress, kind, 0);
+        pair.client.onIcmp(pair.serverAddress, kind, 0, quote(pair));
     };
     forge();
     const id = pair.clientConn.open(STREAM_BIDI);

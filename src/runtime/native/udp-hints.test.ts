@@ -7,17 +7,21 @@ import { wordsToAddress } from "../address.js";
 import { Peer, pattern, txBatch, until } from "../udp.contract.js";
 import { nativeUdp } from "./udp.js";
 
+/** What is told of a datagram that an ICMP message quotes. */
+const QUOTED_BYTES = 28;
+
 interface Told {
   address: string;
   port: number;
   kind: number;
   mtuBytes: number;
+  quoted: number[];
 }
 
 function listen(peer: Peer): Told[] {
   const told: Told[] = [];
-  peer.onIcmp = (dest, kind, mtuBytes) =>
-    told.push({ address: wordsToAddress(dest, 0), port: dest[ADDR_PORT], kind, mtuBytes });
+  peer.onIcmp = (dest, kind, mtuBytes, quoted) =>
+    told.push({ address: wordsToAddress(dest, 0), port: dest[ADDR_PORT], kind, mtuBytes, quoted: [...quoted] });
   return told;
 }
 
@@ -51,7 +55,10 @@ for (const [own, to] of [
       () => told.length === 5,
       () => `told ${told.length} times`,
     );
-    for (const one of told) assert.deepEqual(one, { address: to, port, kind: ICMP_PORT_UNREACHABLE, mtuBytes: 0 });
+    for (const [i, one] of told.entries()) {
+      const quoted = [...pattern(50, i + 1).subarray(0, QUOTED_BYTES)];
+      assert.deepEqual(one, { address: to, port, kind: ICMP_PORT_UNREACHABLE, mtuBytes: 0, quoted });
+    }
     assert.equal(a.socket.stats.sendErrors, 0);
     assert.deepEqual(a.errors, []);
     a.socket.close();
@@ -126,6 +133,19 @@ test("RFC 9000 §14.4 a probe larger than the interface carries is told at once 
     a.socket.close();
     b.socket.close();
   }
+});
+
+test("a quoted datagram that is shorter is told as it is", async () => {
+  const a = await Peer.open(nativeUdp);
+  const told = listen(a);
+  const port = await closedPort("127.0.0.1");
+  a.socket.send(txBatch([{ bytes: pattern(3, 1), to: "127.0.0.1", port }]));
+  await until(
+    () => told.length === 1,
+    () => `told ${told.length} times`,
+  );
+  assert.deepEqual(told[0]?.quoted, [...pattern(3, 1)]);
+  a.socket.close();
 });
 
 test("a hint may close the socket", async () => {

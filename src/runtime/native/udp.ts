@@ -77,7 +77,9 @@ const STAT_COUNT = 16;
 /** Columns of a hint behind those of an address up to its port, and the hint that is no ICMP message. */
 const HINT_KIND = 5;
 const HINT_BYTES = 6;
-const HINT_COLS = 7;
+const HINT_QUOTED = 7;
+const HINT_QUOTE = 8;
+const HINT_COLS = 15;
 const HINT_TOO_BIG_HERE = 0;
 const HINTS_MAX = 16;
 
@@ -224,7 +226,10 @@ class NativeSocket implements UdpSocket {
       for (let column = 0; column <= ADDR_PORT; column++) dest[column] = rows[at + column];
       const kind = rows[at + HINT_KIND];
       if (kind === HINT_TOO_BIG_HERE) handler.onTooBig?.(dest, rows[at + HINT_BYTES]);
-      else handler.onIcmp?.(dest, kind as IcmpKind, rows[at + HINT_BYTES]);
+      else {
+        const quoted = new Uint8Array(rows.buffer, 4 * (at + HINT_QUOTE), rows[at + HINT_QUOTED]);
+        handler.onIcmp?.(dest, kind as IcmpKind, rows[at + HINT_BYTES], quoted);
+      }
     }
   }
 
