@@ -44,6 +44,7 @@ export class ConnectionDetails implements DetailTransport {
       recvFinalSize: recv?.finalSize ?? -1,
       stopped: recv?.stopped ?? false,
       writtenBytes: send?.buffer.end ?? 0,
+      sentBytes: send?.buffer.next ?? 0,
       creditBytes: Math.max(0, creditBytes),
     };
   }
@@ -68,5 +69,13 @@ export class ConnectionDetails implements DetailTransport {
 
   get unsentBytes(): number {
     return this.conn.streams.unsentBytes();
+  }
+
+  get cwndBytes(): number {
+    return this.conn.recovery.cc.cwndBytes;
+  }
+
+  get isUpdatingKeys(): boolean {
+    return this.conn.keys.isUpdating;
   }
 }

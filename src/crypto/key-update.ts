@@ -158,6 +158,11 @@ export class KeyPhases {
     return nowMicros >= this.mayUpdateAtMicros;
   }
 
+  /** The latest keys are in use, and no packet of them was acknowledged. */
+  get isUpdating(): boolean {
+    return this.updates > 0 && this.mayUpdateMicros === Infinity;
+  }
+
   /** From when on we may update, microseconds; Infinity = something has to arrive first. */
   get mayUpdateAtMicros(): number {
     return this.confirmed && this.read !== null && this.write !== null ? this.mayUpdateMicros : Infinity;

@@ -179,6 +179,11 @@ export class KeySet {
     return true;
   }
 
+  /** New keys are wished for, or in use and not acknowledged yet. */
+  get isUpdating(): boolean {
+    return this.isUpdateWanted || this.phases.isUpdating;
+  }
+
   /** When the wish for new keys can come true, microseconds; Infinity = there is none, or an ACK has to come first. */
   get updateDeadlineMicros(): number {
     return this.isUpdateWanted ? this.phases.mayUpdateAtMicros : Infinity;

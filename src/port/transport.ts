@@ -225,8 +225,9 @@ export interface StreamDetails {
   recvFinalSize: number;
   /** STOP_SENDING was asked for. */
   stopped: boolean;
-  /** Bytes written so far. */
+  /** Bytes written so far, and of these, bytes sent at least once. */
   writtenBytes: number;
+  sentBytes: number;
   /** What the peer's limits, of the stream and of the connection, allow to write now, bytes. */
   creditBytes: number;
 }
@@ -246,6 +247,9 @@ export interface DetailTransport {
   readonly recvHeldBytes: number;
   /** Stream bytes written and not sent for the first time yet. */
   readonly unsentBytes: number;
+  readonly cwndBytes: number;
+  /** New 1-RTT keys were asked for and are not settled on both sides yet (RFC 9001 §6.1). */
+  readonly isUpdatingKeys: boolean;
 }
 
 /** Datagrams of the application (RFC 9221). */

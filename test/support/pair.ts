@@ -93,6 +93,9 @@ export class Pair {
   clientConn: Connection;
   clientEvents = new Recorder();
   serverEvents = new Recorder();
+  /** Who is told, in place of the recorders. */
+  clientHandler: TransportHandler | null = null;
+  serverHandler: TransportHandler | null = null;
   serverConn: Connection | null = null;
   /** Called for each datagram, with the numbers of the sockets it leaves from and goes to; false drops it. */
   filter: (fromClient: boolean, bytes: Uint8Array, from: number, to: number) => boolean = () => true;
@@ -250,10 +253,10 @@ export class Pair {
   drain(): void {
     for (let conn = this.server.accept(); conn !== null; conn = this.server.accept()) this.serverConn ??= conn;
     for (let conn = this.client.takeEventful(); conn !== null; conn = this.client.takeEventful()) {
-      conn.drain(this.clientEvents);
+      conn.drain(this.clientHandler ?? this.clientEvents);
     }
     for (let conn = this.server.takeEventful(); conn !== null; conn = this.server.takeEventful()) {
-      conn.drain(this.serverEvents);
+      conn.drain(this.serverHandler ?? this.serverEvents);
     }
   }
 }

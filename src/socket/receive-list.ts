@@ -1,0 +1,92 @@
+/**
+ * What `recvmsg` hands out, in Linux's order: handshake messages, then events, then data of streams and datagrams in the
+ * order in which they came. Data of a stream stays in the stream; the list holds its place only, once.
+ *
+ * Invariant: events that tell of the same thing are one, the latest, so that the list is bounded by the number of streams
+ * and by what the transport may hold.
+ */
+
+/** A message that can be read in parts. */
+export interface Message {
+  readonly bytes: Uint8Array;
+  /** Read so far. */
+  offset: number;
+}
+
+export interface HandshakeMessage extends Message {
+  /** QUIC_CRYPTO_*. */
+  readonly level: number;
+}
+
+export interface EventMessage extends Message {
+  /** Equal keys tell of the same thing. */
+  readonly key: string;
+}
+
+/** The place of a stream, or a datagram. */
+export type DataItem =
+  | {
+      readonly kind: "stream";
+      readonly id: number;
+      /** Taken from the stream, and not read yet: what MSG_PEEK looked at. */
+      peeked: Uint8Array | null;
+      /** The stream is at its end: only `peeked` is left. */
+      ended: boolean;
+    }
+  | ({ readonly kind: "datagram" } & Message);
+
+export class ReceiveList {
+  readonly handshake: HandshakeMessage[] = [];
+  readonly data: DataItem[] = [];
+  private readonly events = new Map<string, EventMessage>();
+  private readonly streams = new Set<number>();
+
+  get isEmpty(): boolean {
+    return this.handshake.length === 0 && this.events.size === 0 && this.data.length === 0;
+  }
+
+  pushHandshake(level: number, bytes: Uint8Array): void {
+    this.handshake.push({ level, bytes, offset: 0 });
+  }
+
+  /** An event that was half read stays, and is told again when it changes. */
+  pushEvent(key: string, bytes: Uint8Array): void {
+    const known = this.events.get(key);
+    if (known !== undefined && known.offset > 0) this.pushEvent(`${key} again`, bytes);
+    else this.events.set(key, { key, bytes, offset: 0 });
+  }
+
+  pushStream(id: number): void {
+    if (this.streams.has(id)) return;
+    this.streams.add(id);
+    this.data.push({ kind: "stream", id, peeked: null, ended: false });
+  }
+
+  pushDatagram(bytes: Uint8Array): void {
+    this.data.push({ kind: "datagram", bytes, offset: 0 });
+  }
+
+  firstEvent(): EventMessage | null {
+    for (const event of this.events.values()) return event;
+    return null;
+  }
+
+  dropEvent(event: EventMessage): void {
+    this.events.delete(event.key);
+  }
+
+  /** The first data item was read to its end. */
+  dropData(): void {
+    const item = this.data.shift();
+    if (item?.kind === "stream") this.streams.delete(item.id);
+  }
+
+  /** Nothing of this stream will be read: it was reset, or moved elsewhere. */
+  dropStream(id: number): void {
+    if (!this.streams.delete(id)) return;
+    this.data.splice(
+      this.data.findIndex((item) => item.kind === "stream" && item.id === id),
+      1,
+    );
+  }
+}

@@ -1,0 +1,79 @@
+/** `sendmsg` without waiting: how many bytes were taken, or a negative errno. The checks have Linux's order. */
+
+import { T_CLOSED } from "../port/transport.js";
+import { EAGAIN, EINVAL, EMSGSIZE, ENOSPC, EPIPE } from "./errno.js";
+import type { OutMessage } from "./message.js";
+import {
+  MSG_BATCH,
+  MSG_DONTWAIT,
+  MSG_MORE,
+  MSG_NOSIGNAL,
+  MSG_QUIC_DATAGRAM,
+  MSG_QUIC_STREAM_DONTWAIT,
+  MSG_QUIC_STREAM_FIN,
+  MSG_QUIC_STREAM_NEW,
+  MSG_QUIC_STREAM_SNDBLOCK,
+  MSG_QUIC_STREAM_UNI,
+  MSG_WAITALL,
+  QUIC_CRYPTO_EARLY,
+  QUIC_SS_CLOSED,
+  QUIC_SS_LISTENING,
+  QUIC_STREAM_SEND_STATE_SENT,
+} from "./numbers.js";
+import type { Attached, QuicSock } from "./sock.js";
+import { NO_STREAM } from "./stream-ids.js";
+
+const STREAM_FLAGS =
+  MSG_QUIC_STREAM_NEW | MSG_QUIC_STREAM_FIN | MSG_QUIC_STREAM_UNI | MSG_QUIC_STREAM_DONTWAIT | MSG_QUIC_STREAM_SNDBLOCK;
+const SEND_FLAGS = STREAM_FLAGS | MSG_QUIC_DATAGRAM | MSG_BATCH | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL;
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * Results below 0: -EINVAL (flags, ids, states), -EPIPE (closed or listening), -EMSGSIZE, -ENOSTR (a stream that is
+ * over), -EAGAIN, and -ENOSPC where a message that names its stream is out of flow credit, so that the caller may take
+ * another one. A message may be taken in part; FIN counts with its last byte.
+ */
+export function sendmsg(sock: QuicSock, message: OutMessage): number {
+  const { flags, stream, handshake } = message;
+  if ((flags & ~SEND_FLAGS) !== 0) return -EINVAL;
+  if (sock.state === QUIC_SS_CLOSED || sock.state === QUIC_SS_LISTENING || sock.attached === null) return -EPIPE;
+  if (stream !== undefined && (stream.stream_flags & ~STREAM_FLAGS) !== 0) return -EINVAL;
+  if (handshake !== undefined) return sendHandshake(sock, handshake.crypto_level, message.data);
+  if (stream === undefined && (flags & MSG_QUIC_DATAGRAM) !== 0) return sendDatagram(sock.attached, message.data);
+  return sendStream(sock, sock.attached, message);
+}
+
+function sendHandshake(sock: QuicSock, level: number, data: Uint8Array): number {
+  if (level >= QUIC_CRYPTO_EARLY || sock.tls === null) return -EINVAL;
+  if (data.length === 0) return -EMSGSIZE;
+  return sock.tls.send(level, data) ? data.length : -EINVAL;
+}
+
+function sendDatagram({ transport }: Attached, data: Uint8Array): number {
+  const { maxBytes } = transport.datagrams;
+  if (maxBytes === 0) return -EINVAL;
+  if (data.length === 0 || data.length > maxBytes) return -EMSGSIZE;
+  return transport.datagrams.send(data.slice()) === T_CLOSED ? -EPIPE : data.length;
+}
+
+function sendStream(sock: QuicSock, { transport, details, ids }: Attached, message: OutMessage): number {
+  const { data, stream } = message;
+  const flags = stream?.stream_flags ?? message.flags & STREAM_FLAGS;
+  const fin = (flags & MSG_QUIC_STREAM_FIN) !== 0;
+  if (data.length === 0 && !fin) return -EMSGSIZE;
+  const id = ids.resolve(stream?.stream_id ?? NO_STREAM, flags);
+  if (id < 0) return id;
+  const state = details.stream(id);
+  const mayWrite = transport.write(id, NO_BYTES, 0, 0, false);
+  if (mayWrite === T_CLOSED) return -EPIPE;
+  if (mayWrite < 0 || state === null || state.sendState >= QUIC_STREAM_SEND_STATE_SENT) return -EINVAL;
+  const roomBytes = sock.sendRoomBytes;
+  if (data.length > 0 && roomBytes === 0) return -EAGAIN;
+  if (data.length > 0 && state.creditBytes === 0) return stream === undefined ? -EAGAIN : -ENOSPC;
+  const end = Math.min(data.length, roomBytes, state.creditBytes);
+  const isLast = fin && end === data.length;
+  const taken = transport.write(id, data, 0, end, isLast);
+  if (taken < data.length) return taken > 0 ? taken : -EAGAIN;
+  if (fin) ids.forget(id);
+  return taken;
+}

@@ -1,0 +1,319 @@
+/**
+ * One QUIC socket with the rules of Linux, sans I/O: calls never wait and return negative errno; who wants to wait calls
+ * again when `onWake` was called. What it says and hears goes through a transport, once it has one.
+ *
+ * Invariant: the state that a program sees is CLOSED from the moment in which either side closes, whatever the connection
+ * below still has to do (RFC 9000 §10.2).
+ */
+
+import {
+  type CloseInfo,
+  DETAIL_KEY_PHASE,
+  DETAIL_LOCAL_IDS,
+  DETAIL_PEER_IDS,
+  DETAIL_RESET_ACKED,
+  DETAIL_SIZE_KNOWN,
+  DETAIL_STREAM_CREDIT,
+  DETAIL_STREAM_LIMIT,
+  type DetailTransport,
+  NOBODY,
+  type PathValidation,
+  STREAM_UNI,
+  type Transport,
+  type TransportHandler,
+} from "../port/transport.js";
+import { EventMask, eventBytes } from "./events.js";
+import {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  QUIC_EVENT_CONNECTION_CLOSE,
+  QUIC_EVENT_CONNECTION_ID,
+  QUIC_EVENT_CONNECTION_MIGRATION,
+  QUIC_EVENT_KEY_UPDATE,
+  QUIC_EVENT_NEW_SESSION_TICKET,
+  QUIC_EVENT_NEW_TOKEN,
+  QUIC_EVENT_STREAM_MAX_DATA,
+  QUIC_EVENT_STREAM_MAX_STREAM,
+  QUIC_EVENT_STREAM_UPDATE,
+  QUIC_SS_CLOSED,
+  QUIC_SS_ESTABLISHED,
+  QUIC_SS_ESTABLISHING,
+  QUIC_SS_LISTENING,
+  QUIC_STREAM_RECV_STATE_RECV,
+  QUIC_STREAM_RECV_STATE_RECVD,
+  QUIC_STREAM_RECV_STATE_RESET_RECVD,
+  QUIC_STREAM_RECV_STATE_SIZE_KNOWN,
+  QUIC_STREAM_SEND_STATE_RECVD,
+  QUIC_STREAM_SEND_STATE_RESET_RECVD,
+  QUIC_STREAM_SEND_STATE_RESET_SENT,
+} from "./numbers.js";
+import { ReceiveList } from "./receive-list.js";
+import { SocketSettings } from "./settings.js";
+import { StreamIds } from "./stream-ids.js";
+import type { MessageTls } from "./tls-messages.js";
+import { connectionClose, connectionIdInfo, type Of, streamMaxData, streamUpdate } from "./structs.js";
+
+/** Details that decide when a blocked call goes on, whatever events are wanted. */
+const WAKING_DETAILS = DETAIL_STREAM_LIMIT | DETAIL_STREAM_CREDIT;
+/** Send memory in windows, where the program does not set it: Linux's sk_sndbuf. */
+const SEND_BUFFER_WINDOWS = 4;
+/** What the peer's stateless reset reads as in CONNECTION_CLOSE. */
+const STATELESS_RESET_ERRCODE = 0x100;
+
+export type SocketState =
+  | typeof QUIC_SS_CLOSED
+  | typeof QUIC_SS_LISTENING
+  | typeof QUIC_SS_ESTABLISHING
+  | typeof QUIC_SS_ESTABLISHED;
+export type CloseValue = Of<typeof connectionClose>;
+
+/** A transport and what the socket needs beyond it. */
+export interface Attached {
+  readonly transport: Transport;
+  readonly details: DetailTransport;
+  readonly ids: StreamIds;
+}
+
+export class QuicSock implements TransportHandler {
+  state: SocketState = QUIC_SS_CLOSED;
+  readonly settings = new SocketSettings();
+  readonly events = new EventMask();
+  readonly list = new ReceiveList();
+  alpn: readonly string[] = [];
+  token: Uint8Array = new Uint8Array(0);
+  ticket: Uint8Array = new Uint8Array(0);
+  /** What `close` and `shutdown` will say. */
+  readonly closeWith: CloseValue = connectionClose.decode(new Uint8Array(0));
+  /** What the peer said; zeros before. */
+  readonly peerClose: CloseValue = connectionClose.decode(new Uint8Array(0));
+  /** SO_SNDBUF, bytes; 0 = four congestion windows. */
+  sendBufferBytes = 0;
+  /** The handshake, where the program does it by messages. */
+  tls: MessageTls | null = null;
+  /** Called when something may have changed for a call that waits. */
+  onWake: (() => void) | null = null;
+  /** Error codes of our resets whose acknowledgement is to be told. */
+  readonly resetCodes = new Map<number, number>();
+  private bound: Attached | null = null;
+  /** Streams of which RECV was told, so that it is told once. */
+  private readonly begun = new Set<number>();
+
+  /** Accepted, or listening. */
+  isServer = false;
+
+  /** The connection of this socket; from then on it is ESTABLISHING or ESTABLISHED. */
+  attach(transport: Transport, details: DetailTransport): void {
+    this.bound = { transport, details, ids: new StreamIds(transport, details) };
+    this.state = transport.handshake === null ? QUIC_SS_ESTABLISHING : QUIC_SS_ESTABLISHED;
+    this.watch();
+  }
+
+  /** Null before there is a connection. */
+  get attached(): Attached | null {
+    return this.bound;
+  }
+
+  /** 0 or -EINVAL. */
+  setEvent(type: number, on: boolean): number {
+    const result = this.events.set(type, on);
+    this.watch();
+    return result;
+  }
+
+  /** Bytes of send memory in use, and how much may be. */
+  get sendRoomBytes(): number {
+    if (this.bound === null) return 0;
+    const { details } = this.bound;
+    const limitBytes = this.sendBufferBytes > 0 ? this.sendBufferBytes : SEND_BUFFER_WINDOWS * details.cwndBytes;
+    return Math.max(0, limitBytes - details.sendHeldBytes);
+  }
+
+  /** POLL* bits; `hasRequest`: a listener has a connection to accept. */
+  poll(hasRequest: boolean): number {
+    if (this.state === QUIC_SS_LISTENING) return hasRequest ? POLLIN : 0;
+    if (this.state === QUIC_SS_CLOSED) return POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR;
+    return (this.list.isEmpty ? 0 : POLLIN) | (this.sendRoomBytes > 0 ? POLLOUT : 0);
+  }
+
+  /** The program is done with the connection: it reads CLOSED from now on. */
+  markClosed(): void {
+    this.state = QUIC_SS_CLOSED;
+    this.wake();
+  }
+
+  // --- the transport -------------------------------------------------------------------------------------------------
+
+  onHandshake(): void {
+    if (this.state === QUIC_SS_ESTABLISHING) this.state = QUIC_SS_ESTABLISHED;
+    this.wake();
+  }
+
+  readonly onHandshakeConfirmed = NOBODY.onHandshakeConfirmed;
+
+  onStream(id: number): void {
+    this.noteBegun(id);
+  }
+
+  onReadable(id: number): void {
+    this.noteBegun(id);
+    this.list.pushStream(id);
+    const stream = this.bound?.details.stream(id);
+    if (stream?.recvState === RECV_RECEIVED) {
+      this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RECVD, 0, stream.recvFinalSize);
+    }
+    this.wake();
+  }
+
+  onWritable(): void {
+    this.wake();
+  }
+
+  onReset(id: number, code: bigint): void {
+    this.list.dropStream(id);
+    const finalSize = this.bound?.details.stream(id)?.recvFinalSize ?? 0;
+    this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RESET_RECVD, Number(code), finalSize);
+    this.wake();
+  }
+
+  onStopSending(id: number, code: bigint): void {
+    this.bound?.ids.forget(id);
+    const sentBytes = this.bound?.details.stream(id)?.sentBytes ?? 0;
+    this.streamUpdate(id, QUIC_STREAM_SEND_STATE_RESET_SENT, Number(code), sentBytes);
+    this.wake();
+  }
+
+  onSendDone(id: number): void {
+    const sentBytes = this.bound?.details.stream(id)?.sentBytes ?? 0;
+    this.streamUpdate(id, QUIC_STREAM_SEND_STATE_RECVD, 0, sentBytes);
+    this.wake();
+  }
+
+  onStreamClosed(id: number): void {
+    this.begun.delete(id);
+    this.bound?.ids.forget(id);
+    this.wake();
+  }
+
+  onStreamsAvailable(): void {
+    this.wake();
+  }
+
+  /** The library's message, which the kernel hands on as it is. */
+  onTicket(bytes: Uint8Array): void {
+    this.ticket = bytes;
+    this.tell(QUIC_EVENT_NEW_SESSION_TICKET, "", bytes);
+    this.wake();
+  }
+
+  onNewToken(bytes: Uint8Array): void {
+    this.token = bytes;
+    this.tell(QUIC_EVENT_NEW_TOKEN, "", bytes);
+    this.wake();
+  }
+
+  onDatagram(bytes: Uint8Array): void {
+    this.list.pushDatagram(bytes);
+    this.wake();
+  }
+
+  readonly onDatagramFate = NOBODY.onDatagramFate;
+
+  onPathValidation({ result }: PathValidation): void {
+    const isLocal = this.bound?.transport.isServer === false;
+    if (result === "success") this.tell(QUIC_EVENT_CONNECTION_MIGRATION, "", Uint8Array.of(Number(isLocal)));
+    this.wake();
+  }
+
+  readonly onKeylog = NOBODY.onKeylog;
+
+  onDetail(detail: number, id: number, value: number): void {
+    this.wake();
+    switch (detail) {
+      case DETAIL_STREAM_CREDIT:
+        this.tell(QUIC_EVENT_STREAM_MAX_DATA, `${id}`, streamMaxData.encode({ id, max_data: value }));
+        return;
+      case DETAIL_STREAM_LIMIT:
+        this.tell(QUIC_EVENT_STREAM_MAX_STREAM, `${id}`, this.lastStreamId(id, value));
+        return;
+      case DETAIL_SIZE_KNOWN:
+        this.streamUpdate(id, QUIC_STREAM_RECV_STATE_SIZE_KNOWN, 0, value);
+        return;
+      case DETAIL_RESET_ACKED:
+        this.streamUpdate(id, QUIC_STREAM_SEND_STATE_RESET_RECVD, this.resetCodes.get(id) ?? 0, value);
+        this.resetCodes.delete(id);
+        return;
+      case DETAIL_LOCAL_IDS:
+      case DETAIL_PEER_IDS: {
+        const dest = Number(detail === DETAIL_PEER_IDS);
+        this.tell(
+          QUIC_EVENT_CONNECTION_ID,
+          `${dest}`,
+          connectionIdInfo.encode({ dest, active: value, prior_to: value }),
+        );
+        return;
+      }
+      case DETAIL_KEY_PHASE:
+        this.tell(QUIC_EVENT_KEY_UPDATE, "", Uint8Array.of(value));
+    }
+  }
+
+  onClosed(info: CloseInfo): void {
+    this.state = QUIC_SS_CLOSED;
+    Object.assign(this.peerClose, closeValue(info));
+    if (info.remote || info.type !== "application") {
+      this.tell(QUIC_EVENT_CONNECTION_CLOSE, "", connectionClose.encode(this.peerClose));
+    }
+    this.wake();
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private watch(): void {
+    this.bound?.details.watch(this.events.details | WAKING_DETAILS);
+  }
+
+  private wake(): void {
+    this.onWake?.();
+  }
+
+  private noteBegun(id: number): void {
+    if (!this.events.has(QUIC_EVENT_STREAM_UPDATE) || this.begun.has(id)) return;
+    this.begun.add(id);
+    this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RECV, 0, 0);
+  }
+
+  private streamUpdate(id: number, state: number, errcode: number, finalsz: number): void {
+    this.tell(QUIC_EVENT_STREAM_UPDATE, `${id} ${state}`, streamUpdate.encode({ id, state, errcode, finalsz }));
+  }
+
+  /** MAX_STREAMS as the id of the last stream that may be opened. */
+  private lastStreamId(kind: number, count: number): Uint8Array {
+    const bytes = new Uint8Array(8);
+    const type = (kind === STREAM_UNI ? 2 : 0) + (this.bound?.transport.isServer === true ? 1 : 0);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(4 * (count - 1) + type), true);
+    return bytes;
+  }
+
+  private tell(type: number, what: string, payload: Uint8Array): void {
+    if (this.events.has(type)) this.list.pushEvent(`${type} ${what}`, eventBytes(type, payload));
+  }
+}
+
+/** RFC 9000 §3.2, as port/transport numbers it. */
+const RECV_RECEIVED = 2;
+
+/** How an end reads in QUIC_SOCKOPT_CONNECTION_CLOSE: zeros for an idle timeout. */
+function closeValue(info: CloseInfo): CloseValue {
+  const phrase = new Uint8Array(64);
+  if (info.type === "idle-timeout") return { errcode: 0, frame: 0, phrase };
+  if (info.type === "stateless-reset") return { errcode: STATELESS_RESET_ERRCODE, frame: 0, phrase };
+  phrase.set(latin1(info.reason).subarray(0, 63));
+  return { errcode: Number(BigInt.asUintN(32, info.code)), frame: info.frameType & 0xff, phrase };
+}
+
+function latin1(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
