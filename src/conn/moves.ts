@@ -14,7 +14,7 @@ import { hasSameIp, Path } from "../path/path.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { PathValidationResult } from "../port/transport.js";
 import type { RxBatch } from "../port/udp.js";
-import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS } from "../proto/limits.js";
+import { INITIAL_RTT_MICROS, MAX_PROBED_PATHS, PATH_MOVE_MICROS, PATH_MOVES_BURST } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_PATH } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
@@ -49,6 +49,9 @@ export class Moves {
   /** How often the connection went to another path; how often it was not for want of a connection id (RFC 9000 §9.5). */
   count = 0;
   refused = 0;
+  /** How often the peer was not followed because that had happened too often; the time up to which moves are used up. */
+  deferred = 0;
+  paidMicros = 0;
   /** How often another address got the id in use, because a NAT had changed it and no spare was there (RFC 9000 §9.5). */
   shared = 0;
   /** How many paths were validated and did not answer, and how often the way led back to the one before. */
@@ -114,6 +117,10 @@ export function follow(conn: Connection, path: Path, nowMicros: number): void {
     goBack(conn, nowMicros);
     return;
   }
+  if (!takeMove(moves, nowMicros)) {
+    moves.deferred++; // another packet from there will find time again
+    return;
+  }
   if (!claimCid(conn, path, nowMicros)) {
     moves.refused++; // the peer has chosen another id of ours, and left none of its own
     return;
@@ -131,6 +138,14 @@ export function follow(conn: Connection, path: Path, nowMicros: number): void {
     leavePath(conn, left);
   }
   startChallenges(conn, nowMicros);
+}
+
+/** Each move costs two full datagrams and an id; whoever can copy packets could ask for one with each of them. */
+function takeMove(moves: Moves, nowMicros: number): boolean {
+  const paidMicros = Math.max(moves.paidMicros, nowMicros);
+  if (paidMicros - nowMicros > (PATH_MOVES_BURST - 1) * PATH_MOVE_MICROS) return false;
+  moves.paidMicros = paidMicros + PATH_MOVE_MICROS;
+  return true;
 }
 
 /** Whether datagrams of the connection leave from that socket, or are waited for there. */

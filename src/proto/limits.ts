@@ -71,6 +71,9 @@ export const MAX_PATH_CHALLENGES = 3;
 export const PATH_VALIDATION_PTOS = 3;
 /** Addresses that a peer is remembered to have probed from; the one found first is forgotten. */
 export const MAX_PROBED_PATHS = 4;
+/** A peer is followed to so many addresses at once, and then to one each so many microseconds. */
+export const PATH_MOVES_BURST = 8;
+export const PATH_MOVE_MICROS = 100_000;
 /** Results of path validation that wait for the application; the oldest is forgotten. */
 export const MAX_HELD_PATH_RESULTS = 8;
 /** Connection ids that we issue in one burst and, after it, per second: a peer that retires each at once gets no more. */

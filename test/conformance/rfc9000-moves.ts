@@ -3,7 +3,12 @@
 import assert from "node:assert/strict";
 import type { TransportStats } from "#src/port/transport.js";
 import { STREAM_BIDI } from "#src/port/transport.js";
-import { INITIAL_RTT_MICROS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import {
+  INITIAL_RTT_MICROS,
+  MIN_INITIAL_DATAGRAM_BYTES,
+  PATH_MOVE_MICROS,
+  PATH_MOVES_BURST,
+} from "#src/proto/limits.js";
 import { bytes, ints, newConnectionId, pathChallenge, PING, vi } from "../support/raw-frames.js";
 import type { Frame } from "../raw/frames.js";
 import { APP, type RawPeer, type ReadPacket } from "../raw/peer.js";
@@ -11,8 +16,8 @@ import { type Check, filled } from "./check.js";
 import { row } from "./scripts.js";
 
 const FULL = MIN_INITIAL_DATAGRAM_BYTES;
-const CHALLENGES_MEMORY = 1000;
-const CHALLENGES_UDP = 100;
+const CHALLENGES_MEMORY = 500;
+const CHALLENGES_UDP = 2 * PATH_MOVES_BURST;
 const CHALLENGES_CLIENT_UDP = 20;
 const SMALL_BYTES = 60;
 const PROBING = new Set(["PATH_CHALLENGE", "PATH_RESPONSE", "NEW_CONNECTION_ID", "PADDING"]);
@@ -96,11 +101,12 @@ row(
     const wanted = check.inMemory ? CHALLENGES_MEMORY : CHALLENGES_UDP;
     const all: string[] = [];
     while (all.length < wanted) {
-      // what it acknowledges at home leads back, so that the next packet is a move again
       peer.sendFrom(other, peer.packet(APP, [PING], { padTo: FULL }));
       await check.until(() => peer.frames("PATH_CHALLENGE").length >= 2, "challenges to both addresses");
       all.push(...peer.frames("PATH_CHALLENGE").map(({ data }) => data.toString("hex")));
       peer.packets.length = 0;
+      await check.acknowledged(peer); // which leads back home, so that the next packet is a move again
+      if (check.inMemory) await check.quiet(PATH_MOVE_MICROS / 1000);
     }
     assert.equal(new Set(all).size, all.length);
     await check.usable(peer);

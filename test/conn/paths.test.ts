@@ -5,7 +5,13 @@ import { describe, test } from "node:test";
 import type { Connection } from "#src/conn/connection.js";
 import { ECN_FAILED, ECN_TESTING } from "#src/path/ecn-check.js";
 import type { PathValidation } from "#src/port/transport.js";
-import { MAX_HELD_PATH_RESULTS, MAX_PROBED_PATHS, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
+import {
+  MAX_HELD_PATH_RESULTS,
+  MAX_PROBED_PATHS,
+  MIN_INITIAL_DATAGRAM_BYTES,
+  PATH_MOVE_MICROS,
+  PATH_MOVES_BURST,
+} from "#src/proto/limits.js";
 import { simAddress } from "#src/sim/index.js";
 import { Arena } from "../support/arena.js";
 import { CID_BYTES, dcidOf, Elsewhere, responseTo, scene, type Scene, SECOND, spareId } from "../support/elsewhere.js";
@@ -206,10 +212,34 @@ describe("connection ids of moves", () => {
       new Elsewhere(peer).send([PING], 60);
       peer.send(LEVEL_APP, PING);
       peer.send(LEVEL_APP, spareId(seq), peer.ackFrame(LEVEL_APP));
+      arena.advance(PATH_MOVE_MICROS);
       assert.equal(conn.closeInfo, null);
     }
     assert.equal(conn.moves.returns, 198);
     assert.equal(conn.moves.refused, 0);
+    arena.assertCleanEnd();
+  });
+});
+
+describe("moves without end", () => {
+  test("no more than PATH_MOVES_BURST at once are followed, then one each PATH_MOVE_MICROS; the way back is free", () => {
+    const { arena, peer, conn } = scene(0);
+    const others = Array.from({ length: 3 * PATH_MOVES_BURST }, () => new Elsewhere(peer));
+    for (const other of others) {
+      other.send([PING], FULL);
+      peer.send(LEVEL_APP, PING, peer.ackFrame(LEVEL_APP));
+    }
+    assert.equal(conn.moves.returns, PATH_MOVES_BURST);
+    assert.equal(conn.moves.deferred, 2 * PATH_MOVES_BURST);
+    assert.equal(others.at(-1)?.datagrams.length, 0);
+    arena.advance(PATH_MOVE_MICROS);
+    for (const other of others.slice(0, 2)) other.send([PING], FULL);
+    assert.deepEqual(conn.path.addr.subarray(0, 5), others[0].address.subarray(0, 5));
+    arena.advance(PATH_MOVE_MICROS);
+    others[1].send([PING], FULL);
+    assert.deepEqual(conn.path.addr.subarray(0, 5), others[1].address.subarray(0, 5), "the honest twin only waits");
+    prove(others[1]);
+    assert.equal(conn.moves.validated, 1);
     arena.assertCleanEnd();
   });
 });
@@ -316,6 +346,7 @@ describe("what the application is told of paths", () => {
       const other = new Elsewhere(all.peer);
       other.send([PING, spareId(seq)], FULL);
       all.peer.send(LEVEL_APP, PING, all.peer.ackFrame(LEVEL_APP));
+      all.arena.advance(PATH_MOVE_MICROS);
     }
     assert.equal(all.conn.moves.returns, MAX_HELD_PATH_RESULTS + 2);
     all.arena.drains = true;

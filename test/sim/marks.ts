@@ -36,6 +36,7 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "path did not answer": ({ stats }) => stats.pathsFailed > 0,
   "path left again": ({ stats }) => stats.pathReturns > 0,
   "move refused": ({ conn }) => conn.moves.refused > 0,
+  "move deferred": ({ conn }) => conn.moves.deferred > 0,
   "id shared for want of a spare": ({ conn }) => conn.moves.shared > 0,
   "key update": ({ stats }) => stats.keyUpdates > 0,
   "second key update": ({ stats }) => stats.keyUpdates > 1,
