@@ -252,6 +252,23 @@ describe("RETIRE_CONNECTION_ID frames", () => {
   });
 });
 
+describe("ids of several paths", () => {
+  test("RFC 9000 §9.5 an id that one path lost to another is given back when that leaves it, and not used by both", () => {
+    const ids = holding(4);
+    const [one, two] = [ids.takeSpare(), ids.takeSpare()];
+    assert.equal(add(ids, 4, 2), 0); // 0 and 1 are demanded back; 3 is spare
+    assert.deepEqual([one, ids.takenCid(one), ids.current], [1, null, cid(3)]);
+    const three = ids.takeSpare();
+    assert.equal(add(ids, 4, 4), 0, "now 2 and 3 are gone, and 4 is a path's");
+    assert.deepEqual([two, three, ids.takenCid(three), ids.current], [2, 4, null, cid(4)]);
+    assert.equal(add(ids, 5, 4), 0);
+    const next = ids.takeSpare();
+    assert.equal(ids.use(next), -1);
+    assert.deepEqual([ids.current, ids.takenCid(three)], [cid(5), null]);
+    assert.ok(retires(ids).includes(4));
+  });
+});
+
 describe("stateless reset tokens", () => {
   test("9000-10.3.1-02 only the token of the id in use counts", () => {
     const ids = holding(3);

@@ -21,6 +21,8 @@ interface PeerId {
   token: Uint8Array | null;
   /** A path that is not the connection's has taken it. */
   taken: boolean;
+  /** The connection's path took it from another, which still knows its number. */
+  robbed: boolean;
 }
 
 export class PeerIds {
@@ -40,7 +42,7 @@ export class PeerIds {
    */
   constructor(firstCid: Uint8Array, limit: number = ACTIVE_CID_LIMIT) {
     this.limit = limit;
-    this.currentId = { seq: 0, cid: firstCid, token: null, taken: false };
+    this.currentId = { seq: 0, cid: firstCid, token: null, taken: false, robbed: false };
     this.current = firstCid;
     this.active = [this.currentId];
   }
@@ -92,7 +94,7 @@ export class PeerIds {
 
   /**
    * The path that has taken the id `seq` is the connection's from now on. Returns the sequence number of the id before,
-   * which the path that was left has now.
+   * which the path that was left has now; -1 when that had been another path's, and so is given back.
    */
   use(seq: number): number {
     const next = this.takenId(seq);
@@ -100,7 +102,9 @@ export class PeerIds {
     const old = this.currentId;
     old.taken = true;
     this.setCurrent(next);
-    return old.seq;
+    if (!old.robbed) return old.seq;
+    this.giveBack(old.seq);
+    return -1;
   }
 
   /** A path that had taken the id `seq` is not used any more; nothing happens when the peer has demanded it back. */
@@ -131,7 +135,7 @@ export class PeerIds {
     if (retirePriorTo > this.floor) this.raiseFloor(retirePriorTo);
     if (!known) {
       if (seq < this.floor) this.retire(seq);
-      else if (!this.retiredAbove.covers(seq, seq + 1)) this.insert({ seq, cid, token, taken: false });
+      else if (!this.retiredAbove.covers(seq, seq + 1)) this.insert({ seq, cid, token, taken: false, robbed: false });
     }
     if (this.active.length > this.limit || this.retiredAbove.count > MAX_RETIRE_PENDING) {
       return CONNECTION_ID_LIMIT_ERROR;
@@ -139,7 +143,7 @@ export class PeerIds {
     if (this.toRetire.length + this.inFlight.length > MAX_RETIRE_PENDING) return CONNECTION_ID_LIMIT_ERROR;
     // All were demanded back and the new one we had given back before: nothing is left to send to.
     if (this.active.length === 0) return PROTOCOL_VIOLATION;
-    if (!this.active.includes(this.currentId)) this.setCurrent(this.nextId() ?? this.active[0]);
+    if (!this.active.includes(this.currentId)) this.replaceCurrent();
     return 0;
   }
 
@@ -198,6 +202,13 @@ export class PeerIds {
     id.taken = false;
     this.currentId = id;
     this.current = id.cid;
+  }
+
+  /** The current id was demanded back. When other paths have taken all that are left, one of them loses its id. */
+  private replaceCurrent(): void {
+    const next = this.nextId() ?? this.active[0];
+    next.robbed ||= next.taken;
+    this.setCurrent(next);
   }
 
   /** In order of sequence numbers, so that the oldest is used next. */
