@@ -73,6 +73,17 @@ function takeStream(sock: QuicSock, item: StreamItem, maxBytes: number, isPeek: 
   return { data, flags: 0, stream: { stream_id: id, stream_flags: fin ? MSG_QUIC_STREAM_FIN : 0 } };
 }
 
+/** Takes out of the streams what waits in the list: the connection is about to forget them. */
+export function keepUnread({ attached, list }: QuicSock): void {
+  if (attached === null) return;
+  for (const item of list.data) {
+    if (item.kind !== "stream") continue;
+    const data = readStream(attached.transport, item, Infinity);
+    item.ended ||= attached.transport.atEnd(item.id);
+    item.peeked = data;
+  }
+}
+
 /** Null after a reset. What was looked at before comes first. */
 function readStream(
   transport: NonNullable<QuicSock["attached"]>["transport"],

@@ -51,6 +51,7 @@ import {
   QUIC_STREAM_SEND_STATE_RESET_SENT,
 } from "./numbers.js";
 import { ReceiveList } from "./receive-list.js";
+import { keepUnread } from "./recvmsg.js";
 import { SocketSettings } from "./settings.js";
 import { StreamIds } from "./stream-ids.js";
 import type { MessageTls } from "./tls-messages.js";
@@ -58,8 +59,9 @@ import { connectionClose, connectionIdInfo, type Of, streamMaxData, streamUpdate
 
 /** Details that decide when a blocked call goes on, whatever events are wanted. */
 const WAKING_DETAILS = DETAIL_STREAM_LIMIT | DETAIL_STREAM_CREDIT;
-/** Send memory in windows, where the program does not set it: Linux's sk_sndbuf. */
+/** Send memory in windows, where the program does not set it: Linux's sk_sndbuf. Each stream takes 4 KiB at least. */
 const SEND_BUFFER_WINDOWS = 4;
+const MIN_SEND_BUFFER_BYTES = 2 ** 20;
 /** What the peer's stateless reset reads as in CONNECTION_CLOSE. */
 const STATELESS_RESET_ERRCODE = 0x100;
 
@@ -89,7 +91,7 @@ export class QuicSock implements TransportHandler {
   readonly closeWith: CloseValue = connectionClose.decode(new Uint8Array(0));
   /** What the peer said; zeros before. */
   readonly peerClose: CloseValue = connectionClose.decode(new Uint8Array(0));
-  /** SO_SNDBUF, bytes; 0 = four congestion windows. */
+  /** SO_SNDBUF, bytes of memory; 0 = four congestion windows, 1 MiB at least. */
   sendBufferBytes = 0;
   /** The handshake, where the program does it by messages. */
   tls: MessageTls | null = null;
@@ -123,11 +125,12 @@ export class QuicSock implements TransportHandler {
     return result;
   }
 
-  /** Bytes of send memory in use, and how much may be. */
+  /** Send memory that is left, bytes. */
   get sendRoomBytes(): number {
     if (this.bound === null) return 0;
     const { details } = this.bound;
-    const limitBytes = this.sendBufferBytes > 0 ? this.sendBufferBytes : SEND_BUFFER_WINDOWS * details.cwndBytes;
+    const autoBytes = Math.max(MIN_SEND_BUFFER_BYTES, SEND_BUFFER_WINDOWS * details.cwndBytes);
+    const limitBytes = this.sendBufferBytes > 0 ? this.sendBufferBytes : autoBytes;
     return Math.max(0, limitBytes - details.sendHeldBytes);
   }
 
@@ -262,6 +265,7 @@ export class QuicSock implements TransportHandler {
 
   onClosed(info: CloseInfo): void {
     this.state = QUIC_SS_CLOSED;
+    keepUnread(this);
     Object.assign(this.peerClose, closeValue(info));
     if (info.remote || info.type !== "application") {
       this.tell(QUIC_EVENT_CONNECTION_CLOSE, "", connectionClose.encode(this.peerClose));
