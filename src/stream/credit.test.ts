@@ -24,6 +24,32 @@ describe("RecvCredit", () => {
     assert.equal(credit.update(0, NEVER_TUNED), 1500);
   });
 
+  test("a large window comes back in sixteenths, so that a peer that fills it does not wait for half of it", () => {
+    const windowBytes = 1_048_576;
+    const credit = new RecvCredit(windowBytes, windowBytes, 0);
+    credit.received = credit.consumed = windowBytes / 16 - 1;
+    assert.equal(credit.isDue(), false);
+    credit.received = credit.consumed = windowBytes / 16;
+    assert.equal(credit.isDue(), true);
+    const small = new RecvCredit(16_384, 16_384, 0);
+    small.received = small.consumed = 4095;
+    assert.equal(small.isDue(), false, "a frame for few bytes is not worth it");
+  });
+
+  test("the window doubles by use, in however many updates half of it comes back", () => {
+    const windowAfter = (pieces: number, pauseMicros: number): number => {
+      const credit = new RecvCredit(1_048_576, 4 * 1_048_576, 0);
+      for (let piece = 0; piece < pieces; piece++) {
+        credit.received = credit.consumed += 1_048_576 / 8;
+        credit.update(piece * pauseMicros, 1000);
+      }
+      return credit.windowBytes / 1_048_576;
+    };
+    assert.equal(windowAfter(7, 499), 1, "the first half only starts the clock");
+    assert.equal(windowAfter(8, 499), 2);
+    assert.equal(windowAfter(8, 500), 1);
+  });
+
   test("one stream that is never read leaves the rest of the connection usable, however little that is", () => {
     const credit = new RecvCredit(1000, 1000, 0);
     credit.received = 990; // never read

@@ -7,8 +7,14 @@
 
 import { DOUBLE } from "../base/double.js";
 
-/** An update of less than this share of the window says nothing about how fast the window is used. */
-const TUNE_SHARE = 1 / 4;
+/** The use of less than this share of the window says nothing about how fast it is used. */
+const TUNE_SHARE = 1 / 2;
+/**
+ * An update comes after this share of the window, but not for fewer bytes than that. A peer that fills the window waits for
+ * it on top of the round trip: with half a window, a path of as much delay-bandwidth product lost a third of its rate.
+ */
+const DUE_SHARE = 1 / 16;
+const DUE_BYTES = 4096;
 
 /** What we may send on the connection. */
 export class SendCredit {
@@ -54,7 +60,9 @@ export class RecvCredit {
   private readonly windowMaxBytes: number;
   /** An update must raise the limit by this share of the window, against dribbling credit; 0 = any raise is worth it. */
   private readonly minGainShare: number;
-  private updatedAtMicros = -1;
+  /** When the use of the window was last looked at, and what was consumed then. */
+  private tunedAtMicros = -1;
+  private tunedConsumed = 0;
 
   constructor(initialBytes: number, windowMaxBytes: number, minGainShare: number) {
     this.advertised = initialBytes;
@@ -64,11 +72,12 @@ export class RecvCredit {
   }
 
   /**
-   * Whether an update is worth a frame: it at least doubles what the peer has left. With everything read that is half
-   * the window; with much unread it comes earlier, so that one paused stream never starves the others of the connection.
+   * Whether an update is worth a frame: it gives a share of the window, or at least doubles what the peer has left. With
+   * much unread that comes earlier, so that one paused stream never starves the others of the connection.
    */
   isDue(): boolean {
     const gain = this.consumed + this.windowBytes - this.advertised;
+    if (gain >= this.windowBytes * DUE_SHARE && gain >= DUE_BYTES) return true;
     return gain > 0 && gain >= this.advertised - this.received && gain >= this.windowBytes * this.minGainShare;
   }
 
@@ -78,15 +87,15 @@ export class RecvCredit {
   }
 
   /**
-   * The new limit, to be sent now. The window doubles when a quarter of it or more was consumed within two round trips of
-   * the update before: then the window, not the path, holds the peer back. Repetitions of a lost update gain nothing.
+   * The new limit, to be sent now. The window doubles when half of it was consumed within two round trips: then the window,
+   * not the path, holds the peer back. Repetitions of a lost update gain nothing.
    */
   update(nowMicros: number, rttMicros: number): number {
-    const gain = this.consumed + this.windowBytes - this.advertised;
-    if (gain >= this.windowBytes * TUNE_SHARE) {
-      const isQuick = this.updatedAtMicros >= 0 && nowMicros - this.updatedAtMicros < 2 * rttMicros;
+    if (this.consumed - this.tunedConsumed >= this.windowBytes * TUNE_SHARE) {
+      const isQuick = this.tunedAtMicros >= 0 && nowMicros - this.tunedAtMicros < 2 * rttMicros;
       if (isQuick) this.widen(2 * this.windowBytes);
-      this.updatedAtMicros = nowMicros;
+      this.tunedAtMicros = nowMicros;
+      this.tunedConsumed = this.consumed;
     }
     this.advertised = Math.max(this.advertised, this.consumed + this.windowBytes);
     return this.advertised;

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { CONTROLLERS, measureGoodput } from "./goodput.js";
 import { nullMode } from "./modes.js";
 import { runScenario } from "./run-seed.js";
 import { plainScenario, type Scenario } from "./scenario.js";
@@ -58,4 +59,33 @@ describe("goodput", () => {
       assert.ok(share >= 0.7 * 0.71, `${(100 * share).toFixed(1)} % of the link`);
     });
   }
+});
+
+describe("goodput in the long run", () => {
+  // Some of the grid in docs/simulation.md that take little time.
+  const cells = [
+    [1e6, 1],
+    [1e6, 300],
+    [10e6, 10],
+    [30e6, 50],
+  ];
+  for (const congestion of CONTROLLERS) {
+    test(`RFC 9002 §7 ${congestion} fills clean links of 1 to 30 Mbit/s and 1 to 300 ms`, () => {
+      for (const [bitsPerSec, rttMillis] of cells) {
+        const { share } = measureGoodput({ congestion, bitsPerSec, rttMicros: rttMillis * 1000 });
+        // BBR halves its window for half a second out of five to see the least RTT, which costs the more the longer that is
+        const least = congestion === "bbr" && rttMillis === 300 ? 0.88 : 0.9;
+        assert.ok(share >= least, `${bitsPerSec / 1e6} Mbit/s, ${rttMillis} ms: ${(100 * share).toFixed(1)} %`);
+      }
+    });
+  }
+
+  test("RFC 9000 §4.2 credit comes early enough: a window smaller than the path, or about as large, is used", () => {
+    for (const windowBytes of [65_536, 262_144, 393_216, 786_432]) {
+      // 30 Mbit/s times 100 ms are 375 KB
+      const cell = { congestion: "cubic", bitsPerSec: 30e6, rttMicros: 100_000, windowBytes } as const;
+      const { share } = measureGoodput(cell);
+      assert.ok(share >= 0.9, `${windowBytes} bytes: ${(100 * share).toFixed(1)} %`);
+    }
+  });
 });
