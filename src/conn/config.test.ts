@@ -1,7 +1,12 @@
 /** The range of every setting that a peer would close for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_DATAGRAM_FRAME_BYTES, MAX_SEND_DATAGRAM_BYTES, MIN_ACK_DELAY_MICROS } from "../proto/limits.js";
+import {
+  MAX_DATAGRAM_FRAME_BYTES,
+  MAX_SEND_DATAGRAM_BYTES,
+  MAX_STREAM_LIMIT,
+  MIN_ACK_DELAY_MICROS,
+} from "../proto/limits.js";
 import { localParams, makeConfig } from "./config.js";
 
 test("undefined keeps a default, and what is out of range is named with what is allowed", () => {
@@ -14,6 +19,7 @@ test("undefined keeps a default, and what is out of range is named with what is 
   const most = MAX_DATAGRAM_FRAME_BYTES;
   assert.equal(makeConfig({ maxDatagramFrameBytes: most }).maxDatagramFrameBytes, most);
   assert.throws(() => makeConfig({ maxDatagramFrameBytes: most + 1 }), /maxDatagramFrameBytes is 65536.*0 to 65535/);
+  assert.throws(() => makeConfig({ initialMaxStreamsBidi: MAX_STREAM_LIMIT + 1 }), /initialMaxStreamsBidi is/);
   assert.throws(() => makeConfig({ ackDelayExponent: 21 }), /ackDelayExponent is 21.*0 to 20/);
   assert.throws(() => makeConfig({ keepAliveMillis: Number.NaN }), /keepAliveMillis is NaN/);
 });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { EARLY_TICKET_SECONDS, MAX_EARLY_TICKETS } from "../proto/limits.js";
 import { EarlyTickets } from "./early-tickets.js";
 import type { ClientHello } from "./hello.js";
 
@@ -57,6 +58,17 @@ describe("tickets for 0-RTT", () => {
     assert.equal(from(999, 10 * SECOND), null);
     assert.equal(from(1001, 10 * SECOND), "h3", "the younger half has one more life");
     assert.equal(from(1002, 20 * SECOND), null);
+  });
+
+  test("MAX_EARLY_TICKETS are remembered, in generations of EARLY_TICKET_SECONDS", () => {
+    const tickets = new EarlyTickets();
+    const from = (n: number, at: number) => tickets.take(hello(ticket(n), { serverName: "" }), 1, at);
+    for (let n = 1; n <= MAX_EARLY_TICKETS + 1; n++) tickets.issue(ticket(n), "", "h3", 1, 0);
+    assert.equal(from(MAX_EARLY_TICKETS / 2, 0), null);
+    assert.equal(from(MAX_EARLY_TICKETS, 0), "h3");
+    const later = EARLY_TICKET_SECONDS * SECOND;
+    assert.equal(from(MAX_EARLY_TICKETS - 1, later), null);
+    assert.equal(from(MAX_EARLY_TICKETS + 1, later), "h3");
   });
 
   test("after a rest of two lives nothing is left", () => {

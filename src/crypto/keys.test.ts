@@ -8,6 +8,7 @@ import {
   CONFIDENTIALITY_LIMIT_GCM,
   INTEGRITY_LIMIT_CCM,
   INTEGRITY_LIMIT_CHACHA,
+  INTEGRITY_LIMIT_GCM,
   KEY_UPDATE_PACKETS,
 } from "../proto/limits.js";
 import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
@@ -80,6 +81,9 @@ describe("RFC 9001 §6.6 limits by AEAD", () => {
     assert.equal(gcm.needsUpdate, false);
     gcm.onSealed(LEVEL_APP, 1, 1);
     assert.equal(gcm.needsUpdate, true);
+    const chacha = with1Rtt(AEAD_CHACHA20_POLY1305);
+    chacha.onSealed(LEVEL_APP, 0, KEY_UPDATE_PACKETS);
+    assert.equal(chacha.needsUpdate, true, "although it has no limit of its own");
     const ccm = with1Rtt(AEAD_AES_128_CCM);
     ccm.onSealed(LEVEL_APP, 0, Math.ceil(CONFIDENTIALITY_LIMIT_CCM / 2));
     assert.equal(ccm.needsUpdate, true);
@@ -87,6 +91,7 @@ describe("RFC 9001 §6.6 limits by AEAD", () => {
 
   test("packets that did not open, over the whole connection", () => {
     for (const [aeadId, limit] of [
+      [AEAD_AES_128_GCM, INTEGRITY_LIMIT_GCM],
       [AEAD_AES_128_CCM, INTEGRITY_LIMIT_CCM],
       [AEAD_CHACHA20_POLY1305, INTEGRITY_LIMIT_CHACHA],
     ] as const) {

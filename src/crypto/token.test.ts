@@ -53,6 +53,24 @@ describe("Retry tokens", () => {
     assert.equal(keys.isRetryToken(token), true);
   });
 
+  test("a token of more than MAX_TOKEN_BYTES is not looked at", () => {
+    const aead = newPortableAead();
+    let opens = 0;
+    const { openOnce } = aead;
+    aead.openOnce = (...args) => {
+      opens++;
+      return openOnce.apply(aead, args);
+    };
+    const keys = new TokenKeys(aead, counter(), new Uint8Array(32));
+    const start = keys.sealRetryToken(ODCID, SCID, HERE, NOW);
+    const most = new Uint8Array(MAX_TOKEN_BYTES);
+    most.set(start);
+    assert.equal(keys.open(most, HERE, NOW), null);
+    assert.equal(opens, 1);
+    assert.equal(keys.open(concatBytes(most, new Uint8Array(1)), HERE, NOW), null);
+    assert.equal(opens, 1);
+  });
+
   test("connection ids of 20 and 0 bytes survive", () => {
     const keys = make();
     const long = new Uint8Array(20).fill(9);

@@ -1,5 +1,6 @@
 /**
- * Every tunable number of the engine, with its unit, its reason and, where a peer can fill something, its bound.
+ * Every tunable number of the engine, with its unit, its reason and, where a peer can fill something, its bound. Each has a
+ * place in test/limits/table.ts: `npm run limits` switches one off after the other and demands a red test.
  * Others' values are in brackets. A limit has a test that reaches it beside the room that enforces it.
  */
 

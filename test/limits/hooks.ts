@@ -10,6 +10,7 @@ export interface Mutation {
   /** Path below the folder of compiled sources. */
   file: string;
   name: string;
+  /** An expression, in which `$` is the constant's own. */
   value: string;
 }
 
@@ -40,7 +41,9 @@ export const load: LoadHook = async (url, context, nextLoad) => {
 
 /** `source` with the constant replaced. Throws when it is not there: a table that is out of date must not look like a success. */
 function mutate(source: string): string {
-  const declaration = new RegExp(`^((?:export )?const ${mutation.name} = )[^;]+;`, "m");
-  if (!declaration.test(source)) throw new Error(`${mutation.file} has no constant ${mutation.name}`);
-  return source.replace(declaration, `$1${mutation.value};`);
+  const declaration = new RegExp(`^((?:export )?const ${mutation.name} = )([^;]+);`, "m");
+  const found = declaration.exec(source);
+  if (found === null) throw new Error(`${mutation.file} has no constant ${mutation.name}`);
+  const [whole, head, value] = found as unknown as [string, string, string];
+  return source.replace(whole, `${head}${mutation.value.replace("$", () => value)};`);
 }
