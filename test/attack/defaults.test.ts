@@ -168,7 +168,7 @@ describe("time, by default", () => {
   test("T46 RFC 9000 §10.2 what was closed is gone after CLOSE_PTOS", () => {
     const { arena, conn } = scene();
     const ptoMicros = conn.recovery.ptoMicros(SPACE_APP);
-    conn.close(true, 0n, "");
+    conn.close("application", 0n, "");
     arena.advance(0.9 * CLOSE_PTOS * ptoMicros);
     assert.equal(arena.endpoint.connectionCount, 1);
     arena.advance(0.2 * CLOSE_PTOS * ptoMicros);
