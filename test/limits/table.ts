@@ -104,6 +104,7 @@ export const LIMITS: readonly Limit[] = [
   ),
   // paths, the peer's wishes for acknowledgements
   ...group("test/conn/paths.test.ts", "MAX_HELD_PATH_RESULTS", "MAX_PROBED_PATHS", "PATH_VALIDATION_PTOS"),
+  ...group("test/conn/paths.test.ts", "PATH_MOVES_BURST", ["PATH_MOVE_MICROS", TINY]),
   ...group("test/attack/ack-frequency.test.ts", ["MIN_ACK_DELAY_MICROS", TINY], "ACK_DELAY_LIMIT_MICROS"),
   ...group("src/outqueue/ack-frequency.test.ts", "ACK_FREQUENCY_MIN_PACKETS", "ACK_FREQUENCY_MAX_PACKETS"),
   ...group("src/outqueue/ack-frequency.test.ts", ["ACK_FREQUENCY_WINDOW_SHARE", TINY]),
