@@ -183,7 +183,10 @@ function startChallenges(conn: Connection, nowMicros: number): void {
   setPathDeadline(conn);
 }
 
-/** The previous address is the peer's after all (RFC 9000 §9.3.2); what was sent elsewhere says nothing about it. */
+/**
+ * The previous address is the peer's after all (RFC 9000 §9.3.2). What was sent elsewhere says nothing about it, and what
+ * was learned there neither: once the other address was proven, nothing is left of what was known of this one (§9.4).
+ */
 function goBack(conn: Connection, nowMicros: number): void {
   const { moves } = conn;
   const left = conn.path;
@@ -193,7 +196,8 @@ function goBack(conn: Connection, nowMicros: number): void {
   back.sharesCid = true;
   claimCid(conn, back, nowMicros);
   takePath(conn, back);
-  conn.recovery.onReturn(moves.firstPn);
+  if (left.validated && !hasSameIp(left, back)) conn.recovery.onNewPath(nowMicros);
+  else conn.recovery.onReturn(moves.firstPn);
   endValidation(conn);
   leavePath(conn, left);
 }

@@ -136,6 +136,23 @@ describe("a client at another address", () => {
     });
   }
 
+  test("RFC 9000 §9.4 an address that was proven, but not for full datagrams, is left: congestion control starts anew", () => {
+    const { arena, peer, conn } = scene();
+    const { recovery } = conn;
+    const other = new Elsewhere(peer, simAddress(10, 9, 0, 1, 39_003));
+    other.send([PING]);
+    other.validated = true;
+    other.send([other.response()]);
+    assert.equal(conn.path.validated, true);
+    const before = recovery.cc;
+    recovery.rtt.reset(1000);
+    peer.send(LEVEL_APP, PING);
+    assert.equal(conn.moves.returns, 1);
+    assert.notEqual(recovery.cc, before);
+    assert.notEqual(recovery.rtt.smoothedRttMicros, 1000);
+    arena.assertCleanEnd();
+  });
+
   test("RFC 9000 §9.5 (9000-9.5-02) without a spare id the connection goes on with the one it has", () => {
     const { arena, peer, conn } = scene(0);
     const other = new Elsewhere(peer);
