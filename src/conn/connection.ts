@@ -265,7 +265,7 @@ export class Connection implements Transport, HeapItem {
     return this.state === STATE_OPEN && this.scheduled(this.keys.requestUpdate());
   }
 
-  migrate(target: MoveTarget, nowMicros: number): MoveRefusal | null {
+  migrate(target: MoveTarget | null, nowMicros: number): MoveRefusal | null {
     return migrate(this, target, nowMicros);
   }
 

@@ -25,7 +25,8 @@ export class FrameFate implements FrameFates {
     const { conn } = this;
     switch (kind) {
       case REC_ACK:
-        conn.space(space).received.forgetBelow(id);
+        // the answer on a path that is slower than this one comes late, and must not be taken for a duplicate
+        if (conn.moves.own?.isAsking !== true) conn.space(space).received.forgetBelow(id);
         return;
       case REC_CRYPTO:
         conn.cryptoOut[space].onAcked(offset, length);

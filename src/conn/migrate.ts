@@ -24,11 +24,16 @@ import { isIpv4, preferredRow } from "./preferred.js";
 import { STATE_OPEN } from "./state.js";
 
 /** Begins to move to another local address; null, or why that is not possible. What came of it is an event. */
-export function migrate(conn: Connection, target: MoveTarget, nowMicros: number): MoveRefusal | null {
+export function migrate(conn: Connection, target: MoveTarget | null, nowMicros: number): MoveRefusal | null {
   const refusal = whyNot(conn);
   if (refusal !== null) return refusal;
   const { moves } = conn;
   const migration = (moves.own ??= new Migration());
+  if (target === null) {
+    for (const attempt of [...migration.attempts]) if (attempt.path !== conn.path) giveUp(conn, attempt, "aborted");
+    setPathDeadline(conn);
+    return null;
+  }
   const preferred = preferredRow(conn, target.isIpv4);
   const stays = isIpv4(conn.path.addr) === target.isIpv4;
   const remote = stays ? conn.path.addr : preferred;

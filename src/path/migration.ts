@@ -27,6 +27,10 @@ export class Migration {
   preferredSettled = false;
   isOnPreferred = false;
 
+  get isAsking(): boolean {
+    return this.attempts.length > 0;
+  }
+
   get deadlineMicros(): number {
     let earliest = this.leftUntilMicros;
     for (const { challenge } of this.attempts) earliest = Math.min(earliest, challenge.deadlineMicros);

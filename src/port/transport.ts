@@ -314,9 +314,10 @@ export interface Transport {
 
   /**
    * Moves a client to another local address (RFC 9000 §9): asks the path there, and takes it when it answers. Null when
-   * that has begun, what came of it is told by `onPathValidation`; else why it cannot be. A move that was under way ends.
+   * that has begun, what came of it is told by `onPathValidation`; else why it cannot be. A move that was under way ends; a
+   * null target does nothing but that.
    */
-  migrate(target: MoveTarget, nowMicros: number): MoveRefusal | null;
+  migrate(target: MoveTarget | null, nowMicros: number): MoveRefusal | null;
 
   /** RFC 9000 §10.2: CONNECTION_CLOSE with a `code` of that namespace. Idempotent. */
   close(type: CloseType, code: bigint, reason: string): void;

@@ -9,7 +9,7 @@
 import type { Connection } from "../conn/connection.js";
 import { Endpoint, type EndpointOptions } from "../endpoint/endpoint.js";
 import type { Clock, FineTimer } from "../port/clock.js";
-import type { IcmpKind, RxBatch, TxBatch, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
+import type { IcmpKind, RxBatch, TxBatch, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../port/udp.js";
 import { RX_BATCHES_PER_TURN, TX_BATCHES_PER_TURN } from "../proto/limits.js";
 import { newRxBatch, newTxBatch } from "./batch.js";
 import type { Datapath } from "./choose.js";
@@ -133,6 +133,11 @@ export class LoopHost<C, E extends Driven<C>> implements SocketOwner {
   /** The first one. */
   get socket(): UdpSocket {
     return this.sockets.first.udp;
+  }
+
+  /** Counters of all sockets, those included that are closed. */
+  get udpStats(): UdpStats {
+    return this.sockets.stats();
   }
 
   /** Null for one that is closed. */

@@ -89,6 +89,7 @@ for (const provider of [nativeUdp, portableUdp] as UdpProvider[]) {
       const ports = (await peer.expect(3)).map(({ port }) => port);
       assert.deepEqual(endpoint.cameBy, [0, 1, 0]);
       assert.deepEqual(ports, [host.socket.port, host.socket.port, second]);
+      assert.deepEqual([host.udpStats.datagramsReceived, host.udpStats.datagramsSent], [3, 3]);
       peer.socket.close();
     });
 
@@ -104,6 +105,7 @@ for (const provider of [nativeUdp, portableUdp] as UdpProvider[]) {
         () => "the socket is still there",
       );
       assert.notEqual(host.socketOf(0), null);
+      assert.equal(host.udpStats.datagramsReceived, 3, "what it did still counts");
       const unused = await host.addSocket(LOOPBACK);
       assert.equal(unused, 2, "a number is not given twice");
       host.releaseSocket(unused);

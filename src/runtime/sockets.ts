@@ -5,7 +5,8 @@
  * Invariant: a number names one socket for good. Datagrams for one that is gone are lost, as on a path that broke.
  */
 
-import type { IcmpKind, UdpHandler, UdpOptions, UdpProvider, UdpSocket } from "../port/udp.js";
+import type { IcmpKind, UdpHandler, UdpOptions, UdpProvider, UdpSocket, UdpStats } from "../port/udp.js";
+import { newUdpStats } from "./udp-stats.js";
 
 /** What the host does with what happens on a socket. */
 export interface SocketOwner {
@@ -70,6 +71,8 @@ export class Sockets {
   first!: HostSocket;
   private readonly others: HostSocket[] = [];
   private nextNumber = 0;
+  /** Of those that are gone. */
+  private readonly goneStats = newUdpStats();
 
   /** A number for the next socket. */
   takeNumber(): number {
@@ -98,8 +101,17 @@ export class Sockets {
 
   remove(one: HostSocket): void {
     const at = this.others.indexOf(one);
-    if (at >= 0) this.others.splice(at, 1);
+    if (at < 0) return;
+    this.others.splice(at, 1);
+    addStats(this.goneStats, one.udp.stats);
     one.udp.close();
+  }
+
+  /** Of all that there ever were. */
+  stats(): UdpStats {
+    const sum = { ...this.goneStats };
+    for (const { udp } of this.all()) addStats(sum, udp.stats);
+    return sum;
   }
 
   ref(): void {
@@ -111,11 +123,15 @@ export class Sockets {
   }
 
   close(): void {
-    for (const { udp } of this.all()) udp.close();
-    this.others.length = 0;
+    for (const one of [...this.others]) this.remove(one);
+    this.first.udp.close();
   }
 
   private all(): HostSocket[] {
     return [this.first, ...this.others];
   }
+}
+
+function addStats(sum: UdpStats, more: UdpStats): void {
+  for (const key of Object.keys(sum) as (keyof UdpStats)[]) sum[key] += more[key];
 }

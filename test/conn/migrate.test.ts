@@ -186,6 +186,27 @@ describe("a client that moves", () => {
     assert.ok(seen.every(({ dcid }) => dcid !== questions[0].dcid));
   });
 
+  test("RFC 9000 §8.2.3 an answer that comes long after packets of a faster path counts all the same", () => {
+    const { pair } = scene();
+    const { filter } = pair;
+    const late: Uint8Array[] = [];
+    pair.filter = (fromClient, bytes, from, to) => {
+      if (!fromClient && to === 1 && late.push(bytes) > 0) return false;
+      return filter(fromClient, bytes, from, to);
+    };
+    pair.clientConn.migrate(target(1), pair.nowMicros);
+    for (let i = 0; i < 20; i++) {
+      const id = transfer(pair, 20_000);
+      pair.settle();
+      assert.equal(pair.serverConn?.write(id, new Uint8Array(20_000), 0, 20_000, true), 20_000);
+      pair.settle();
+    }
+    pair.filter = filter;
+    pair.inject(false, late[0], 1);
+    pair.settle();
+    assert.equal(pair.clientConn.path.socket, 1);
+  });
+
   test("a forced move takes the new path at once, so that a vanished address costs no round trip", () => {
     const { pair, seen, dead } = scene();
     dead.add(0);

@@ -240,10 +240,10 @@ export class Pair {
   }
 
   /** A datagram out of nowhere, with the address of the other side. */
-  inject(fromClient: boolean, bytes: Uint8Array): void {
+  inject(fromClient: boolean, bytes: Uint8Array, to = 0): void {
     const { rx } = this;
     rx.sources.set(fromClient ? this.clientAddress : this.serverAddress, 0);
-    rx.socket = 0;
+    rx.socket = to;
     rx.count = rx.sourceCount = 1;
     rx.buf.set(bytes, 0);
     rx.rows.set([0, bytes.length, 0, 0], 0);

@@ -1,11 +1,11 @@
 /**
- * One UDP socket with the sessions on it, between the loop below and the QuicEndpoint that users hold. The socket is bound
+ * The UDP socket of an endpoint, and those that its sessions moved to, with the sessions on them, between the loop below and the QuicEndpoint that users hold. The socket is bound
  * at the first connect or listen. It keeps the process alive while it listens or has sessions, else not.
  */
 
 import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
-import { ADDR_COLS, ADDR_PORT } from "../../port/udp.js";
+import { ADDR_COLS, ADDR_PORT, type UdpOptions } from "../../port/udp.js";
 import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
@@ -19,6 +19,7 @@ import type { QuicEndpoint } from "./endpoint.js";
 import type { EndpointSetup } from "./endpoint-options.js";
 import { sharedTls, wantsKeylogFile } from "./environment.js";
 import { faces } from "./faces.js";
+import { servePreferred } from "./preferred.js";
 import { SessionCore } from "./session-core.js";
 import type { ClientSetup, ServerSetup } from "./session-options.js";
 import type { QuicSession } from "./session.js";
@@ -91,6 +92,24 @@ export class EndpointCore implements HostOwner {
     return { datapath: sharedDatapath().name, udp: this.host?.socket.rung ?? "" };
   }
 
+  /** Opens one more socket for a session that moves, or for a preferred address; undefined: like the first one. */
+  async addSocket(address: string | undefined, port: number): Promise<number> {
+    const { host } = this;
+    if (host === null || this.destroyed) throw endpointClosed();
+    return host.addSocket(this.udpOptions(address ?? host.socket.address, port));
+  }
+
+  /** It goes with the last session that uses it. */
+  releaseSocket(number: number): void {
+    this.host?.releaseSocket(number);
+  }
+
+  /** Where a socket is bound. */
+  addressOf(socket: number): SocketAddress {
+    const udp = socket === 0 ? null : (this.host?.socketOf(socket) ?? null);
+    return udp === null ? this.address : socketAddress(udp.address, udp.port);
+  }
+
   /** Whether a new session may use it. */
   get isUsable(): boolean {
     return !this.closing && !this.destroyed;
@@ -135,7 +154,10 @@ export class EndpointCore implements HostOwner {
     try {
       const host = await this.bind("127.0.0.1");
       const retry = this.setup.validateAddress ? "always" : "auto";
-      host.endpoint.listen({ tls, config: setup.config, retry, earlyData: setup.earlyData });
+      const { config, earlyData, preferred: wanted } = setup;
+      const open = (address: string, port: number): Promise<number> => this.addSocket(address, port);
+      const preferred = wanted === null ? undefined : await servePreferred(host, open, wanted);
+      host.endpoint.listen({ tls, config, retry, earlyData, ...(preferred !== undefined && { preferred }) });
     } catch (error) {
       this.server = null;
       tls.close();
@@ -272,14 +294,7 @@ export class EndpointCore implements HostOwner {
     try {
       const host = await EndpointHost.open(
         {
-          udp: {
-            address: setup.address?.host ?? fallback,
-            port: setup.address?.port ?? 0,
-            ipv6Only: setup.ipv6Only,
-            reusePort: setup.reusePort,
-            ...(setup.receiveBufferBytes !== undefined && { receiveBufferBytes: setup.receiveBufferBytes }),
-            ...(setup.sendBufferBytes !== undefined && { sendBufferBytes: setup.sendBufferBytes }),
-          },
+          udp: this.udpOptions(setup.address?.host ?? fallback, setup.address?.port ?? 0),
           datapath: sharedDatapath(),
           endpoint: setup.secret === undefined ? {} : { secret: setup.secret },
         },
@@ -296,6 +311,18 @@ export class EndpointCore implements HostOwner {
       this.binding = null;
       throw error;
     }
+  }
+
+  private udpOptions(address: string, port: number): UdpOptions {
+    const { ipv6Only, reusePort, receiveBufferBytes, sendBufferBytes } = this.setup;
+    return {
+      address,
+      port,
+      ipv6Only,
+      reusePort,
+      ...(receiveBufferBytes !== undefined && { receiveBufferBytes }),
+      ...(sendBufferBytes !== undefined && { sendBufferBytes }),
+    };
   }
 
   private admits(conn: Connection): boolean {

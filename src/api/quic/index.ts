@@ -9,7 +9,14 @@ export type { ToDuplexOptions } from "./duplex.js";
 export { QuicEndpoint } from "./endpoint.js";
 export type { OnSession } from "./endpoint-core.js";
 export type { EndpointOptions } from "./endpoint-options.js";
-export type { ConnectOptions, ListenOptions, SessionOptions, TransportParamOptions } from "./public-options.js";
+export type { MigrateOptions, SessionPath } from "./migrate.js";
+export type {
+  ConnectOptions,
+  ListenOptions,
+  ServerTransportParamOptions,
+  SessionOptions,
+  TransportParamOptions,
+} from "./public-options.js";
 export { type CreateStreamOptions, QuicSession } from "./session.js";
 export type { SendFileOptions } from "./send-file.js";
 export type { EndpointStats, SessionStats, StreamStats } from "./stats.js";

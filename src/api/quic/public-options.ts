@@ -1,5 +1,6 @@
 /** Options of `connect` and `listen`, as users write them. They are checked in `session-options.ts`. */
 
+import type { SocketAddress } from "node:net";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import type { EndpointOptions } from "./endpoint-options.js";
@@ -24,6 +25,16 @@ export interface TransportParamOptions {
   maxAckDelay?: bigint | number;
   /** Largest DATAGRAM frame that is taken, type and length included, bytes: 0 (none) to 65535; default 1200. */
   maxDatagramFrameSize?: bigint | number;
+}
+
+/** Also those of a server. */
+export interface ServerTransportParamOptions extends TransportParamOptions {
+  /**
+   * Where clients shall go after the handshake (RFC 9000 §9.6), one address of each family, of this host: the endpoint
+   * listens there, too. Port 0: any.
+   */
+  preferredAddressIpv4?: string | SocketAddress;
+  preferredAddressIpv6?: string | SocketAddress;
 }
 
 /** Options of both sides. */
@@ -77,6 +88,11 @@ export interface SessionOptions extends SessionCallbacks {
 }
 
 export interface ConnectOptions extends SessionOptions {
+  /**
+   * Go to the address that the server prefers (RFC 9000 §9.6), once it has answered there: `ignore` (default) or `use`;
+   * `default` is `use`. Of the server's own family only.
+   */
+  preferredAddressPolicy?: "use" | "ignore" | "default";
   /** Name that the server's certificate must have, and SNI. Default: the host of the address (`localhost` for loopback). */
   servername?: string;
   /** `strict` and `auto` (default) reject what does not verify; with `manual` look at `opened` and decide. */
@@ -105,6 +121,7 @@ export interface ConnectOptions extends SessionOptions {
 }
 
 export interface ListenOptions extends SessionOptions {
+  transportParams?: ServerTransportParamOptions;
   /** Certificates by host name; `*` is the default, `*.example.org` takes one label. */
   sni?: Record<string, { keys: KeyInput | readonly KeyInput[]; certs: CertificateInput }>;
   /** Clients must show a certificate that `ca` verifies; with `rejectUnauthorized: false` they are only asked for one. */

@@ -15,6 +15,7 @@ import {
   type CloseType,
   type DatagramFate,
   type HandshakeInfo,
+  type PathValidation,
   STREAM_BIDI,
   type StreamKind,
   T_BLOCKED,
@@ -32,6 +33,7 @@ import { Deferred } from "./deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
 import { writeKeylogFile } from "./environment.js";
 import { faces } from "./faces.js";
+import type { SessionMoves } from "./migrate.js";
 import type { QuicSession } from "./session.js";
 import { StreamCore } from "./stream-core.js";
 import { callUser, type OpenedInfo, type SessionCallbacks, warnOfThrow } from "./types.js";
@@ -73,6 +75,8 @@ export interface SessionSetup {
 /** By DATAGRAM_* of port/transport. */
 const DATAGRAM_STATUS = ["acknowledged", "lost", "abandoned"] as const;
 
+type FourAddresses = [SocketAddress, SocketAddress, SocketAddress, SocketAddress];
+
 const PLAIN_CLOSE: CloseRequest = { type: "transport", code: 0n, reason: "" };
 
 export class SessionCore implements TransportHandler {
@@ -84,6 +88,8 @@ export class SessionCore implements TransportHandler {
   closing = false;
   destroyed = false;
   maxPendingDatagrams = 0;
+  /** Made with the first move. */
+  moves: SessionMoves | null = null;
   private readonly streams = new IdMap<StreamCore>(STREAM_SECRET);
   private readonly waiting: [OpenRequest[], OpenRequest[]] = [[], []];
   /** Streams of the peer that nobody was told of, for want of `onstream`. */
@@ -111,7 +117,8 @@ export class SessionCore implements TransportHandler {
   }
 
   get local(): SocketAddress {
-    return localOf(this.transport.path.addr, this.endpoint.address);
+    const { addr, socket } = this.transport.path;
+    return this.localAt(addr, socket);
   }
 
   get peerText(): string {
@@ -217,7 +224,9 @@ export class SessionCore implements TransportHandler {
     this.opened.resolve(opened);
   }
 
-  onHandshakeConfirmed(): void {}
+  onHandshakeConfirmed(): void {
+    this.moves?.onConfirmed();
+  }
 
   onStream(id: number): void {
     if (this.destroyed || this.closing) {
@@ -284,7 +293,12 @@ export class SessionCore implements TransportHandler {
     this.call("ondatagramstatus", [BigInt(id), DATAGRAM_STATUS[fate]]);
   }
 
-  onPathValidation(): void {}
+  onPathValidation(validation: PathValidation): void {
+    const { result, path, socket, oldPath, oldSocket, preferred } = validation;
+    const addresses = [this.localAt(path, socket), remoteOf(path), this.localAt(oldPath, oldSocket), remoteOf(oldPath)];
+    this.call("onpathvalidation", [result, ...(addresses as FourAddresses), preferred]);
+    this.moves?.onResult(validation);
+  }
 
   onKeylog(line: string): void {
     writeKeylogFile(line);
@@ -311,6 +325,10 @@ export class SessionCore implements TransportHandler {
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private localAt(row: Int32Array, socket: number): SocketAddress {
+    return localOf(row, this.endpoint.addressOf(socket));
+  }
 
   private add(id: number): StreamCore {
     const stream = new StreamCore(this, id);
@@ -381,6 +399,7 @@ export class SessionCore implements TransportHandler {
     const reason = error ?? null;
     this.opened.reject(reason ?? notOpened());
     this.refuseWaiting(() => reason ?? invalidState("the session is closed"));
+    this.moves?.onEnd(reason ?? invalidState("the session is closed"));
     for (const stream of this.streams.values()) stream.onSessionEnd(reason);
     this.streams.clear();
     if (reason === null) this.closed.resolve();

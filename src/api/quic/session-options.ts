@@ -21,6 +21,7 @@ import { invalidType, invalidValue } from "../errors.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "./dev-certificate.js";
 import { OptionReader, viewOf } from "./option-reader.js";
 import { certificates, identityOf } from "./pem.js";
+import { type PreferredSetup, readPreferred } from "./preferred.js";
 import type { DatagramQueueOptions } from "./session-core.js";
 import { CALLBACK_NAMES, type SessionCallbacks } from "./types.js";
 
@@ -56,6 +57,8 @@ export interface ServerSetup extends CommonSetup {
   identities: Record<string, TlsIdentity>;
   clientCertificate: "ignore" | "request" | "require";
   devCertificate: DevCertificate | null;
+  /** Null: clients stay where they are. */
+  preferred: PreferredSetup | null;
 }
 
 const DEFAULT_ALPN = "h3";
@@ -64,7 +67,9 @@ const MAX_SAFE = Number.MAX_SAFE_INTEGER;
 export function readClientOptions(given: unknown): ClientSetup {
   const reader = new OptionReader(given, "options");
   const ext = reader.nested("ext");
-  const common = readCommon(reader, ext);
+  const params = reader.nested("transportParams");
+  const common = readCommon(reader, params, ext);
+  params.finish();
   const keys = reader.raw("keys");
   const certs = reader.raw("certs");
   const verifyPeer = reader.oneOf("verifyPeer", ["strict", "auto", "manual"]);
@@ -87,7 +92,10 @@ export function readClientOptions(given: unknown): ClientSetup {
 export function readServerOptions(given: unknown): ServerSetup {
   const reader = new OptionReader(given, "options");
   const ext = reader.nested("ext");
-  const common = readCommon(reader, ext);
+  const params = reader.nested("transportParams");
+  const common = readCommon(reader, params, ext);
+  const preferred = readPreferred(params);
+  params.finish();
   const verifyClient = reader.boolean("verifyClient") ?? false;
   const strict = reader.boolean("rejectUnauthorized") ?? true;
   const identities = readIdentities(reader);
@@ -101,10 +109,10 @@ export function readServerOptions(given: unknown): ServerSetup {
     throw invalidType("options.sni", "an object of host names with {keys, certs} (or ask for ext.devCertificate)", {});
   }
   const clientCertificate = !verifyClient ? "ignore" : strict ? "require" : "request";
-  return { ...common, identities, clientCertificate, devCertificate };
+  return { ...common, identities, clientCertificate, devCertificate, preferred };
 }
 
-function readCommon(reader: OptionReader, ext: OptionReader): CommonSetup {
+function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReader): CommonSetup {
   const ca = reader.raw("ca");
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);
@@ -116,7 +124,7 @@ function readCommon(reader: OptionReader, ext: OptionReader): CommonSetup {
     keylog: reader.boolean("keylog") ?? false,
     earlyData: reader.boolean("enableEarlyData") ?? true, // node's default
     datagramQueue: readDatagramQueue(reader),
-    config: readConfig(reader, ext),
+    config: readConfig(reader, params, ext),
     callbacks: callbacks as SessionCallbacks,
     endpoint: reader.raw("endpoint"),
   };
@@ -143,8 +151,7 @@ function readAlpn(reader: OptionReader): string[] {
   return list as string[];
 }
 
-function readConfig(reader: OptionReader, ext: OptionReader): Partial<ConnectionConfig> {
-  const params = reader.nested("transportParams");
+function readConfig(reader: OptionReader, params: OptionReader, ext: OptionReader): Partial<ConnectionConfig> {
   const bytes = (key: string): number | undefined => params.number(key, 0, MAX_SAFE);
   const idleSeconds = params.number("maxIdleTimeout", 0, 2 ** 31, true);
   const initialRtt = reader.number("initialRtt", 0, 60_000, true) ?? 0;
@@ -170,14 +177,20 @@ function readConfig(reader: OptionReader, ext: OptionReader): Partial<Connection
     keepAliveMillis: reader.number("keepAlive", 0, 2 ** 31),
     handshakeTimeoutMillis: reader.number("handshakeTimeout", 1, 2 ** 31),
     maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
+    preferredAddress: readPolicy(reader),
     grease: ext.boolean("grease"),
     ackFrequency: ext.boolean("ackFrequency"),
     sendBufferBytes: ext.number("sendBufferBytes", 1024, 2 ** 30),
   };
-  params.finish();
   for (const key of Object.keys(config) as (keyof ConnectionConfig)[])
     if (config[key] === undefined) delete config[key];
   return config as Partial<ConnectionConfig>;
+}
+
+/** As node:quic: whoever says nothing ignores it, and its own default is to use it. */
+function readPolicy(reader: OptionReader): "use" | "ignore" {
+  const policy = reader.oneOf("preferredAddressPolicy", ["use", "ignore", "default"]);
+  return policy === undefined || policy === "ignore" ? "ignore" : "use";
 }
 
 function readCongestion(reader: OptionReader): "newreno" | "cubic" | "bbr" | undefined {

@@ -1,7 +1,6 @@
 /** QuicSession of `node:quic`: what users hold of one connection. Everything happens in its core. */
 
 import type { X509Certificate } from "node:crypto";
-import type { SocketAddress } from "node:net";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
 import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
@@ -9,6 +8,7 @@ import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import { sharedTls } from "./environment.js";
 import { faces } from "./faces.js";
+import { type MigrateOptions, SessionMoves, type SessionPath } from "./migrate.js";
 import { OptionReader } from "./option-reader.js";
 import type { CloseRequest, SessionCore } from "./session-core.js";
 import { type SessionStats, sessionStats } from "./stats.js";
@@ -59,7 +59,8 @@ export class QuicSession {
     return this.#core.destroyed ? null : this.#core.endpoint.face;
   }
 
-  get path(): { local: SocketAddress; remote: SocketAddress } | undefined {
+  /** Where it is now: it changes when an end moves. */
+  get path(): SessionPath | undefined {
     return this.#core.destroyed ? undefined : { local: this.#core.local, remote: this.#core.remote };
   }
 
@@ -135,6 +136,13 @@ export class QuicSession {
   }
   set onkeylog(callback: SessionCallbacks["onkeylog"]) {
     this.#core.callbacks.onkeylog = checked("onkeylog", callback);
+  }
+
+  get onpathvalidation(): SessionCallbacks["onpathvalidation"] {
+    return this.#core.callbacks.onpathvalidation;
+  }
+  set onpathvalidation(callback: SessionCallbacks["onpathvalidation"]) {
+    this.#core.callbacks.onpathvalidation = checked("onpathvalidation", callback);
   }
 
   get ondatagram(): SessionCallbacks["ondatagram"] {
@@ -254,6 +262,16 @@ export class QuicSessionExt {
    */
   sendDatagram(datagram: string | ArrayBufferView | ArrayBuffer): bigint {
     return BigInt(this.#core.sendDatagram(datagramBytes(datagram, "utf8")));
+  }
+
+  /**
+   * Client: moves to another local address (RFC 9000 §9) and resolves to the new `path` when the server has answered there;
+   * streams notice nothing. Waits for the end of the handshake. @throws `ERR_NETQUIC_PATH_FAILED` when nothing answers,
+   * `ERR_NETQUIC_MIGRATION_REFUSED`, `ERR_INVALID_STATE`, or the system's error when there is no such address here.
+   */
+  migrate(options?: MigrateOptions): Promise<SessionPath> {
+    this.#core.moves ??= new SessionMoves(this.#core);
+    return this.#core.moves.migrate(options);
   }
 
   /** Counters as numbers, times in microseconds. */

@@ -63,7 +63,7 @@ export interface StreamStats {
 const UNLIMITED = 2n ** 64n - 1n;
 
 export function endpointStats(core: EndpointCore): EndpointStats {
-  const udp = core.host?.socket.stats;
+  const udp = core.host?.udpStats;
   const counters = core.host?.endpoint.counters;
   return {
     createdAt: nanos(core.createdAtMicros),

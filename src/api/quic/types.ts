@@ -1,6 +1,7 @@
 /** Shapes of values that users of the API see. */
 
 import type { SocketAddress } from "node:net";
+import type { PathValidationResult } from "../../port/transport.js";
 import type { QuicSession } from "./session.js";
 import type { QuicStream } from "./stream.js";
 
@@ -42,6 +43,21 @@ export interface SessionCallbacks {
   ondatagramstatus?:
     | ((this: QuicSession, id: bigint, status: "acknowledged" | "lost" | "abandoned") => unknown)
     | undefined;
+  /**
+   * A path was asked whether it works (RFC 9000 §8.2), by `ext.migrate`, for the server's preferred address, or at a server
+   * whose client moved: it answered, did not, or was of no interest any more.
+   */
+  onpathvalidation?:
+    | ((
+        this: QuicSession,
+        result: PathValidationResult,
+        newLocalAddress: SocketAddress,
+        newRemoteAddress: SocketAddress,
+        oldLocalAddress: SocketAddress,
+        oldRemoteAddress: SocketAddress,
+        preferredAddress: boolean,
+      ) => unknown)
+    | undefined;
   /** One line of NSS key log, newline included; with `keylog: true`. */
   onkeylog?: ((this: QuicSession, line: string) => unknown) | undefined;
 }
@@ -55,6 +71,7 @@ export const CALLBACK_NAMES = [
   "onnewtoken",
   "ondatagram",
   "ondatagramstatus",
+  "onpathvalidation",
   "onkeylog",
 ] as const satisfies readonly (keyof SessionCallbacks)[];
 
