@@ -8,6 +8,7 @@ import { AMPLIFICATION_FACTOR, DEFAULT_DATAGRAM_BYTES, MIN_INITIAL_DATAGRAM_BYTE
 import { SPACE_APP } from "#src/proto/space.js";
 import type { Connection } from "#src/conn/connection.js";
 import type { Datagram, Host, WireTap } from "#src/sim/index.js";
+import { mayMove } from "./dimensions.js";
 import { PathChecker } from "./path-checker.js";
 import type { Peer } from "./peer.js";
 import type { Program } from "./program.js";
@@ -40,7 +41,7 @@ export class Checker implements WireTap {
     private readonly marks: Set<string>,
   ) {
     const { on, forward, backward } = scenario;
-    this.paths = on.rebind || on.copies ? new PathChecker() : null;
+    this.paths = mayMove(on) ? new PathChecker() : null;
     this.inOrder = !on.reorder && !on.duplicate && !on.copies && forward.delay.fifo && backward.delay.fifo;
   }
 

@@ -87,7 +87,27 @@ export const ROWS = [
       scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
     },
   },
+  {
+    // a NAT that goes to and fro between addresses that the server has seen before, the host's own among them
+    name: "natFlips",
+    chance: 0.12,
+    draw(scenario, prng) {
+      const addresses = [null, simAddress(203, 0, 113, 201, 7000), simAddress(203, 0, 113, prng.range(201, 202), 7001)];
+      for (let left = prng.range(2, 12); left > 0; left--) {
+        const address = prng.pick(addresses);
+        const atMicros = Math.floor(prng.logUniform(20_000, 3_000_000));
+        const what = `the NAT takes address ${addresses.indexOf(address)}`;
+        scenario.acts.push({ what, atMicros, run: (world) => flip(world, address) });
+      }
+      scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
+    },
+  },
 ] as const satisfies readonly Row[];
+
+/** A server may see its client at another address. */
+export function mayMove({ rebind, copies, natFlips }: Scenario["on"]): boolean {
+  return rebind || copies || natFlips;
+}
 
 const ATTACKER_PORT = 6000;
 
@@ -116,4 +136,13 @@ function copy(world: ActWorld, options: CopierOptions, forwards: boolean, lastMi
     copier.options = null;
     for (const source of options.sources) sim.network.removeAlias(source);
   });
+}
+
+/** `address`: null is the host's own. */
+function flip(world: ActWorld, address: Int32Array | null): void {
+  if (!world.isConfirmed) return;
+  const { nat } = world;
+  nat.enabled = address !== null;
+  if (address !== null) nat.rebind(address);
+  world.mark("address of before");
 }

@@ -64,6 +64,7 @@ const OF_ENDPOINTS: Record<string, (endpoint: Endpoint) => boolean> = {
 /** Told when they happen, or named by what was counted. */
 const NOTED = [
   "another port",
+  "address of before",
   "copies",
   "copies, and answers handed on",
   "another address",

@@ -11,7 +11,7 @@ import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS } from "#src/proto/limits.js";
 import { Copier, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
-import type { ActWorld } from "./dimensions.js";
+import { type ActWorld, mayMove } from "./dimensions.js";
 import { collectMarks } from "./marks.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
@@ -369,7 +369,7 @@ class World implements ActWorld {
 
   /** The server may see its client at another address. */
   private get moves(): boolean {
-    return this.scenario.on.rebind || this.scenario.on.copies;
+    return mayMove(this.scenario.on);
   }
 
   private hasRefused(): boolean {
