@@ -1,35 +1,13 @@
 /**
- * The key schedule of QUIC (RFC 9001 §5.1, §5.2, §6.1): from secrets to keys, a row of labels per version. Hashing is
+ * The key schedule of QUIC (RFC 9001 §5.1, §5.2, §6.1): from secrets to keys, with the labels of the version. Hashing is
  * the aead port's; nothing here keeps what it derived.
  */
 
-import { concatBytes, fromHex } from "../base/bytes.js";
+import { concatBytes } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { aeadHash, aeadKeyBytes, expandSpec, HASH_SHA256, HASH_SHA384 } from "../port/aead.js";
 import type { AeadId, AeadPort, HashId } from "../port/aead.js";
-import { VERSION_1 } from "../proto/version.js";
-
-/** What differs from version to version (RFC 9001 §5.2, RFC 9369 §3.3). */
-interface VersionLabels {
-  readonly initialSalt: Uint8Array;
-  readonly key: string;
-  readonly iv: string;
-  readonly hp: string;
-  readonly ku: string;
-}
-
-const LABELS = new Map<number, VersionLabels>([
-  [
-    VERSION_1,
-    {
-      initialSalt: fromHex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a"),
-      key: "quic key",
-      iv: "quic iv",
-      hp: "quic hp",
-      ku: "quic ku",
-    },
-  ],
-]);
+import { type VersionRow, versionRow } from "../proto/version.js";
 
 /** Length of an IV in bytes, the nonce length of every AEAD here (RFC 9001 §5.3). */
 const IV_BYTES = 12;
@@ -135,6 +113,6 @@ function hashBytes(hash: HashId): number {
   return hash === HASH_SHA384 ? 48 : 32;
 }
 
-function labelsOf(version: number): VersionLabels {
-  return LABELS.get(version) ?? unreachable(`no key schedule for version ${version}`);
+function labelsOf(version: number): VersionRow {
+  return versionRow(version) ?? unreachable(`no key schedule for version ${version}`);
 }

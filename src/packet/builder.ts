@@ -36,6 +36,7 @@ import { TX_COLS, TX_DEST, TX_ECN, TX_FLAGS, TX_LEN, TX_OFF, type TxBatch } from
 import {
   FIXED_BIT,
   HEADER_FORM_BIT,
+  longTypeBits,
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
   PACKET_ZERO_RTT,
@@ -246,7 +247,7 @@ export class PacketBuilder {
     if (!this.fits(headerBytes, pnLengthBytes, 0)) return false;
 
     const buf = this.buf;
-    const firstByte = HEADER_FORM_BIT | this.fixedBit | (type << 4) | (pnLengthBytes - 1);
+    const firstByte = HEADER_FORM_BIT | this.fixedBit | longTypeBits(version, type) | (pnLengthBytes - 1);
     let at = writeLongHead(buf, this.pos, firstByte, version, dcid, scid);
     if (type === PACKET_INITIAL) {
       at = writeVarint(buf, at, tokenBytes);

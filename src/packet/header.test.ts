@@ -13,6 +13,7 @@ import {
 } from "../observe/drop-reason.js";
 import {
   hasReservedBits,
+  longTypeBits,
   PACKET_HANDSHAKE,
   PACKET_INITIAL,
   PACKET_RETRY,
@@ -53,6 +54,23 @@ describe("long headers", () => {
     assert.equal(toHex(bytes.subarray(header.tokenStart, header.tokenEnd)), "aabbcc");
     assert.equal(header.pnOffset, bytes.length - 22);
     assert.equal(header.end, bytes.length - 2, "the next coalesced packet starts there");
+  });
+
+  test("RFC 9369 §3.2 type bits of version 2", () => {
+    for (const [type, bits] of [
+      [PACKET_INITIAL, 1],
+      [PACKET_ZERO_RTT, 2],
+      [PACKET_HANDSHAKE, 3],
+      [PACKET_RETRY, 0],
+    ] as const) {
+      assert.equal(longTypeBits(0x6b3343cf, type), bits << 4);
+      assert.equal(longTypeBits(1, type), type << 4);
+      const first = (0xc0 | (bits << 4)).toString(16);
+      const token = type === PACKET_INITIAL ? "00" : "";
+      const { header } = parse(`${first} 6b3343cf ${cid(8)} ${cid(5)} ${token} 4014 ${BODY}`);
+      assert.deepEqual([header.type, header.version], [type, 0x6b3343cf]);
+    }
+    assert.throws(() => longTypeBits(2, PACKET_INITIAL), /netquic bug/);
   });
 
   test("RFC 9000 §17.2.3, §17.2.4 0-RTT and Handshake have no token", () => {

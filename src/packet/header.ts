@@ -10,6 +10,7 @@
  */
 
 import { Reader } from "../base/bytes.js";
+import { unreachable } from "../base/unreachable.js";
 import {
   DROP_CID_LENGTH,
   DROP_FIXED_BIT,
@@ -20,9 +21,9 @@ import {
 } from "../observe/drop-reason.js";
 import { SAMPLE_BYTES, TAG_BYTES } from "../port/aead.js";
 import { MAX_CID_BYTES } from "../proto/limits.js";
-import { isSupportedVersion, VERSION_NEGOTIATION } from "../proto/version.js";
+import { VERSION_NEGOTIATION, versionRow } from "../proto/version.js";
 
-/** The first four are the type bits of a long header in version 1. */
+/** The first four are in the order of the type bits of a long header, see `longTypeBits`. */
 export const PACKET_INITIAL = 0;
 export const PACKET_ZERO_RTT = 1;
 export const PACKET_HANDSHAKE = 2;
@@ -61,6 +62,12 @@ export class PacketHeader {
   pnOffset = 0;
   /** One past this packet. */
   end = 0;
+}
+
+/** Type bits of a long header, in their place in the first byte (RFC 9000 §17.2, RFC 9369 §3.2). */
+export function longTypeBits(version: number, type: number): number {
+  const row = versionRow(version) ?? unreachable(`a packet of version ${version}`);
+  return ((type + row.initialType) & 3) << 4;
 }
 
 /**
@@ -132,7 +139,6 @@ export function hasReservedBits(firstByte: number): boolean {
 function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeader, mayLackFixedBit: boolean): number {
   reader.reset(buf, start + 1, end);
   out.isLong = true;
-  out.type = ((out.firstByte >> 4) & 3) as PacketType; // in the versions that we know
   out.version = reader.u32();
   out.pnOffset = end;
   out.dcidLength = reader.u8();
@@ -149,7 +155,9 @@ function parseLong(buf: Uint8Array, start: number, end: number, out: PacketHeade
     out.pnOffset = reader.pos;
     return DROP_NONE;
   }
-  if (!isSupportedVersion(out.version)) return DROP_UNKNOWN_VERSION;
+  const row = versionRow(out.version);
+  if (row === null) return DROP_UNKNOWN_VERSION;
+  out.type = (((out.firstByte >> 4) - row.initialType) & 3) as PacketType;
   if ((out.firstByte & FIXED_BIT) === 0 && !mayLackFixedBit) return DROP_FIXED_BIT;
   if (out.dcidLength > MAX_CID_BYTES || out.scidLength > MAX_CID_BYTES) return DROP_CID_LENGTH;
   return out.type === PACKET_RETRY ? parseRetry(end, out) : parseNumbered(out);

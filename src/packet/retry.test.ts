@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { concatBytes, fromHex, toHex } from "../base/bytes.js";
 import { DROP_NONE } from "../observe/drop-reason.js";
+import { VERSION_1, VERSION_2 } from "../proto/version.js";
 import { newPortableAead } from "../runtime/portable/aead.js";
 import { PACKET_INITIAL, PacketHeader, parseHeader } from "./header.js";
 import { verifyRetry, writeRetry } from "./retry.js";
 
 const aead = newPortableAead();
 const ORIG_DCID = fromHex("8394c8f03e515708");
+const SCID = fromHex("f067a5502a4262b5");
 const SAMPLE = "ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba";
 
 function parse(bytes: Uint8Array): PacketHeader {
@@ -17,14 +19,19 @@ function parse(bytes: Uint8Array): PacketHeader {
 }
 
 describe("Retry", () => {
-  test("RFC 9001 §A.4 the sample packet", () => {
-    const buf = new Uint8Array(100);
-    const scid = fromHex("f067a5502a4262b5");
-    const end = writeRetry(buf, 3, 1, new Uint8Array(0), scid, fromHex("746f6b656e"), ORIG_DCID, aead, 0x0f);
-    assert.equal(toHex(buf.subarray(3, end)), SAMPLE);
-    const bytes = fromHex(SAMPLE);
-    assert.equal(verifyRetry(bytes, parse(bytes), ORIG_DCID, aead), true);
-  });
+  for (const [title, version, sample] of [
+    ["RFC 9001 §A.4", VERSION_1, SAMPLE],
+    ["RFC 9369 §A.4", VERSION_2, "cf6b3343cf0008f067a5502a4262b5746f6b656ec8646ce8bfe33952d955543665dcc7b6"],
+  ] as const) {
+    test(`${title} the sample packet`, () => {
+      const buf = new Uint8Array(100);
+      const token = fromHex("746f6b656e");
+      const end = writeRetry(buf, 3, version, new Uint8Array(0), SCID, token, ORIG_DCID, aead, 0x0f);
+      assert.equal(toHex(buf.subarray(3, end)), sample);
+      const bytes = fromHex(sample);
+      assert.equal(verifyRetry(bytes, parse(bytes), ORIG_DCID, aead), true);
+    });
+  }
 
   test("RFC 9000 §17.2.5.2 one flipped bit anywhere fails", () => {
     const header = parse(fromHex(SAMPLE));

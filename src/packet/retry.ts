@@ -1,14 +1,11 @@
-/** Retry packets (RFC 9000 §17.2.5) and their integrity tag (RFC 9001 §5.8). */
+/** Retry packets (RFC 9000 §17.2.5) and their integrity tag (RFC 9001 §5.8, RFC 9369 §3.3.3). */
 
-import { equalConstantTimeAt, equalRange, fromHex } from "../base/bytes.js";
+import { equalConstantTimeAt, equalRange } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { AEAD_AES_128_GCM, type AeadPort, TAG_BYTES } from "../port/aead.js";
-import { VERSION_1 } from "../proto/version.js";
-import { FIXED_BIT, HEADER_FORM_BIT, PACKET_RETRY, type PacketHeader, writeLongHead } from "./header.js";
+import { versionRow } from "../proto/version.js";
+import { FIXED_BIT, HEADER_FORM_BIT, longTypeBits, PACKET_RETRY, type PacketHeader, writeLongHead } from "./header.js";
 
-/** Fixed by RFC 9001 §5.8: the tag only shows that the sender saw the Initial, it keeps no secret. */
-const KEY_V1 = fromHex("be0c690b9f66575a1d766b54e368c84e");
-const NONCE_V1 = fromHex("461599d35d632bf2239825bb");
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -31,12 +28,12 @@ export function writeRetry(
   aead: AeadPort,
   unusedBits = 0,
 ): number {
-  if (version !== VERSION_1 || token.length === 0) unreachable("Retry that nobody could take");
-  const firstByte = HEADER_FORM_BIT | FIXED_BIT | (PACKET_RETRY << 4) | (unusedBits & 0x0f);
+  if (token.length === 0) unreachable("Retry that nobody could take");
+  const firstByte = HEADER_FORM_BIT | FIXED_BIT | longTypeBits(version, PACKET_RETRY) | (unusedBits & 0x0f);
   let at = writeLongHead(buf, pos, firstByte, version, dcid, scid);
   buf.set(token, at);
   at += token.length;
-  buf.set(integrityTag(buf, pos, at, origDcid, aead), at);
+  buf.set(integrityTag(version, buf, pos, at, origDcid, aead), at);
   return at + TAG_BYTES;
 }
 
@@ -47,15 +44,23 @@ export function writeRetry(
 export function verifyRetry(buf: Uint8Array, header: PacketHeader, origDcid: Uint8Array, aead: AeadPort): boolean {
   if (header.type !== PACKET_RETRY || header.tokenEnd <= header.tokenStart) return false;
   if (equalRange(buf, header.scidStart, header.scidStart + header.scidLength, origDcid)) return false;
-  const tag = integrityTag(buf, header.start, header.tokenEnd, origDcid, aead);
+  const tag = integrityTag(header.version, buf, header.start, header.tokenEnd, origDcid, aead);
   return equalConstantTimeAt(buf, header.tokenEnd, tag);
 }
 
 /** The tag over [start, end) of a Retry packet, preceded by the original id (the Retry Pseudo-Packet). */
-function integrityTag(buf: Uint8Array, start: number, end: number, origDcid: Uint8Array, aead: AeadPort): Uint8Array {
+function integrityTag(
+  version: number,
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  origDcid: Uint8Array,
+  aead: AeadPort,
+): Uint8Array {
+  const { retryKey, retryNonce } = versionRow(version) ?? unreachable(`a Retry of version ${version}`);
   const pseudo = new Uint8Array(1 + origDcid.length + end - start);
   pseudo[0] = origDcid.length;
   pseudo.set(origDcid, 1);
   pseudo.set(buf.subarray(start, end), 1 + origDcid.length);
-  return aead.sealOnce(AEAD_AES_128_GCM, KEY_V1, NONCE_V1, pseudo, NO_BYTES);
+  return aead.sealOnce(AEAD_AES_128_GCM, retryKey, retryNonce, pseudo, NO_BYTES);
 }
