@@ -49,7 +49,6 @@ struct Config {
   std::string ciphers;  // OpenSSL: cipher suites; GnuTLS: the whole priority string
   std::string groups;   // OpenSSL only
   std::vector<Identity> identities;
-  std::string ticket_key;  // server: OpenSSL 80 bytes for each key, the newest first; GnuTLS one of 64
 };
 
 struct SessionOptions {
@@ -58,6 +57,8 @@ struct SessionOptions {
   std::string verify_dns;  // client: one of these two is what the certificate must be valid for
   std::string verify_ip;   // text form
   std::string ticket;      // client: library's own bytes, "" for none
+  // Server: OpenSSL 80 bytes for each key, the newest first; GnuTLS one of 64. None = no tickets.
+  std::string ticket_keys;
   bool early_data = false;  // client: offer 0-RTT when the ticket allows it
 };
 

@@ -150,7 +150,7 @@ bool GnutlsSession::set_role() {
   }
   a.gnutls_handshake_set_post_client_hello_function(session_, client_hello_cb);
   a.gnutls_certificate_server_set_request(session_, int(config.client_cert));
-  Datum key = datum_of(config.ticket_key);
+  Datum key = datum_of(options_.ticket_keys);
   if (key.size && a.gnutls_session_ticket_enable_server(session_, &key) < 0) return false;
   if (!context_->anti_replay) return true;
   a.gnutls_anti_replay_enable(session_, context_->anti_replay);
@@ -205,7 +205,7 @@ void GnutlsSession::finish() {
   bool asked = config.is_server && config.client_cert != tls::ClientCert::IGNORE;
   info->verify_code = asked && info->peer_certs.empty() ? tls::VERIFY_NO_PEER_CERTIFICATE : verify_code_;
   // A resumed session has no certificate to check, so it would keep what the client was once allowed.
-  if (config.is_server && !asked && !config.ticket_key.empty()) a.gnutls_session_ticket_send(session_, 1, 0);
+  if (config.is_server && !asked && !options_.ticket_keys.empty()) a.gnutls_session_ticket_send(session_, 1, 0);
   push(Result::DONE, 0, nullptr, 0);
   results.back().info = std::move(info);
 }

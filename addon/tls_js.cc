@@ -81,7 +81,7 @@ bool read_config(napi_env env, napi_value value, tls::Config* out) {
       !js_get_bool(env, value, "earlyData", &out->early_data) ||
       !js_get_number(env, value, "clientCert", &client_cert) || !js_get_strings(env, value, "alpn", &out->alpn) ||
       !js_get_string(env, value, "ciphers", &out->ciphers) || !js_get_string(env, value, "groups", &out->groups) ||
-      !js_get_bytes(env, value, "ticketKey", &out->ticket_key) || !read_identities(env, value, &out->identities))
+      !read_identities(env, value, &out->identities))
     return false;
   if (client_cert == 1) out->client_cert = tls::ClientCert::REQUEST;
   if (client_cert == 2) out->client_cert = tls::ClientCert::REQUIRE;
@@ -163,6 +163,7 @@ napi_value tls_session(napi_env env, napi_callback_info info) {
   napi_value value = args.at[1];
   if (!js_is_object(env, value) || !js_get_bytes(env, value, "transportParams", &options.transport_params) ||
       !js_get_bytes(env, value, "ticket", &options.ticket) ||
+      !js_get_bytes(env, value, "ticketKeys", &options.ticket_keys) ||
       !js_get_bool(env, value, "earlyData", &options.early_data) || !js_get_string(env, value, "sni", &options.sni) ||
       !js_get_string(env, value, "verifyDns", &options.verify_dns) ||
       !js_get_string(env, value, "verifyIp", &options.verify_ip))
@@ -265,17 +266,6 @@ napi_value tls_take(napi_env env, napi_callback_info info) {
   return result_object(env, result);
 }
 
-// tlsTicketKeys(context, keys): from now on tickets are made with the first of them and taken with each.
-napi_value tls_ticket_keys(napi_env env, napi_callback_info info) {
-  Args args = read_args(env, info);
-  Handle* handle = unwrap(env, args.at[0], Handle::CONTEXT);
-  if (!handle) return nullptr;
-  std::string keys;
-  if (!js_to_bytes(env, args.at[1], &keys)) return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTicketKeys: bad keys");
-  if (handle->context) handle->context->config.ticket_key = std::move(keys);
-  return nullptr;
-}
-
 // tlsClose(handle): idempotent. Sessions keep what they need of a closed context, contexts of a closed trust.
 napi_value tls_close(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
@@ -303,7 +293,6 @@ void init_tls(napi_env env, napi_value exports) {
   export_function(env, exports, "tlsPut", tls_put);
   export_function(env, exports, "tlsAllowEarlyData", tls_allow_early_data);
   export_function(env, exports, "tlsTake", tls_take);
-  export_function(env, exports, "tlsTicketKeys", tls_ticket_keys);
   export_function(env, exports, "tlsClose", tls_close);
 }
 

@@ -24,7 +24,9 @@ constexpr int CONTENT_HANDSHAKE = 22;
 class OpensslSession : public tls::Session {
  public:
   OpensslSession(std::shared_ptr<OpensslContext> context, const tls::SessionOptions& options)
-      : context_(std::move(context)), transport_params_(options.transport_params) {}
+      : context_(std::move(context)),
+        transport_params_(options.transport_params),
+        ticket_keys_(options.ticket_keys) {}
 
   ~OpensslSession() override {
     if (!ssl_) return;
@@ -47,7 +49,7 @@ class OpensslSession : public tls::Session {
   void on_ticket(SslSession* session);
   bool on_early_data() const;
   void on_message(const uint8_t* message, size_t len);
-  OpensslContext* context() const { return context_.get(); }
+  const std::string& ticket_keys() const { return ticket_keys_; }
   void on_alert(int alert) {
     if (alert_ < 0) alert_ = alert;  // what follows the first is only its consequence
   }
@@ -66,6 +68,7 @@ class OpensslSession : public tls::Session {
   std::shared_ptr<OpensslContext> context_;
   Ptr<Ssl> ssl_;
   std::string transport_params_;  // OpenSSL reads it until the handshake is over
+  std::string ticket_keys_;
   std::deque<std::string> input_[LEVELS];  // a deque: what OpenSSL peeked at stays in place
   size_t input_offset_ = 0;                // into the front of input_[read_level_]
   int read_level_ = tls::LEVEL_INITIAL;
@@ -393,7 +396,7 @@ void OpensslSession::on_ticket(SslSession* session) {
 
 }  // namespace
 
-OpensslContext* context_of(const Ssl* ssl) { return of(ssl)->context(); }
+const std::string& ticket_keys_of(const Ssl* ssl) { return of(ssl)->ticket_keys(); }
 
 void set_callbacks(OpensslContext* context) {
   const Api& a = api();

@@ -26,10 +26,10 @@ class OpensslContext : public tls::Context {
   std::vector<KeyPair> pairs;  // parallel to config.identities
 };
 
-// Protects tickets with the keys of the context, tls_openssl_tickets.cc.
+// Protects tickets with the keys of the session, tls_openssl_tickets.cc.
 int ticket_key_cb(Ssl* ssl, uint8_t* name, uint8_t* iv, EvpCipherCtx* cipher, EvpMacCtx* mac, int enc);
-// The context of a session.
-OpensslContext* context_of(const Ssl* ssl);
+// What a session was given for its tickets.
+const std::string& ticket_keys_of(const Ssl* ssl);
 // Callbacks of the SSL_CTX, in tls_openssl.cc.
 void set_callbacks(OpensslContext* context);
 

@@ -33,7 +33,7 @@ bool set_mac_key(EvpMacCtx* mac, const uint8_t* key) {
 // Returns what OpenSSL wants: 1 for a key that is set, 2 if a resumed session shall give tickets too, 0 for no key.
 int ticket_key_cb(Ssl* ssl, uint8_t* name, uint8_t* iv, EvpCipherCtx* cipher, EvpMacCtx* mac, int enc) {
   const Api& a = api();
-  const std::string& keys = context_of(ssl)->config.ticket_key;
+  const std::string& keys = ticket_keys_of(ssl);
   if (enc) {
     if (keys.size() < ENTRY_BYTES) return 0;
     memcpy(name, keys.data(), NAME_BYTES);

@@ -110,6 +110,8 @@ export interface TlsSessionOptions {
   ticket?: Uint8Array;
   /** Client: false = 0-RTT is not offered, whatever the context says. */
   earlyData?: boolean;
+  /** Server: tickets that it makes, and tickets that it takes, are for sessions of the same scope: a QUIC version. */
+  ticketScope?: number;
 }
 
 export interface TlsSession {

@@ -72,6 +72,8 @@ export interface HelloExtensions {
 export interface NullTicket {
   aead: number;
   earlyData: boolean;
+  /** Two bytes of it are kept. */
+  scope: number;
 }
 
 /** Bytes that differ from place to place, so that a piece put at the wrong offset shows. */
@@ -140,15 +142,16 @@ function writePsk(out: MessageWriter, ticket: Uint8Array): void {
 }
 
 /** A NewSessionTicket (RFC 8446 §4.6.1); `tail` makes it one of its kind. */
-export function newSessionTicket({ aead, earlyData }: NullTicket, tail: Uint8Array): Uint8Array {
+export function newSessionTicket({ aead, earlyData, scope }: NullTicket, tail: Uint8Array): Uint8Array {
   const out = new MessageWriter(NEW_SESSION_TICKET);
   out.u16(0).u16(7200).u16(0).u16(0).u8(0);
   out
     .u16(TICKET_BYTES)
     .u16(TICKET_MAGIC)
     .u8(aead)
-    .u8(earlyData ? 1 : 0);
-  out.bytes(FILLER.subarray(0, TICKET_BYTES - 4 - TICKET_TAIL_BYTES)).bytes(tail.subarray(0, TICKET_TAIL_BYTES));
+    .u8(earlyData ? 1 : 0)
+    .u16(scope & 0xffff);
+  out.bytes(FILLER.subarray(0, TICKET_BYTES - 6 - TICKET_TAIL_BYTES)).bytes(tail.subarray(0, TICKET_TAIL_BYTES));
   const extensions = out.open16();
   if (earlyData) out.u16(EXT_EARLY_DATA).u16(4).u16(0xffff).u16(0xffff);
   out.close16(extensions);
@@ -167,7 +170,7 @@ export function openTicket(ticket: Uint8Array | null): NullTicket | null {
   if (ticket === null || ticket.length !== TICKET_BYTES) return null;
   const at = new Cursor(ticket, 0);
   if (at.u16() !== TICKET_MAGIC) return null;
-  return { aead: at.u8(), earlyData: at.u8() === 1 };
+  return { aead: at.u8(), earlyData: at.u8() === 1, scope: at.u16() };
 }
 
 export function serverHello(random: Uint8Array, isResumed: boolean): Uint8Array {

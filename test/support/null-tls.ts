@@ -253,7 +253,10 @@ class NullSession implements TlsSession {
         this.expected = -1;
         this.secret(LEVEL_APP, "read");
         for (let left = this.provider.options.tickets ?? 0; left > 0; left--) {
-          const ticket = newSessionTicket({ aead: this.aead, earlyData: this.earlyData }, this.randomBytes());
+          const ticket = newSessionTicket(
+            { aead: this.aead, earlyData: this.earlyData, scope: this.session.ticketScope ?? 0 },
+            this.randomBytes(),
+          );
           this.results.push({ kind: "send", level: LEVEL_APP, bytes: ticket });
         }
         this.results.push({ kind: "done", info: this.info });
@@ -277,7 +280,7 @@ class NullSession implements TlsSession {
     this.info.alpn = chosen;
     this.info.serverName = hello.serverName;
     const ticket = options.clientAuth === true ? null : openTicket(hello.ticket);
-    this.info.resumed = ticket?.aead === this.aead;
+    this.info.resumed = ticket?.aead === this.aead && ticket.scope === ((this.session.ticketScope ?? 0) & 0xffff);
     const isEarly = this.earlyData && hello.earlyData && ticket?.earlyData === true && this.earlyAlpn === chosen;
     this.info.earlyDataAccepted = isEarly && this.info.resumed && !this.helloRetried;
     if (this.info.earlyDataAccepted) this.secret(LEVEL_EARLY, "read");

@@ -1,4 +1,4 @@
-/** Ticket keys by time and secret. */
+/** Ticket keys by time, secret and scope. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -6,27 +6,36 @@ import { TICKET_KEY_SECONDS } from "../../proto/limits.js";
 import { nativeTlsProvider } from "./tls-session.js";
 import { opensslMissing } from "./tls-openssl.js";
 import { Pair } from "./tls-pair.contract.js";
-import { ticketEpoch, ticketKeys } from "./ticket-keys.js";
+import { TicketKeys } from "./ticket-keys.js";
 import { devCertificate } from "./x509.js";
 
 const SECRET = new Uint8Array(32).fill(1);
 const OPENSSL_BYTES = 80;
 
 describe("ticket keys", () => {
+  const keysAt = (epoch: number, secret = SECRET, scope = 1): Uint8Array =>
+    new TicketKeys("openssl", secret, () => epoch * TICKET_KEY_SECONDS).of(scope);
+
   test("are those of the secret: the newest first, then the one before and the one to come", () => {
-    const keys = ticketKeys("openssl", SECRET, 100);
+    const keys = keysAt(100);
     assert.equal(keys.length, 3 * OPENSSL_BYTES);
     const at = (bytes: Uint8Array, index: number) => bytes.slice(index * OPENSSL_BYTES, (index + 1) * OPENSSL_BYTES);
-    assert.deepEqual(at(ticketKeys("openssl", SECRET, 101), 1), at(keys, 0));
-    assert.deepEqual(at(ticketKeys("openssl", SECRET, 101), 0), at(keys, 2));
-    assert.notDeepEqual(at(ticketKeys("openssl", new Uint8Array(32), 100), 0), at(keys, 0));
+    assert.deepEqual(at(keysAt(101), 1), at(keys, 0));
+    assert.deepEqual(at(keysAt(101), 0), at(keys, 2));
+    assert.notDeepEqual(at(keysAt(100, new Uint8Array(32)), 0), at(keys, 0));
+    assert.notDeepEqual(at(keysAt(100, SECRET, 2), 0), at(keys, 0));
   });
 
   test("of OpenSSL change with time, GnuTLS changes its own", () => {
-    assert.equal(ticketEpoch("openssl", 10 * TICKET_KEY_SECONDS - 1), 9);
-    assert.equal(ticketEpoch("openssl", 10 * TICKET_KEY_SECONDS), 10);
-    assert.equal(ticketEpoch("gnutls", 10 * TICKET_KEY_SECONDS), null);
-    assert.equal(ticketKeys("gnutls", SECRET, null).length, 64);
+    let now = 10 * TICKET_KEY_SECONDS - 1;
+    const openssl = new TicketKeys("openssl", SECRET, () => now);
+    const gnutls = new TicketKeys("gnutls", SECRET, () => now);
+    const before = [openssl.of(1), gnutls.of(1)];
+    assert.equal(openssl.of(1), before[0]);
+    now++;
+    assert.notDeepEqual(openssl.of(1), before[0]);
+    assert.equal(gnutls.of(1), before[1]);
+    assert.equal(gnutls.of(1).length, 64);
   });
 
   const without = opensslMissing();

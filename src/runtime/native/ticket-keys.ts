@@ -12,18 +12,36 @@ import type { LibraryName } from "./tls-config.js";
 /** Name, encryption key and MAC key of OpenSSL; the base key of GnuTLS. In bytes. */
 const KEY_BYTES = { openssl: 80, gnutls: 64 } as const;
 
-/** The number of the key that is in use; null when the library does the rotation. */
-export function ticketEpoch(library: LibraryName, nowSeconds: number): number | null {
-  return library === "openssl" ? Math.floor(nowSeconds / TICKET_KEY_SECONDS) : null;
-}
+/** What the addon takes as keys: the first makes tickets, each opens them. */
+export class TicketKeys {
+  /** By scope; all of `epoch`. */
+  private readonly known = new Map<number, Uint8Array>();
+  private epoch: number | null = null;
 
-/** What the addon takes as keys in that epoch: the first makes tickets, each opens them. */
-export function ticketKeys(library: LibraryName, secret: Uint8Array, epoch: number | null): Uint8Array {
-  if (epoch === null) return derive(library, secret, `netquic ${library} ticket`);
-  const keys = [epoch, epoch - 1, epoch + 1].map((at) => derive(library, secret, `netquic ${library} ticket ${at}`));
-  return new Uint8Array(Buffer.concat(keys));
-}
+  constructor(
+    private readonly library: LibraryName,
+    private readonly secret: Uint8Array,
+    private readonly nowSeconds: () => number,
+  ) {}
 
-function derive(library: LibraryName, secret: Uint8Array, label: string): Uint8Array {
-  return new Uint8Array(hkdfSync("sha256", secret, new Uint8Array(0), label, KEY_BYTES[library]));
+  /** The keys of now. A ticket is taken in the scope that it was made in only; there are few of them. */
+  of(scope: number): Uint8Array {
+    const epoch = this.library === "openssl" ? Math.floor(this.nowSeconds() / TICKET_KEY_SECONDS) : null;
+    if (epoch !== this.epoch) this.known.clear();
+    this.epoch = epoch;
+    const known = this.known.get(scope);
+    if (known !== undefined) return known;
+    const made = epoch === null ? this.derive(scope, "") : this.derive(scope, epoch, epoch - 1, epoch + 1);
+    this.known.set(scope, made);
+    return made;
+  }
+
+  private derive(scope: number, ...epochs: (number | "")[]): Uint8Array {
+    const { library, secret } = this;
+    const keys = epochs.map((epoch) => {
+      const label = `netquic ${library} ticket ${scope} ${epoch}`;
+      return Buffer.from(hkdfSync("sha256", secret, new Uint8Array(0), label, KEY_BYTES[library]));
+    });
+    return new Uint8Array(Buffer.concat(keys));
+  }
 }

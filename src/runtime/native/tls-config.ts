@@ -24,8 +24,6 @@ export interface NativeConfig {
   alpn: string[];
   ciphers: string;
   groups: string;
-  /** See `ticket-keys`. */
-  ticketKey: Uint8Array;
   names: string[];
   certs: string[];
   keys: string[];
@@ -74,7 +72,6 @@ const MAX_HOST_BYTES = 253;
 export function nativeServerConfig(
   library: LibraryName,
   config: TlsServerConfig,
-  ticketKey: Uint8Array,
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
   const names = Object.keys(config.identities);
@@ -91,7 +88,6 @@ export function nativeServerConfig(
     isServer: true,
     report: false,
     clientCert,
-    ticketKey,
     names: names.map((name) => name.toLowerCase()),
   };
 }
@@ -109,12 +105,11 @@ export function nativeClientConfig(
     isServer: false,
     report: config.verify === "report",
     clientCert: 0,
-    ticketKey: new Uint8Array(0),
     names: identities.map(() => ""),
   };
 }
 
-type Shared = Omit<NativeConfig, "isServer" | "report" | "clientCert" | "ticketKey" | "names">;
+type Shared = Omit<NativeConfig, "isServer" | "report" | "clientCert" | "names">;
 
 function commonConfig(
   library: LibraryName,

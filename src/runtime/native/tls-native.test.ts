@@ -21,7 +21,6 @@ type Calls = Record<
   | "tlsSession"
   | "tlsPut"
   | "tlsAllowEarlyData"
-  | "tlsTicketKeys"
   | "tlsTake"
   | "tlsClose",
   (...args: unknown[]) => unknown
@@ -47,7 +46,6 @@ describe("the addon's TLS calls", () => {
       assert.throws(() => addon.tlsPut(bad, 0, new Uint8Array(1)));
       assert.throws(() => addon.tlsPut(trust, 0, new Uint8Array(1)), "a handle of another kind");
       assert.throws(() => addon.tlsAllowEarlyData(trust, "h3"));
-      assert.throws(() => addon.tlsTicketKeys(trust, new Uint8Array(80)));
     }
     for (const [name, call] of Object.entries(addon)) if (name.startsWith("tls")) assert.throws(() => call());
   });

@@ -29,7 +29,7 @@ import {
   nativeName,
   nativeServerConfig,
 } from "./tls-config.js";
-import { ticketEpoch, ticketKeys } from "./ticket-keys.js";
+import { TicketKeys } from "./ticket-keys.js";
 import { openTicket, sealTicket, type TicketBinding } from "./tls-ticket.js";
 import { verifyErrorName } from "./tls-verify.js";
 
@@ -45,6 +45,8 @@ type NativeResult =
 interface NativeSessionOptions {
   transportParams: Uint8Array;
   ticket: Uint8Array;
+  /** See `ticket-keys`. */
+  ticketKeys: Uint8Array;
   earlyData: boolean;
 }
 
@@ -56,7 +58,6 @@ interface TlsAddon {
   tlsSession(context: Handle, options: NativeName & NativeSessionOptions): Handle;
   tlsAllowEarlyData(session: Handle, alpn: string): void;
   tlsPut(session: Handle, level: number, bytes: Uint8Array): void;
-  tlsTicketKeys(context: Handle, keys: Uint8Array): void;
   tlsTake(session: Handle): NativeResult | null;
   tlsClose(handle: Handle): void;
 }
@@ -100,11 +101,9 @@ class NativeProvider implements TlsProvider {
 
   newServerContext(config: TlsServerConfig): TlsContext {
     const secret = config.ticketSecret?.slice() ?? new Uint8Array(randomBytes(MIN_TICKET_SECRET_BYTES));
-    const keysAt = (epoch: number | null): Uint8Array => ticketKeys(this.name, secret, epoch);
-    const epochNow = (): number | null => ticketEpoch(this.name, this.nowSeconds());
-    const native = nativeServerConfig(this.name, config, keysAt(epochNow()), this.hasGroup);
+    const native = nativeServerConfig(this.name, config, this.hasGroup);
     const handle = this.context(native, native.clientCert === 0 ? [] : config.ca);
-    return new ServerContext(this.addon, handle, epochNow, keysAt);
+    return new ServerContext(this.addon, handle, new TicketKeys(this.name, secret, this.nowSeconds));
   }
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
@@ -126,24 +125,19 @@ class NativeProvider implements TlsProvider {
 
 class ServerContext implements TlsContext {
   readonly isServer = true;
-  private epoch: number | null;
 
   constructor(
     private readonly addon: TlsAddon,
     private readonly handle: Handle,
-    private readonly epochNow: () => number | null,
-    private readonly keysAt: (epoch: number | null) => Uint8Array,
-  ) {
-    this.epoch = epochNow();
-  }
+    private readonly keys: TicketKeys,
+  ) {}
 
   newSession(options: TlsSessionOptions): TlsSession {
-    const epoch = this.epochNow();
-    if (epoch !== this.epoch) this.addon.tlsTicketKeys(this.handle, this.keysAt(epoch));
-    this.epoch = epoch;
-    const { transportParams } = options;
+    const { transportParams, ticketScope = 0 } = options;
+    const ticketKeys = this.keys.of(ticketScope);
     const none = { sni: "", verifyDns: "", verifyIp: "", ticket: NO_BYTES, earlyData: false };
-    return new NativeSession(this.addon, this.addon.tlsSession(this.handle, { ...none, transportParams }), null);
+    const handle = this.addon.tlsSession(this.handle, { ...none, transportParams, ticketKeys });
+    return new NativeSession(this.addon, handle, null);
   }
 
   close(): void {
@@ -180,6 +174,7 @@ class ClientContext implements TlsContext {
       ...name,
       transportParams: options.transportParams,
       ticket: ticket?.session ?? NO_BYTES,
+      ticketKeys: NO_BYTES,
       earlyData: this.config.earlyData === true && options.earlyData !== false,
     });
     return new NativeSession(this.addon, handle, { ...binding, resumedVerifyCode: ticket?.verifyCode ?? 0 });

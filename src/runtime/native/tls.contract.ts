@@ -366,6 +366,20 @@ export function tlsContract(
         assert.equal((await other.pair.handshake()).client.resumed, false);
       });
 
+      test("RFC 9369 §5 a ticket resumes in the scope that it was made in only", async () => {
+        const { clientContext, serverContext } = make();
+        const pairIn = (ticketScope: number, ticket?: Uint8Array): Pair =>
+          new Pair(
+            clientContext.newSession({ transportParams: CLIENT_PARAMS, ...(ticket !== undefined && { ticket }) }),
+            serverContext.newSession({ transportParams: SERVER_PARAMS, ticketScope }),
+          );
+        const first = pairIn(2);
+        await first.handshake(1);
+        const ticket = first.client.of("ticket")[0]?.bytes as Uint8Array;
+        assert.equal((await pairIn(1, ticket).handshake()).client.resumed, false);
+        assert.equal((await pairIn(2, ticket).handshake()).client.resumed, true);
+      });
+
       test("a ticket is for the same host and anchors, and garbage means a full handshake", async () => {
         const { clientContext, serverContext, pair } = make();
         const ticket = await ticketOf({ clientContext, serverContext, pair });
