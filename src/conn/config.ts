@@ -1,7 +1,7 @@
 /** What a connection may be told before it starts, with defaults, and the transport parameters that follow from it. */
 
 import type { CongestionName } from "../cong/controller.js";
-import { encodeParams, reservedParam } from "../frame/params.js";
+import { encodeParams, randomReservedVersion, reservedParam } from "../frame/params.js";
 import type { RecoveryOptions } from "../outqueue/recovery.js";
 import type { Path } from "../path/path.js";
 import type { Random } from "../port/random.js";
@@ -30,7 +30,9 @@ import {
   STREAM_WINDOW_MAX_BYTES,
 } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
+import { isSupportedVersion, SUPPORTED_VERSIONS } from "../proto/version.js";
 import type { StreamWindows } from "../stream/table.js";
+import { preferredVersions, spokenVersions } from "./versions.js";
 
 export interface ConnectionConfig {
   /** Ours; the effective one is the smaller non-zero of both sides (RFC 9000 §10.1). 0 = none. */
@@ -70,6 +72,13 @@ export interface ConnectionConfig {
   /** Take packets whatever their QUIC bit is, draw that bit for peers that do so too (RFC 9287), and send a reserved
    *  transport parameter (RFC 9000 §18.1). */
   grease: boolean;
+  /**
+   * QUIC versions that may be used, most wanted first (RFC 9368 §3). Empty = all of this build: a client wants version 1 most,
+   * a server what its client wants most.
+   */
+  versions: readonly number[];
+  /** Client: version of its first flight; 0 = see conn/versions. */
+  firstVersion: number;
 }
 
 function defaultConfig(): ConnectionConfig {
@@ -97,6 +106,8 @@ function defaultConfig(): ConnectionConfig {
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
     preferredAddress: "ignore",
     grease: true,
+    versions: [],
+    firstVersion: 0,
   };
 }
 
@@ -118,11 +129,22 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
   inRange("maxDatagramFrameBytes", config.maxDatagramFrameBytes, 0, MAX_DATAGRAM_FRAME_BYTES);
   inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, MAX_STREAM_LIMIT);
   inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, MAX_STREAM_LIMIT);
+  checkVersions(config);
   return config;
 }
 
 function inRange(name: string, value: number, min: number, max: number): void {
   if (!(value >= min && value <= max)) throw new RangeError(`${name} is ${value}; allowed is ${min} to ${max}`);
+}
+
+function checkVersions({ versions, firstVersion }: ConnectionConfig): void {
+  const unknown = versions.find((version) => !isSupportedVersion(version));
+  if (unknown !== undefined)
+    throw new RangeError(`versions has ${unknown}; known are ${SUPPORTED_VERSIONS.join(", ")}`);
+  if (new Set(versions).size < versions.length) throw new RangeError("versions has one twice");
+  if (firstVersion !== 0 && !spokenVersions(versions).includes(firstVersion)) {
+    throw new RangeError(`firstVersion is ${firstVersion}, which is not among the versions`);
+  }
 }
 
 /** Delay of acknowledgements that the peer may ask for at least, microseconds: never above our max_ack_delay. */
@@ -150,13 +172,20 @@ export function localParams(config: ConnectionConfig): TransportParams {
   return params;
 }
 
-/** Their wire form, with a reserved one if the configuration greases. */
+/**
+ * Their wire form in a handshake of this version, with Version Information, and with what is reserved if the configuration
+ * greases.
+ */
 export function localParamBytes(
   params: TransportParams,
   config: ConnectionConfig,
   isServer: boolean,
+  version: number,
   random: Random,
 ): Uint8Array {
+  const available = [...preferredVersions(config.versions, version)];
+  if (config.grease) available.push(randomReservedVersion(random)); // RFC 9368 §3
+  params.versionInformation = { chosen: version, available };
   return encodeParams(params, isServer, config.grease ? reservedParam(random) : undefined);
 }
 

@@ -33,7 +33,7 @@ import {
 } from "../port/transport.js";
 import type { RxBatch, TxBatch } from "../port/udp.js";
 import { MAX_CRYPTO_OUT_BYTES } from "../proto/limits.js";
-import { SPACE_APP, type SPACE_HANDSHAKE, type SPACE_INITIAL, type SpaceId } from "../proto/space.js";
+import type { SPACE_HANDSHAKE, SPACE_INITIAL, SpaceId } from "../proto/space.js";
 import { StreamTable } from "../stream/table.js";
 import { DEADLINE_HANDSHAKE, Deadlines } from "../timer/deadlines.js";
 import { abandon, CloseState, closeByUser } from "./close.js";
@@ -41,7 +41,7 @@ import { type ConnectionConfig, recoveryOptions, streamWindows } from "./config.
 import { ConnectionDatagrams } from "./datagrams.js";
 import { type EarlyState, prepareEarly } from "./early.js";
 import { FrameFate } from "./fate.js";
-import { HandshakeState } from "./handshake.js";
+import { type HandshakeState, newHandshake } from "./handshake.js";
 import type { ConnectionHost } from "./host.js";
 import { IdleState, restartIdle } from "./idle.js";
 import type { ConnectionInit } from "./init.js";
@@ -54,6 +54,7 @@ import { ConnectionCounters, connectionStats } from "./stats.js";
 import { nextDeadline, onTimeout } from "./timeout.js";
 import { transmitConnection } from "./transmit.js";
 import { Undecryptable } from "./undecryptable.js";
+import { VersionState } from "./versions.js";
 
 export class Connection implements Transport, HeapItem {
   heapKey = Infinity;
@@ -66,9 +67,9 @@ export class Connection implements Transport, HeapItem {
 
   state: ConnectionState = STATE_OPEN;
   readonly isServer: boolean;
-  readonly version: number;
+  readonly versions: VersionState;
   readonly config: ConnectionConfig;
-  readonly origDcid: Uint8Array;
+  origDcid: Uint8Array;
   /** Source id of our long headers. */
   readonly localCid: Uint8Array;
   /** Client: source id of the Retry that was followed. */
@@ -97,13 +98,13 @@ export class Connection implements Transport, HeapItem {
   readonly cryptoHeld = new HeldBytes(MAX_CRYPTO_OUT_BYTES);
   readonly cryptoOut: [CryptoOut, CryptoOut, CryptoOut];
   readonly recovery: Recovery;
-  readonly handshakeState: HandshakeState;
+  handshakeState: HandshakeState;
   readonly closing = new CloseState();
   readonly undecryptable = new Undecryptable();
   readonly early: EarlyState;
   readonly idle = new IdleState();
   readonly quicBit = new QuicBit();
-  private readonly spaces: [PnSpace, PnSpace, PnSpace];
+  spaces: [PnSpace, PnSpace, PnSpace];
 
   constructor(
     readonly host: ConnectionHost,
@@ -111,14 +112,14 @@ export class Connection implements Transport, HeapItem {
   ) {
     const { isServer, config } = init;
     this.isServer = isServer;
-    this.version = init.version;
+    this.versions = new VersionState(isServer, init.version, config.versions, init.startTls);
     this.config = config;
     this.origDcid = init.origDcid;
     this.localCid = init.localCid;
     this.token = init.token;
     this.counters = new ConnectionCounters(init.nowMicros);
     this.keys = init.initialKeys ?? new KeySet(host.aead, isServer);
-    if (init.initialKeys === null) this.keys.installInitial(init.version, init.keyDcid);
+    if (init.initialKeys === null) this.keys.installInitial(init.version, init.origDcid);
     this.path = new Path(config.maxDatagramBytes);
     this.path.setAddress(init.addr, 0, init.socket);
     this.path.validated = init.addressValidated;
@@ -133,9 +134,8 @@ export class Connection implements Transport, HeapItem {
     this.datagrams = new ConnectionDatagrams(this);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
     this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses, this.recovery);
-    this.spaces = newSpaces(host.random, this.recovery);
-    this.spaces[SPACE_APP].ackPolicy.maxAckDelayMicros = config.maxAckDelayMillis * 1000;
-    this.handshakeState = new HandshakeState(isServer, init.startTls, () => host.schedule(this), this.cryptoHeld);
+    this.spaces = newSpaces(host.random, this.recovery, config.maxAckDelayMillis);
+    this.handshakeState = newHandshake(this);
     this.early = prepareEarly(this, init.remembered, init.earlyTickets);
     this.deadlines.set(DEADLINE_HANDSHAKE, init.nowMicros + config.handshakeTimeoutMillis * 1000);
     restartIdle(this, init.nowMicros);

@@ -96,7 +96,7 @@ export function decideEarly(conn: Connection, nowMicros: number): void {
   const { hello } = handshake.framer;
   if (early.tickets === null || hello === null || !early.takeDecision()) return;
   early.attempted = hello.offersEarlyData;
-  const alpn = early.tickets.take(hello, conn.version, nowMicros);
+  const alpn = early.tickets.take(hello, conn.versions.current, nowMicros);
   if (alpn !== null) handshake.tls?.allowEarlyData(alpn);
 }
 

@@ -37,6 +37,7 @@ import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./hand
 import { onOwnPathResponse } from "./migrate.js";
 import { onPathChallenge, onPathResponse } from "./moves.js";
 import { onServedResponse } from "./served-preferred.js";
+import { sealPeerToken } from "./session-ticket.js";
 import { STATE_OPEN } from "./state.js";
 
 /** Between packets: a frame that comes then is a mistake of ours, and throws. */
@@ -154,9 +155,13 @@ export class ConnectionFrames implements FrameHandler {
     if (takeCrypto(conn, level, offset, buf, start, end) && feedTls(conn, level, nowMicros)) pumpTls(conn, nowMicros);
   }
 
+  private takeToken(token: Uint8Array): void {
+    this.conn.events.noteNewToken(sealPeerToken(this.conn.versions.current, token));
+  }
+
   onNewToken(buf: Uint8Array, start: number, end: number): void {
     if (this.conn.isServer) this.verdict(PROTOCOL_VIOLATION, FRAME_NEW_TOKEN, "NEW_TOKEN from a client");
-    else if (end - start <= MAX_PEER_TOKEN_BYTES) this.conn.events.noteNewToken(buf.slice(start, end));
+    else if (end - start <= MAX_PEER_TOKEN_BYTES) this.takeToken(buf.slice(start, end));
   }
 
   onStream(id: number, offset: number, buf: Uint8Array, start: number, end: number, fin: boolean): void {

@@ -5,7 +5,7 @@
  */
 
 import { TlsFramer } from "../crypto/tls-framer.js";
-import { checkChosenVersion, checkHandshakeCids, decodeParams, type HandshakeCids } from "../frame/params.js";
+import { checkHandshakeCids, decodeParams, type HandshakeCids } from "../frame/params.js";
 import { FRAME_CRYPTO } from "../frame/table.js";
 import { CryptoIn } from "../inqueue/crypto.js";
 import {
@@ -44,6 +44,7 @@ import {
 import { tryPreferred } from "./migrate.js";
 import { sealSessionTicket } from "./session-ticket.js";
 import { STATE_OPEN } from "./state.js";
+import { chooseVersion } from "./versions.js";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -166,6 +167,12 @@ export class HandshakeState {
   }
 }
 
+/** That of a connection which begins, or begins again. */
+export function newHandshake(conn: Connection): HandshakeState {
+  const startTls = (): TlsSession => conn.versions.newTls();
+  return new HandshakeState(conn.isServer, startTls, () => conn.host.schedule(conn), conn.cryptoHeld);
+}
+
 /** A CRYPTO frame arrived at `level`. True = what it puts in order may go to TLS, see `feedTls`. */
 export function takeCrypto(
   conn: Connection,
@@ -178,6 +185,8 @@ export function takeCrypto(
   const { handshakeState: handshake } = conn;
   const input = handshake.input[level];
   if (input === null) return false;
+  // RFC 9369 §4.1: a server sends no CRYPTO frame before it has chosen, and then in the version that it chose
+  if (!conn.isServer && !conn.versions.settled) conn.versions.settle(conn.versions.current);
   if (level < handshake.readLevel && offset + (end - start) > input.highest) {
     closeTransport(conn, PROTOCOL_VIOLATION, FRAME_CRYPTO, "CRYPTO data at a level that is over");
     return false;
@@ -228,11 +237,12 @@ function takePeerParams(conn: Connection): boolean {
     closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, wrong);
     return false;
   }
-  const other = checkChosenVersion(params, conn.version);
+  const other = conn.versions.verdict(params.versionInformation);
   if (other !== "") {
     closeTransport(conn, VERSION_NEGOTIATION_ERROR, FRAME_CRYPTO, other);
     return false;
   }
+  if (conn.isServer) chooseVersion(conn, params.versionInformation);
   conn.handshakeState.peerParams = params;
   framer.peerParams = null;
   onParamsAfterEarly(conn, params);
@@ -297,7 +307,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
       );
       return;
     case "secret":
-      keys.install(result.level, result.direction, result.aead, result.secret, conn.version);
+      keys.install(result.level, result.direction, result.aead, result.secret, conn.versions.of(result.level));
       onSecret(conn, result.level, result.direction);
       return;
     case "peer-params":
@@ -329,11 +339,12 @@ function onSecret(conn: Connection, level: Level, direction: "read" | "write"): 
 
 /** Client: bound to what 0-RTT has to know next time. */
 function onTicket(conn: Connection, tls: Uint8Array): void {
-  const { handshake: info, version } = conn;
+  const { handshake: info } = conn;
   const { peerParams: params, framer } = conn.handshakeState;
   if (info === null || params === null) return;
   const { ticketAllowsEarlyData: allowsEarlyData } = framer;
-  conn.events.noteTicket(sealSessionTicket({ allowsEarlyData, version, alpn: info.alpn, params, tls }));
+  const { version, alpn } = info;
+  conn.events.noteTicket(sealSessionTicket({ allowsEarlyData, version, alpn, params, tls }));
 }
 
 function onReadSecret(conn: Connection, level: Level): void {
@@ -355,18 +366,18 @@ function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
   const { early } = conn;
   conn.handshake = {
     ...info,
-    version: conn.version,
+    version: conn.versions.current,
     earlyDataAttempted: early.attempted,
     earlyDataAccepted: early.status === EARLY_ACCEPTED,
   };
   conn.events.noteHandshake(conn.handshake);
   issueIds(conn, nowMicros);
   if (!conn.isServer) return;
-  early.issueTickets(handshake.framer.hello?.serverName ?? "", info.alpn, conn.version, nowMicros);
+  early.issueTickets(handshake.framer.hello?.serverName ?? "", info.alpn, conn.versions.current, nowMicros);
   handshake.framer.hello = null;
   expireEarly(conn, nowMicros);
   conn.control.sendHandshakeDone();
-  const token = conn.host.newToken(conn.path.addr);
+  const token = conn.host.newToken(conn.versions.current, conn.path.addr);
   if (token !== null) conn.control.sendNewToken(token);
   confirmHandshake(conn, nowMicros);
 }

@@ -17,8 +17,8 @@ export interface ConnectionHost {
   newCid(): Uint8Array;
   /** The stateless reset token of one of our ids (RFC 9000 §10.3.2). */
   resetToken(cid: Uint8Array): Uint8Array;
-  /** A NEW_TOKEN token for this address (RFC 9000 §8.1.3), or null when none shall be sent. */
-  newToken(addr: Int32Array): Uint8Array | null;
+  /** A NEW_TOKEN token for this version and address (RFC 9000 §8.1.3), or null when none shall be sent. */
+  newToken(version: number, addr: Int32Array): Uint8Array | null;
   /** Packets to this id belong to the connection from now on, or no longer. */
   route(cid: Uint8Array, conn: Connection): void;
   unroute(cid: Uint8Array, conn: Connection): void;

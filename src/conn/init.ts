@@ -8,17 +8,17 @@ import type { ConnectionConfig } from "./config.js";
 
 export interface ConnectionInit {
   isServer: boolean;
+  /** Of the client's first flight. */
   version: number;
   config: ConnectionConfig;
-  /** Makes the TLS session: at once at a client, with the first CRYPTO data at a server. */
-  startTls: () => TlsSession;
+  /** Makes the TLS session: at once at a client, which may need a second one, with a whole ClientHello at a server. */
+  startTls: (version: number) => TlsSession;
   /**
-   * Destination id of the client's very first Initial (RFC 9000 §7.3). At a server it leads to the connection until its
-   * end: a late copy of that Initial must not start a second one.
+   * Destination id of the client's first Initial (RFC 9000 §7.3), at a server after a Retry that of the Retry: Initial keys
+   * derive from it. At a server it leads to the connection until its end: a late copy of that Initial must not start a
+   * second one.
    */
   origDcid: Uint8Array;
-  /** Id from which the Initial keys derive: `origDcid`, or at a server after Retry the Retry's source id. */
-  keyDcid: Uint8Array;
   /** Server: these keys, which the connection owns from now on; null = it makes them. */
   initialKeys: KeySet | null;
   localCid: Uint8Array;

@@ -236,7 +236,7 @@ function onAddressProven(conn: Connection, path: Path, previous: Path, nowMicros
   recovery.setAmplificationBlocked(false);
   if (hasSameIp(path, previous)) recovery.onNewPort();
   else recovery.onNewPath(nowMicros);
-  const token = conn.host.newToken(path.addr);
+  const token = conn.host.newToken(conn.versions.current, path.addr);
   if (token !== null) conn.control.sendNewToken(token); // RFC 9000 §9.3
 }
 

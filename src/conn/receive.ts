@@ -47,6 +47,7 @@ import { onRetry } from "./retry.js";
 import { onServedArrival } from "./served-preferred.js";
 import { STATE_CLOSED, STATE_OPEN } from "./state.js";
 import { onVersionNegotiation } from "./version-negotiation.js";
+import { initialKeyCid, learnVersion } from "./versions.js";
 
 /** Levels whose packets may come before their keys, in the order in which the keys come. */
 const HELD_LEVELS = [LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_APP] as const;
@@ -197,7 +198,8 @@ function onLong(
     conn.drop(bad);
     return;
   }
-  if (header.version !== conn.version) {
+  const level = LEVEL_OF_TYPE[header.type] as Level;
+  if (!conn.versions.admits(level, header.version)) {
     conn.drop(DROP_UNKNOWN_VERSION);
     return;
   }
@@ -211,7 +213,7 @@ function onLong(
     conn.drop(DROP_WRONG_DCID);
     return;
   }
-  const level = LEVEL_OF_TYPE[header.type] as Level;
+  if (level === LEVEL_INITIAL) conn.keys.readInitial(header.version, initialKeyCid(conn));
   if (!canRead(conn, level)) {
     holdOrDrop(conn, level, buf, header, ecn);
     return;
@@ -347,6 +349,7 @@ function onFirstOfLevel(conn: Connection, level: Level, header: PacketHeader, no
     conn.peerScid = conn.host.bench.rxBuf.slice(header.scidStart, header.scidStart + header.scidLength);
     conn.peerIds.replaceFirst(conn.peerScid);
   }
+  if (level === LEVEL_INITIAL && !conn.isServer) learnVersion(conn, header.version);
   if (level === LEVEL_HANDSHAKE && conn.isServer) {
     conn.path.validated = true; // RFC 9000 §8.1
     discardLevel(conn, LEVEL_INITIAL, nowMicros); // RFC 9001 §4.9.1

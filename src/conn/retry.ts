@@ -15,7 +15,7 @@ import type { Connection } from "./connection.js";
 /** DROP_NONE when the Retry was followed. */
 export function onRetry(conn: Connection, buf: Uint8Array, header: PacketHeader, nowMicros: number): DropReason {
   if (conn.isServer || conn.peerScid !== null || conn.retryScid !== null) return DROP_UNEXPECTED_TYPE;
-  if (header.version !== conn.version) return DROP_UNKNOWN_VERSION;
+  if (header.version !== conn.versions.original) return DROP_UNKNOWN_VERSION; // RFC 9369 §4.1
   const tokenBytes = header.tokenEnd - header.tokenStart;
   // one that leaves no room for a ClientHello would end the attempt: it is taken for damaged
   if (tokenBytes > MAX_PEER_TOKEN_BYTES) return DROP_RETRY_INTEGRITY;
@@ -24,7 +24,7 @@ export function onRetry(conn: Connection, buf: Uint8Array, header: PacketHeader,
   conn.retryScid = scid;
   conn.token = buf.slice(header.tokenStart, header.tokenEnd);
   conn.peerIds.replaceFirst(scid);
-  conn.keys.installInitial(conn.version, scid);
+  conn.keys.installInitial(header.version, scid);
   conn.recovery.onRetry(nowMicros);
   return DROP_NONE;
 }

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { defaultParams } from "../proto/params.js";
-import { openSessionTicket, sealSessionTicket } from "./session-ticket.js";
+import { openKept, openSessionTicket, sealPeerToken, sealSessionTicket } from "./session-ticket.js";
 
 const params = {
   ...defaultParams(),
@@ -41,5 +42,17 @@ describe("what a client keeps of a session", () => {
     for (let end = 0; end <= bytes.length - 3; end++) assert.equal(openSessionTicket(bytes.subarray(0, end)), null);
     assert.equal(openSessionTicket(Uint8Array.of(0, ...bytes.subarray(1))), null);
     assert.equal(openSessionTicket(new Uint8Array(200)), null);
+  });
+
+  test("RFC 9369 §5 a token with the version that it came in", () => {
+    const token = Uint8Array.of(7, 8, 9);
+    const sealed = sealPeerToken(0x6b3343cf, token);
+    const opened = openKept({ ticket: sealSessionTicket(ticket), token: sealed });
+    assert.deepEqual([opened.token, opened.tokenVersion, opened.ticket?.version], [token, 0x6b3343cf, 1]);
+    const longest = new Uint8Array(MAX_PEER_TOKEN_BYTES);
+    assert.deepEqual(openKept({ token: sealPeerToken(1, longest) }).token, longest);
+    for (const bad of [token, sealed.subarray(0, 5), sealPeerToken(1, new Uint8Array(longest.length + 1))]) {
+      assert.deepEqual(openKept({ token: bad }), { ticket: null, token: null, tokenVersion: 0 });
+    }
   });
 });

@@ -65,7 +65,7 @@ function openClosePacket(conn: Connection, space: SpaceId): boolean {
   if (space === SPACE_APP) return builder.openShort(dcid, pn, PN_BYTES, conn.keys.keyPhase, 0);
   const type = space === SPACE_INITIAL ? PACKET_INITIAL : PACKET_HANDSHAKE;
   const token = space === SPACE_INITIAL ? conn.token : null;
-  return builder.openLong(type, conn.version, dcid, conn.localCid, token, pn, PN_BYTES);
+  return builder.openLong(type, conn.versions.current, dcid, conn.localCid, token, pn, PN_BYTES);
 }
 
 /** An application's code and reason must not show before 1-RTT (RFC 9000 §10.2.3). */

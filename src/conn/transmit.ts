@@ -234,7 +234,7 @@ function openPacket(conn: Connection, level: Level, pn: number, pnBytes: number)
   const dcid = conn.peerIds.current;
   if (level === LEVEL_APP) return builder.openShort(dcid, pn, pnBytes, conn.keys.keyPhase, 0);
   const token = level === LEVEL_INITIAL ? conn.token : null;
-  return builder.openLong(TYPE_OF_LEVEL[level], conn.version, dcid, conn.localCid, token, pn, pnBytes);
+  return builder.openLong(TYPE_OF_LEVEL[level], conn.versions.of(level), dcid, conn.localCid, token, pn, pnBytes);
 }
 
 function writeAcks(conn: Connection, space: SpaceId, pos: number, sent: SentPackets, nowMicros: number): number {

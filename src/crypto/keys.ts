@@ -50,6 +50,11 @@ export class KeySet {
   private readonly readAeads = columns(0);
   private readonly writeAeads = columns(0);
   private readonly sealedPackets = columns(0);
+  /** Of the Initial keys to read with: of those in place, and of those that wait for `readInitial`. */
+  private initialVersion = 0;
+  private spareVersion = 0;
+  private spareKey = NO_SLOT;
+  private spareHp = NO_SLOT;
   private discardedLevels = 0;
   private isUpdateWanted = false;
 
@@ -61,12 +66,44 @@ export class KeySet {
   }
 
   /**
-   * Initial keys from the client's Destination Connection ID (RFC 9001 §5.2). Again after a Retry or another version:
-   * the old ones are freed.
+   * Initial keys from the client's Destination Connection ID (RFC 9001 §5.2). Again after a Retry or a Version Negotiation
+   * packet: all others are freed.
    */
   installInitial(version: number, dcid: Uint8Array): void {
+    this.freeSpare();
+    this.initialVersion = version;
     const { client, server } = initialSecrets(version, dcid, this.aead);
     this.install(LEVEL_INITIAL, "read", AEAD_AES_128_GCM, this.isServer ? client : server, version);
+    this.install(LEVEL_INITIAL, "write", AEAD_AES_128_GCM, this.isServer ? server : client, version);
+  }
+
+  /**
+   * Puts the keys in place that open Initial packets of this version, for as long as either may come (RFC 9369 §4.1). They
+   * are made at their first use; the others wait, those of a third version go.
+   */
+  readInitial(version: number, dcid: Uint8Array): void {
+    if (version === this.initialVersion || !this.canRead(LEVEL_INITIAL)) return;
+    const { initialVersion, readKeys, readHps } = this;
+    if (version !== this.spareVersion) {
+      this.freeSpare();
+      const { client, server } = initialSecrets(version, dcid, this.aead);
+      const { key, iv, hp } = packetKeys(version, AEAD_AES_128_GCM, this.isServer ? client : server, this.aead);
+      this.spareKey = this.aead.newKey(AEAD_AES_128_GCM, key, iv);
+      this.spareHp = this.aead.newHeaderKey(AEAD_AES_128_GCM, hp);
+    }
+    const key = readKeys[LEVEL_INITIAL];
+    const hp = readHps[LEVEL_INITIAL];
+    readKeys[LEVEL_INITIAL] = this.spareKey;
+    readHps[LEVEL_INITIAL] = this.spareHp;
+    this.spareKey = key;
+    this.spareHp = hp;
+    this.initialVersion = version;
+    this.spareVersion = initialVersion;
+  }
+
+  /** Initial packets are sealed in this version from now on (RFC 9369 §4.1); the keys to read with stay as they are. */
+  writeInitial(version: number, dcid: Uint8Array): void {
+    const { client, server } = initialSecrets(version, dcid, this.aead);
     this.install(LEVEL_INITIAL, "write", AEAD_AES_128_GCM, this.isServer ? server : client, version);
   }
 
@@ -109,6 +146,7 @@ export class KeySet {
   discard(level: Level): void {
     this.free(level, "read");
     this.free(level, "write");
+    if (level === LEVEL_INITIAL) this.freeSpare();
     this.discardedLevels |= 1 << level;
   }
 
@@ -217,6 +255,14 @@ export class KeySet {
     const aeadId = this.readAeads[level];
     if (aeadId === AEAD_CHACHA20_POLY1305) return INTEGRITY_LIMIT_CHACHA;
     return aeadId === AEAD_AES_128_CCM ? INTEGRITY_LIMIT_CCM : INTEGRITY_LIMIT_GCM;
+  }
+
+  private freeSpare(): void {
+    this.spareVersion = 0;
+    if (this.spareKey === NO_SLOT) return;
+    this.aead.freeKey(this.spareKey);
+    this.aead.freeHeaderKey(this.spareHp);
+    this.spareKey = this.spareHp = NO_SLOT;
   }
 
   private free(level: Level, direction: Direction): void {

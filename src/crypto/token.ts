@@ -4,13 +4,14 @@
  * each other.
  *
  *   token = kind (1) · epoch (1) · nonce (12)
- *           · AEAD(issued seconds (4) [· odcid length (1) · odcid · scid length (1) · scid])
+ *           · AEAD(issued seconds (4) · version (4) [· odcid length (1) · odcid · scid length (1) · scid])
  *
  * Keys of tokens change each TOKEN_KEY_SECONDS; tokens of the epoch before are still taken, and of the next one, which a
  * server whose clock is ahead may have begun. The key of reset tokens stays: they are for connections of any age.
  *
  * Invariants: the kind and the client's address are authenticated with the token: IP address and port of a Retry token,
- * the IP address of a NEW_TOKEN token, which must work from another port. A NEW_TOKEN token is taken once. What does
+ * the IP address of a NEW_TOKEN token, which must work from another port. Either counts in the QUIC version that it was
+ * made in only (RFC 9369 §4.1, §5). A NEW_TOKEN token is taken once. What does
  * not authenticate costs one AEAD operation and leaves nothing behind.
  */
 
@@ -38,7 +39,7 @@ const KIND_NEW = 0x4e;
 const NONCE_BYTES = 12;
 const NONCE_AT = 2;
 const HEAD_BYTES = NONCE_AT + NONCE_BYTES;
-const MIN_TOKEN_BYTES = HEAD_BYTES + 4 + TAG_BYTES;
+const MIN_TOKEN_BYTES = HEAD_BYTES + 8 + TAG_BYTES;
 const WORD = 2 ** 32;
 
 /** What a valid token says. */
@@ -50,7 +51,9 @@ export type OpenedToken =
       /** Source Connection ID of the Retry packet: what this Initial must be sent to (RFC 9000 §7.3). */
       retryScid: Uint8Array;
     }
-  | { kind: "new" };
+  | { kind: "new" }
+  /** A Retry token, good but for another version of QUIC. */
+  | { kind: "other-version" };
 
 /** Before, now and next. */
 const KEPT_EPOCHS = 3;
@@ -83,9 +86,16 @@ export class TokenKeys {
   }
 
   /** Token for a Retry packet; `addressKey` is from {@link addressKey}. `nowSeconds` is wall clock time. */
-  sealRetryToken(odcid: Uint8Array, retryScid: Uint8Array, addressKey: Uint8Array, nowSeconds: number): Uint8Array {
-    const plain = new Writer(48);
+  sealRetryToken(
+    odcid: Uint8Array,
+    retryScid: Uint8Array,
+    version: number,
+    addressKey: Uint8Array,
+    nowSeconds: number,
+  ): Uint8Array {
+    const plain = new Writer(52);
     plain.u32(nowSeconds);
+    plain.u32(version);
     plain.u8(odcid.length);
     plain.bytes(odcid);
     plain.u8(retryScid.length);
@@ -94,18 +104,19 @@ export class TokenKeys {
   }
 
   /** Token for a NEW_TOKEN frame; differs each time (RFC 9000 §8.1.3). */
-  sealNewToken(addressKey: Uint8Array, nowSeconds: number): Uint8Array {
-    const plain = new Writer(4);
+  sealNewToken(version: number, addressKey: Uint8Array, nowSeconds: number): Uint8Array {
+    const plain = new Writer(8);
     plain.u32(nowSeconds);
+    plain.u32(version);
     return this.seal(KIND_NEW, nowSeconds, addressKey.subarray(0, IP_BYTES), plain.finish());
   }
 
   /**
-   * What the token of an Initial from this address proves, or null: forged, cut, expired, of another address, or a
-   * NEW_TOKEN token that was used before. Null with {@link isRetryToken} means INVALID_TOKEN (RFC 9000 §8.1.2), else
+   * What the token of an Initial of this version and address proves, or null: forged, cut, expired, of another address,
+   * or a NEW_TOKEN token that was used before. Null with {@link isRetryToken} means INVALID_TOKEN (RFC 9000 §8.1.2), else
    * that the address is not validated (RFC 9000 §8.1.3).
    */
-  open(token: Uint8Array, addressKey: Uint8Array, nowSeconds: number): OpenedToken | null {
+  open(token: Uint8Array, version: number, addressKey: Uint8Array, nowSeconds: number): OpenedToken | null {
     if (token.length < MIN_TOKEN_BYTES || token.length > MAX_TOKEN_BYTES) return null;
     const isRetry = token[0] === KIND_RETRY;
     if (!isRetry && token[0] !== KIND_NEW) return null;
@@ -123,6 +134,7 @@ export class TokenKeys {
     // A wall clock that was set back must not end service: as far off in the future is as good as in the past.
     const lifeSeconds = isRetry ? RETRY_TOKEN_SECONDS : NEW_TOKEN_SECONDS;
     if (Math.abs(nowSeconds - issuedSeconds) > lifeSeconds) return null;
+    if (reader.u32() !== version) return isRetry ? { kind: "other-version" } : null;
     if (!isRetry) return this.used.take(nonce, issuedSeconds) ? { kind: "new" } : null;
     const odcid = reader.take(reader.u8());
     const retryScid = reader.take(reader.u8());

@@ -4,13 +4,15 @@
  * than three times what it answers and is rate-limited.
  */
 
-import { equalRange, u32At } from "../base/bytes.js";
+import { equalRange } from "../base/bytes.js";
 import { localParamBytes, localParams, makeConfig, type ConnectionConfig } from "../conn/config.js";
 import { Connection } from "../conn/connection.js";
 import { STATE_OPEN } from "../conn/state.js";
+import { spokenVersions } from "../conn/versions.js";
 import { EarlyTickets } from "../crypto/early-tickets.js";
 import type { ClientHello } from "../crypto/hello.js";
 import { addressKey } from "../crypto/token.js";
+import { randomReservedVersion } from "../frame/params.js";
 import {
   DROP_BAD_TOKEN,
   DROP_CID_LENGTH,
@@ -40,7 +42,7 @@ import {
 } from "../proto/limits.js";
 import { ALERT_NO_APPLICATION_PROTOCOL } from "../proto/tls-alert.js";
 import { CONNECTION_REFUSED, CRYPTO_ERROR, INVALID_TOKEN } from "../proto/transport-error.js";
-import { reservedVersion, SUPPORTED_VERSIONS } from "../proto/version.js";
+import { VERSION_NEGOTIATION } from "../proto/version.js";
 import { Attempt, ATTEMPT_FORGED, ATTEMPT_WAITS, Attempts, type Proof } from "./attempt.js";
 import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
@@ -82,6 +84,8 @@ export interface Chooser {
   readonly retry: "auto" | "always" | "never";
   /** Whether any listener accepts 0-RTT: packets that overtake their Initial are kept then. */
   readonly earlyData: boolean;
+  /** QUIC versions of first flights; others are answered by a Version Negotiation packet. Empty = all of this build. */
+  readonly versions: readonly number[];
   /** `hello` null: it cannot be read, and who is named will refuse it. Null: nobody wants it, the client is told so. */
   choose(hello: ClientHello | null, addr: Int32Array): Listener | null;
 }
@@ -150,9 +154,9 @@ export class Acceptor {
     this.halfOpen.delete(conn);
   }
 
-  newToken(addr: Int32Array): Uint8Array | null {
+  newToken(version: number, addr: Int32Array): Uint8Array | null {
     if (this.chooser === null) return null;
-    return this.endpoint.tokens.sealNewToken(addressKey(addr, 0), this.endpoint.wallSeconds());
+    return this.endpoint.tokens.sealNewToken(version, addressKey(addr, 0), this.endpoint.wallSeconds());
   }
 
   /** Handles datagram `row`, whose destination id nobody has; returns a new connection that shall receive it, or null. */
@@ -170,7 +174,7 @@ export class Acceptor {
     }
     const source = rx.rows[row * RX_COLS + RX_SOURCE];
     const addr = rx.sources.slice(source * ADDR_COLS, (source + 1) * ADDR_COLS);
-    if (drop === DROP_UNKNOWN_VERSION) {
+    if (drop === DROP_UNKNOWN_VERSION || (header.isLong && !this.speaks(header.version))) {
       this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
     }
@@ -183,6 +187,11 @@ export class Acceptor {
       return this.dropped(DROP_UNKNOWN_CID);
     }
     return this.onInitial(rx, row, header, addr, nowMicros);
+  }
+
+  /** Of the versions of this build, those that the listener may use; all, when it does not listen. */
+  private speaks(version: number): boolean {
+    return version === VERSION_NEGOTIATION || spokenVersions(this.chooser?.versions ?? []).includes(version);
   }
 
   private holdEarly(rx: RxBatch, row: number, header: PacketHeader, addr: Int32Array, nowMicros: number): boolean {
@@ -293,8 +302,9 @@ export class Acceptor {
     if (header.tokenEnd <= header.tokenStart) return none;
     const token = buf.slice(header.tokenStart, header.tokenEnd);
     const { tokens, wallSeconds } = this.endpoint;
-    const opened = tokens.open(token, addressKey(addr, 0), wallSeconds());
+    const opened = tokens.open(token, header.version, addressKey(addr, 0), wallSeconds());
     if (opened === null && !tokens.isRetryToken(token)) return none; // as if there were none
+    if (opened?.kind === "other-version") return this.dropped(DROP_BAD_TOKEN); // RFC 9369 §4.1
     if (opened?.kind === "new") return { validated: true, origDcid: null, retryScid: null };
     const { dcidStart, dcidLength } = header;
     if (opened?.kind === "retry" && equalRange(buf, dcidStart, dcidStart + dcidLength, opened.retryScid)) {
@@ -320,9 +330,8 @@ export class Acceptor {
       isServer: true,
       version,
       config: listener.config,
-      startTls: () => this.startTls(listener, conn, proof, dcid),
+      startTls: (negotiated) => this.startTls(listener, conn, proof, negotiated),
       origDcid: dcid,
-      keyDcid: dcid,
       initialKeys: attempt.keys,
       localCid,
       peerCid: buf.slice(header.scidStart, header.scidStart + header.scidLength),
@@ -349,11 +358,11 @@ export class Acceptor {
     return conn;
   }
 
-  private startTls(listener: Listener, conn: Connection, proof: Proof, dcid: Uint8Array): TlsSession {
+  private startTls(listener: Listener, conn: Connection, proof: Proof, version: number): TlsSession {
     const { config, options } = listener;
-    const { localCid } = conn;
+    const { localCid, origDcid } = conn;
     const params = localParams(config);
-    params.originalDcid = proof.origDcid ?? dcid;
+    params.originalDcid = proof.origDcid ?? origDcid;
     params.retryScid = proof.retryScid;
     params.initialScid = localCid;
     params.statelessResetToken = this.endpoint.resetToken(localCid);
@@ -361,7 +370,8 @@ export class Acceptor {
       params.preferredAddress = preferredAddress(this.endpoint, conn, options.preferred);
     }
     return options.tls.newSession({
-      transportParams: localParamBytes(params, config, true, this.endpoint.random),
+      transportParams: localParamBytes(params, config, true, version, this.endpoint.random),
+      ticketScope: version,
     });
   }
 
@@ -379,7 +389,7 @@ export class Acceptor {
     if (!endpoint.answers.allow(nowMicros)) return;
     const dcid = buf.subarray(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.subarray(header.scidStart, header.scidStart + header.scidLength);
-    const versions = [...SUPPORTED_VERSIONS, reservedVersion(u32At(endpoint.randomBytes(4), 0))]; // RFC 9000 §6.3
+    const versions = [...spokenVersions(this.chooser.versions), randomReservedVersion(endpoint.random)]; // RFC 9000 §6.3
     const out = new Uint8Array(7 + dcid.length + scid.length + 4 * versions.length);
     const end = writeVersionNegotiation(out, 0, scid, dcid, versions, endpoint.randomBytes(1)[0]);
     endpoint.answers.push(out.slice(0, end), addr, this.socket);
@@ -396,7 +406,13 @@ export class Acceptor {
     const odcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
     const retryScid = endpoint.newCid();
-    const token = endpoint.tokens.sealRetryToken(odcid, retryScid, addressKey(addr, 0), endpoint.wallSeconds());
+    const token = endpoint.tokens.sealRetryToken(
+      odcid,
+      retryScid,
+      header.version,
+      addressKey(addr, 0),
+      endpoint.wallSeconds(),
+    );
     const out = new Uint8Array(MIN_INITIAL_DATAGRAM_BYTES);
     const end = writeRetry(out, 0, header.version, scid, retryScid, token, odcid, endpoint.aead);
     endpoint.answers.push(out.slice(0, end), addr, this.socket);

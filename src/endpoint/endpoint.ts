@@ -15,8 +15,9 @@ import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
 import { usesSocket } from "../conn/moves.js";
 import { tryReset } from "../conn/receive.js";
-import { openSessionTicket } from "../conn/session-ticket.js";
+import { openKept } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
+import { firstVersion } from "../conn/versions.js";
 import { Workbench } from "../conn/workbench.js";
 import { TokenKeys } from "../crypto/token.js";
 import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
@@ -35,14 +36,7 @@ import {
   type RxBatch,
   type TxBatch,
 } from "../port/udp.js";
-import {
-  INITIAL_DCID_BYTES,
-  LOCAL_CID_BYTES,
-  MAX_CID_BYTES,
-  MAX_PEER_TOKEN_BYTES,
-  MIN_INITIAL_DATAGRAM_BYTES,
-} from "../proto/limits.js";
-import { VERSION_1 } from "../proto/version.js";
+import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { Acceptor, type Chooser, Listener, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
@@ -142,7 +136,7 @@ export class Endpoint implements ConnectionHost {
   listen(options: ListenOptions): void {
     const listener = new Listener(options);
     const { retry = "auto", earlyData = false } = options;
-    this.acceptor.listen({ retry, earlyData, choose: () => listener });
+    this.acceptor.listen({ retry, earlyData, versions: listener.config.versions, choose: () => listener });
   }
 
   /** As `listen`, for several listeners, of which `chooser` names one when a ClientHello is whole. */
@@ -159,31 +153,33 @@ export class Endpoint implements ConnectionHost {
   connect(options: ConnectOptions, nowMicros: number): Connection {
     const config = makeConfig(options.config);
     const localCid = this.newCid();
+    const kept = openKept(options);
+    const version = config.firstVersion || firstVersion(config.versions, kept.ticket?.version ?? kept.tokenVersion);
+    const ticket = kept.ticket?.version === version ? kept.ticket : null; // RFC 9369 §5: not with another version's
+    const earlyData = ticket !== null && ticket.allowsEarlyData && ticket.alpn === options.earlyAlpn;
     const origDcid = this.randomBytes(INITIAL_DCID_BYTES);
-    const params = localParams(config);
-    params.initialScid = localCid;
-    const ticket = options.ticket === undefined ? null : openSessionTicket(options.ticket);
-    const resumes = ticket !== null && ticket.version === VERSION_1; // RFC 9369 §5: not with another version's
-    const earlyData = resumes && ticket.allowsEarlyData && ticket.alpn === options.earlyAlpn;
-    const session: TlsSessionOptions = {
-      transportParams: localParamBytes(params, config, false, this.random),
-      earlyData,
-    };
-    if (options.serverName !== undefined) session.serverName = options.serverName;
-    if (resumes) session.ticket = ticket.tls;
     const conn = new Connection(this, {
       isServer: false,
-      version: VERSION_1,
+      version,
       config,
-      startTls: () => options.tls.newSession(session),
+      startTls: (tlsVersion) => {
+        const params = localParams(config);
+        params.initialScid = localCid;
+        const session: TlsSessionOptions = {
+          transportParams: localParamBytes(params, config, false, tlsVersion, this.random),
+          earlyData: earlyData && tlsVersion === version,
+        };
+        if (options.serverName !== undefined) session.serverName = options.serverName;
+        if (ticket !== null && tlsVersion === version) session.ticket = ticket.tls;
+        return options.tls.newSession(session);
+      },
       origDcid,
-      keyDcid: origDcid,
       localCid,
       initialKeys: null,
       peerCid: origDcid,
       addr: options.remote.slice(),
       socket: options.socket ?? 0,
-      token: options.token !== undefined && options.token.length <= MAX_PEER_TOKEN_BYTES ? options.token : null,
+      token: kept.tokenVersion === version ? kept.token : null,
       addressValidated: true,
       remembered: earlyData ? ticket.params : null,
       earlyTickets: null,
@@ -323,8 +319,8 @@ export class Endpoint implements ConnectionHost {
     return this.tokens.resetToken(cid);
   }
 
-  newToken(addr: Int32Array): Uint8Array | null {
-    return this.acceptor.newToken(addr);
+  newToken(version: number, addr: Int32Array): Uint8Array | null {
+    return this.acceptor.newToken(version, addr);
   }
 
   route(cid: Uint8Array, conn: Connection): void {

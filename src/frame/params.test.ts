@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { concatBytes, fromHex, toHex } from "../base/bytes.js";
 import { defaultParams, type PreferredAddress, type TransportParams } from "../proto/params.js";
 import { Prng } from "../sim/prng.js";
-import { checkChosenVersion, checkHandshakeCids, decodeParams, encodeParams, reservedParam } from "./params.js";
+import { checkHandshakeCids, decodeParams, encodeParams, reservedParam } from "./params.js";
 
 const TOKEN = "000102030405060708090a0b0c0d0e0f";
 const FROM_SERVER = true;
@@ -159,13 +159,6 @@ describe("transport parameters, decoding", () => {
     refuses(param("11", "000000016b3343cf"), FROM_CLIENT);
     const back = { ...defaultParams(), versionInformation: { chosen: 1, available: [5, 1] } };
     assert.deepEqual(decodeParams(encodeParams(back, false), FROM_CLIENT).params, back);
-  });
-
-  test("RFC 9368 §4 9368-4-06 9368-4-07 the version that the peer chose is the one in use", () => {
-    const params = accepts(param("11", "00000001 00000001"));
-    assert.equal(checkChosenVersion(params, 1), "");
-    assert.notEqual(checkChosenVersion(params, 0x6b3343cf), "");
-    assert.equal(checkChosenVersion(defaultParams(), 1), "");
   });
 
   test("RFC 9287 §3 9287-3-01 grease_quic_bit is empty", () => {

@@ -5,7 +5,7 @@
  * `checkHandshakeCids` and closes with TRANSPORT_PARAMETER_ERROR when either gives a text.
  */
 
-import { equalBytes, Reader, Writer } from "../base/bytes.js";
+import { equalBytes, Reader, u32At, Writer } from "../base/bytes.js";
 import { unreachable } from "../base/unreachable.js";
 import { MAX_VARINT, MAX_VARINT_BIG, varintLength } from "../base/varint.js";
 import type { Random } from "../port/random.js";
@@ -38,6 +38,7 @@ import {
   type TransportParams,
   type VersionInformation,
 } from "../proto/params.js";
+import { reservedVersion } from "../proto/version.js";
 
 type IntegerField = {
   [K in keyof TransportParams]: TransportParams[K] extends number ? K : never;
@@ -99,6 +100,13 @@ export function reservedParam(random: Random): ReservedParam {
   random.fill(drawn, 0, drawn.length);
   const steps = drawn[0] * 256 + drawn[1];
   return { id: 31 * steps + 27, bytes: drawn.slice(3, 3 + (drawn[2] & 15)) };
+}
+
+/** A version that exists to be ignored (RFC 9000 §6.3, §15). */
+export function randomReservedVersion(random: Random): number {
+  const drawn = new Uint8Array(4);
+  random.fill(drawn, 0, drawn.length);
+  return reservedVersion(u32At(drawn, 0));
 }
 
 /** The extension's body. Defaults are left out. A client that is given server-only parameters is a bug of ours. */
@@ -177,16 +185,6 @@ export function checkHandshakeCids(params: TransportParams, seen: HandshakeCids)
   if (!sameCid(params.originalDcid, seen.originalDcid)) return "original_destination_connection_id does not match";
   if (!sameCid(params.retryScid, seen.retryScid)) return "retry_source_connection_id does not match";
   return FINE;
-}
-
-/**
- * RFC 9368 §4: "" when the peer means the version that this connection has, else the reason for a VERSION_NEGOTIATION_ERROR.
- * A peer that says nothing of versions knows only the one that it uses.
- */
-export function checkChosenVersion(params: TransportParams, version: number): string {
-  const { versionInformation } = params;
-  if (versionInformation === null || versionInformation.chosen === version) return FINE;
-  return `the peer chose version 0x${versionInformation.chosen.toString(16)}`;
 }
 
 function integer(id: number, field: IntegerField, name: string, min = 0n, max: bigint = MAX_VARINT_BIG): IntegerParam {

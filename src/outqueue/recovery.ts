@@ -338,6 +338,12 @@ export class Recovery {
     this.startController(nowMicros);
   }
 
+  /** A client begins again in another version, which is another connection (RFC 9368 §2.4): as after a Retry, from 0 on. */
+  restart(nowMicros: number): void {
+    this.onRetry(nowMicros);
+    for (const sent of this.sent) sent.restart();
+  }
+
   private startController(nowMicros: number): void {
     this.ptoCount = 0;
     this.cc = makeController(this.options.congestion, this.datagramBytes);

@@ -355,6 +355,12 @@ export class SentPackets {
     this.release();
   }
 
+  /** As `clear`, and numbers begin again: the next packet belongs to another connection. */
+  restart(): void {
+    this.clear();
+    this.next = this.base = this.firstOutstanding = 0;
+  }
+
   /** Gives all memory back when no packet is in flight: acknowledgements that nobody acknowledged are forgotten. */
   rest(): void {
     this.makeRoom();

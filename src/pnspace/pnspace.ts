@@ -194,10 +194,8 @@ export function randomSkip(random: Random, window: SkipWindow): SkipDistance {
 }
 
 /** The three of a connection. Only 1-RTT packets are many enough to skip numbers among them. */
-export function newSpaces(random: Random, window: SkipWindow): [PnSpace, PnSpace, PnSpace] {
-  return [
-    new PnSpace(SPACE_INITIAL, null),
-    new PnSpace(SPACE_HANDSHAKE, null),
-    new PnSpace(SPACE_APP, randomSkip(random, window)),
-  ];
+export function newSpaces(random: Random, window: SkipWindow, maxAckDelayMillis: number): [PnSpace, PnSpace, PnSpace] {
+  const app = new PnSpace(SPACE_APP, randomSkip(random, window));
+  app.ackPolicy.maxAckDelayMicros = maxAckDelayMillis * 1000;
+  return [new PnSpace(SPACE_INITIAL, null), new PnSpace(SPACE_HANDSHAKE, null), app];
 }

@@ -173,6 +173,7 @@ describe("several listeners on one endpoint", () => {
     arena.endpoint.listenBy({
       retry: "auto",
       earlyData: false,
+      versions: [],
       choose: (hello) => listeners.find((_, i) => hello?.alpn.some((name) => lists[i].includes(name))) ?? null,
     });
     return arena;
@@ -209,7 +210,7 @@ describe("several listeners on one endpoint", () => {
     const listeners: Record<string, Listener> = { a: one("a", "always"), b: one("b", "auto") };
     const choose = (hello: { alpn: readonly string[] } | null): Listener | null =>
       listeners[hello?.alpn[0] ?? ""] ?? null;
-    arena.endpoint.listenBy({ retry: "auto", earlyData: false, choose });
+    arena.endpoint.listenBy({ retry: "auto", earlyData: false, versions: [], choose });
     assert.equal(new RawPeer(arena, { alpn: ["a"] }).hello().retries.length, 1);
     new RawPeer(arena, { alpn: ["b"] }).connect().lines(LEVEL_APP);
     arena.assertCleanEnd();

@@ -182,17 +182,17 @@ const token: Target = {
   maxBytes: 600,
   seeds: () => [...genuineTokens.values()],
   run(input) {
-    const opened = tokens.open(input, TOKEN_ADDRESS, 1000);
+    const opened = tokens.open(input, VERSION_1, TOKEN_ADDRESS, 1000);
     if (opened !== null) assert.ok(genuineTokens.has(toHex(input)), `a forged token is ${opened.kind}`);
   },
 };
 const TOKEN_ADDRESS = addressKey(Int32Array.of(0, 0, 0xffff, 0x7f000001, 443, 0, 0, 0), 0);
 const tokens = new TokenKeys(new NullAead(true), new Prng(1, "token"), new Uint8Array(32));
 const genuineTokens = new Map(
-  [tokens.sealRetryToken(CID, CID, TOKEN_ADDRESS, 1000), tokens.sealNewToken(TOKEN_ADDRESS, 1000)].map((sealed) => [
-    toHex(sealed),
-    sealed,
-  ]),
+  [
+    tokens.sealRetryToken(CID, CID, VERSION_1, TOKEN_ADDRESS, 1000),
+    tokens.sealNewToken(VERSION_1, TOKEN_ADDRESS, 1000),
+  ].map((sealed) => [toHex(sealed), sealed]),
 );
 
 /** RFC 9000 §7.5: pieces of [offset, length] of a stream whose byte at an offset is known. */

@@ -105,6 +105,7 @@ export class Pair {
   readonly clientAddresses: (Int32Array | null)[] = [this.clientAddress];
   readonly serverAddresses: (Int32Array | null)[] = [this.serverAddress];
   private readonly clientTls: TlsContext;
+  private readonly listen: (config: Partial<ConnectionConfig>) => void;
   private readonly tx: TxBatch = newTxBatch();
   private readonly rx: RxBatch = newRxBatch();
 
@@ -124,14 +125,12 @@ export class Pair {
     const tickets = earlyData ? 1 : 0;
     const serverTls = new NullTls({ random: new Prng(seed, "server-tls"), tickets, ...options.serverTls });
     const clientTls = new NullTls({ random: new Prng(seed, "client-tls"), ...options.clientTls });
-    this.server.listen({
-      tls: serverTls.newServerContext({ alpn: ["test"], identities: {}, earlyData: serverEarly }),
-      config: options.server ?? {},
-      retry: options.retry ?? "auto",
-      maxConnections: options.maxConnections ?? 1000,
-      earlyData: serverEarly,
-      ...(options.preferred !== undefined && { preferred: options.preferred }),
-    });
+    const tls = serverTls.newServerContext({ alpn: ["test"], identities: {}, earlyData: serverEarly });
+    const { retry = "auto", maxConnections = 1000 } = options;
+    const preferred = options.preferred === undefined ? {} : { preferred: options.preferred };
+    this.listen = (config) =>
+      this.server.listen({ tls, config, retry, maxConnections, earlyData: serverEarly, ...preferred });
+    this.listen(options.server ?? {});
     const config = { alpn: ["test"], serverName: "localhost", verify: "strict" as const, earlyData };
     this.clientTls = clientTls.newClientContext(config);
     this.clientConn = this.connect({ config: options.client ?? {} });
@@ -142,6 +141,12 @@ export class Pair {
     const bytes = this.clientEvents.args("ticket")?.[0];
     if (!(bytes instanceof Uint8Array)) throw new Error("no ticket");
     return bytes;
+  }
+
+  /** The server takes connections under another configuration from now on. */
+  listenAgain(config: Partial<ConnectionConfig>): void {
+    this.server.stopListening();
+    this.listen(config);
   }
 
   /** Closes the connection and starts another one, with a clean record of events. */
