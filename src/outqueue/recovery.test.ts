@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type AckFrame, newAckFrame } from "../frame/ack.js";
-import { ECN_CAPABLE, ECN_FAILED } from "../path/ecn-check.js";
+import { ECN_CAPABLE, ECN_FAILED, ECN_TESTING } from "../path/ecn-check.js";
 import { MAX_PTO_MICROS } from "../proto/limits.js";
 import { SPACE_APP, SPACE_HANDSHAKE, SPACE_INITIAL, type SpaceId } from "../proto/space.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
@@ -515,5 +515,56 @@ describe("RFC 9002 §6.4 refused 0-RTT", () => {
     assert.equal(honest.ack(SPACE_APP, 3, 4), 0);
     assert.deepEqual(honest.acked.sort(), [3, 4]);
     assert.equal(honest.recovery.bytesInFlight, 0);
+  });
+});
+
+describe("RFC 9000 §9.4 another path", () => {
+  test("what is on its way takes no room in the window of a new path, and is no congestion or RTT sample of it", () => {
+    const bench = new Bench();
+    const { recovery } = bench;
+    bench.send(SPACE_APP, 10);
+    bench.at(1050);
+    recovery.onNewPath(bench.now);
+    assert.equal(recovery.bytesInFlight, 0);
+    assert.equal(recovery.rtt.hasSample, false);
+    const cwndBytes = recovery.cc.cwndBytes;
+    bench.send(SPACE_APP, 4);
+    bench.ack(SPACE_APP, 9, 9);
+    assert.equal(recovery.rtt.hasSample, false, "of the old path");
+    assert.deepEqual(bench.lost, [0, 1, 2, 3, 4, 5, 6], "they are sent again all the same");
+    assert.equal(recovery.packetsLost, 0);
+    bench.at(1080);
+    bench.ack(SPACE_APP, 13, 13);
+    assert.equal(recovery.rtt.latestRttMicros, 30 * MILLI);
+    assert.ok(recovery.cc.cwndBytes < cwndBytes, "the first of the new path is lost");
+    assert.equal(recovery.bytesInFlight, 2 * BYTES);
+  });
+
+  test("RFC 9000 §9.3.2 what went to a path that was left again says nothing about the one before", () => {
+    const bench = new Bench();
+    const { recovery } = bench;
+    bench.send(SPACE_APP, 2);
+    const firstPn = bench.send(SPACE_APP, 5) - 4;
+    recovery.onReturn(firstPn);
+    assert.equal(recovery.bytesInFlight, 2 * BYTES);
+    bench.at(1020);
+    bench.send(SPACE_APP, 4);
+    bench.ack(SPACE_APP, 0, 1);
+    const { cwndBytes } = recovery.cc;
+    bench.ack(SPACE_APP, 10, 10);
+    assert.deepEqual(bench.lost, [2, 3, 4, 5, 6, 7]);
+    assert.equal(recovery.packetsLost, 1, "the one of this path");
+    assert.ok(recovery.cc.cwndBytes < cwndBytes);
+    assert.equal(recovery.bytesInFlight, 2 * BYTES);
+  });
+
+  test("RFC 9000 §13.4.2 another port tests ECN anew and keeps the rest", () => {
+    const bench = new Bench({ ecn: true });
+    const { recovery } = bench;
+    bench.send(SPACE_APP, 2);
+    recovery.ecn.state = ECN_FAILED;
+    recovery.onNewPort();
+    assert.equal(recovery.ecn.state, ECN_TESTING);
+    assert.equal(recovery.bytesInFlight, 2 * BYTES);
   });
 });

@@ -79,3 +79,17 @@ describe("anti-amplification limit", () => {
     assert.equal(path.sendAllowance(), Infinity);
   });
 });
+
+test("RFC 9000 §9.5 whether the peer sends to the same id of ours on two paths", () => {
+  const [one, other] = [new Path(1200), new Path(1200)];
+  const packet = Uint8Array.of(0x40, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0);
+  one.noteDcid(packet, 1);
+  other.noteDcid(packet, 1);
+  assert.equal(one.hasSameDcid(other), true);
+  for (let at = 1; at <= 8; at++) {
+    const changed = packet.slice();
+    changed[at] ^= 0x80;
+    other.noteDcid(changed, 1);
+    assert.equal(one.hasSameDcid(other), false, `byte ${at}`);
+  }
+});
