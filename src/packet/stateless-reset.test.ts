@@ -20,7 +20,6 @@ describe("stateless reset", () => {
       const bytes = statelessResetBytes(trigger);
       if (trigger < 22) assert.equal(bytes, 0);
       else assert.ok(bytes >= 21 && bytes < trigger, `${trigger}`);
-      if (trigger >= 22 && trigger <= 43) assert.equal(bytes, trigger - 1);
     }
   });
 
@@ -28,7 +27,7 @@ describe("stateless reset", () => {
     let bytes = 1500;
     let rounds = 0;
     for (; bytes > 0; rounds++) bytes = statelessResetBytes(bytes);
-    assert.ok(rounds < 60);
+    assert.ok(rounds <= 6, `${rounds} rounds, the last of them without an answer`);
   });
 
   test("RFC 9000 §10.3 a datagram below 21 bytes has no token", () => {

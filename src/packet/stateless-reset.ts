@@ -8,14 +8,17 @@ import { FIXED_BIT } from "./header.js";
 export const MIN_STATELESS_RESET_BYTES = 21;
 /** What we answer a longer datagram with: as long as a short packet with little in it. */
 const USUAL_RESET_BYTES = 43;
+/** And a shorter one with so much less, as far as it goes: whoever sends our resets back gets five, not 23. */
+const SHRINK_BYTES = 6;
 
 /**
  * Size of the reset that answers a datagram of `triggerBytes`, or 0 for no answer. Always smaller than what it answers,
  * so that two endpoints cannot bounce resets for ever (RFC 9000 §10.3.3).
  */
 export function statelessResetBytes(triggerBytes: number): number {
-  const bytes = Math.min(triggerBytes - 1, USUAL_RESET_BYTES);
-  return bytes < MIN_STATELESS_RESET_BYTES ? 0 : bytes;
+  if (triggerBytes > USUAL_RESET_BYTES) return USUAL_RESET_BYTES;
+  if (triggerBytes <= MIN_STATELESS_RESET_BYTES) return 0;
+  return Math.max(triggerBytes - SHRINK_BYTES, MIN_STATELESS_RESET_BYTES);
 }
 
 /** Writes a reset of `lengthBytes` (at least 21) and returns the position after it. */

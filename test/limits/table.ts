@@ -123,7 +123,7 @@ export const LIMITS: readonly Limit[] = [
   // elsewhere
   elsewhere("conn/version-negotiation.js", "SHOWN_VERSIONS", HUGE, `${ATTACK}/packets.test.ts`),
   elsewhere("packet/stateless-reset.js", "MIN_STATELESS_RESET_BYTES", "1", "src/packet/stateless-reset.test.ts"),
-  elsewhere("packet/stateless-reset.js", "USUAL_RESET_BYTES", HUGE, "src/packet/stateless-reset.test.ts"),
+  elsewhere("packet/stateless-reset.js", "SHRINK_BYTES", "1", "src/packet/stateless-reset.test.ts"),
   elsewhere("crypto/key-update.js", "KEEP_OLD_PTOS", HUGE, "src/crypto/key-update.test.ts"),
   elsewhere("conn/early.js", "KEEP_KEYS_PTOS", HUGE, "test/transport/early.test.ts"),
   elsewhere("conn/idle.js", "MIN_IDLE_PTOS", HUGE, "test/transport/handshake.test.ts test/attack/lifecycle.test.ts"),
