@@ -16,6 +16,7 @@
         "addon/aead_keys.cc",
         "addon/aead_scatter.cc",
         "addon/aead_evp.cc",
+        "addon/aead_plain.cc",
         "addon/evp.cc",
         "addon/hkdf.cc",
         "addon/file.cc",

@@ -98,6 +98,10 @@ bool make_masks(const MaskJob* jobs, const uint8_t* samples, uint8_t* masks, siz
   return true;
 }
 
+void take_sample(const MaskJob& job, uint8_t* sample) {
+  if (job.key->sample_bytes != 0) memcpy(sample, job.pn + 4, SAMPLE_BYTES);
+}
+
 // The plaintext [start, end) of a packet, in pieces: those that lie elsewhere, and what stands in place between them. The
 // number of pieces; 0 when a row is refused. All of [start, end) is inside the buffer.
 size_t take_pieces(const Call& c, Gather* g, int64_t start, int64_t end, Piece* pieces) {
@@ -132,7 +136,8 @@ bool seal_row(const Call& c, const int32_t* row, Gather* gather, MaskJob* job) {
   if (key == nullptr || job->key == nullptr) return false;
   if (off < 0 || pn_off <= off || pn_len < 1 || pn_len > 4 || pn_off + pn_len > end) return false;
   // The sample starts as if the packet number had four bytes and must lie inside the packet (RFC 9001 §5.4.2).
-  if (pn_off + 4 > end || end + int64_t(TAG_BYTES) > int64_t(c.buf.size)) return false;
+  const int64_t packet_end = end + int64_t(key->tag_bytes);
+  if (pn_off + 4 + int64_t(job->key->sample_bytes) > packet_end || packet_end > int64_t(c.buf.size)) return false;
   if (pn < key->next || pn >= PN_END) return false;
   Piece pieces[MAX_PIECES];
   const size_t count = take_pieces(c, gather, pn_off + pn_len, end, pieces);
@@ -157,7 +162,7 @@ size_t seal_chunk(const Call& c, Gather* gather, size_t first, size_t count) {
     memcpy(row, c.rows.data + (first + sealed) * SEAL_COLS, sizeof row);
     if (!seal_row(c, row, gather, &jobs[sealed])) break;
     pn_lens[sealed] = uint8_t(row[SEAL_PN_LEN]);
-    memcpy(samples + sealed * SAMPLE_BYTES, jobs[sealed].pn + 4, SAMPLE_BYTES);
+    take_sample(jobs[sealed], samples + sealed * SAMPLE_BYTES);
   }
   if (!make_masks(jobs, samples, masks, sealed)) return 0;
   for (size_t i = 0; i < sealed; i++) {
@@ -171,8 +176,10 @@ size_t seal_chunk(const Call& c, Gather* gather, size_t first, size_t count) {
 bool unmask_row(const Call& c, int32_t* row, MaskJob* job) {
   const int64_t off = row[OPEN_OFF], pn_off = row[OPEN_PN_OFF], end = row[OPEN_END];
   job->key = c.state->header_keys.at(row[OPEN_HP]);
-  if (job->key == nullptr || off < 0 || pn_off <= off || end > int64_t(c.buf.size)) return false;
-  if (pn_off + 4 + int64_t(SAMPLE_BYTES) > end) return false;
+  if (job->key == nullptr || off < 0 || pn_off <= off || pn_off > end || end > int64_t(c.buf.size)) return false;
+  // without header protection the first byte says how long the packet number is
+  const int64_t needed = job->key->sample_bytes != 0 ? 4 + int64_t(SAMPLE_BYTES) : (c.buf.data[off] & 0x03) + 1;
+  if (pn_off + needed > end) return false;
   job->first = c.buf.data + off;
   job->pn = c.buf.data + pn_off;
   job->row = row;
@@ -186,7 +193,7 @@ void unmask_chunk(const Call& c, size_t first, size_t count) {
   for (size_t i = first; i < first + count; i++) {
     int32_t* row = c.rows.data + i * OPEN_COLS;
     if (unmask_row(c, row, &jobs[due])) {
-      memcpy(samples + due * SAMPLE_BYTES, jobs[due].pn + 4, SAMPLE_BYTES);
+      take_sample(jobs[due], samples + due * SAMPLE_BYTES);
       due++;
     } else {
       row[OPEN_STATUS] = OPEN_INVALID;
@@ -216,12 +223,12 @@ int32_t open_row(const Call& c, const int32_t* row) {
   const uint64_t pn = full_pn(row[OPEN_PN_HI], row[OPEN_PN_LO]);
   PacketKey* key = c.state->keys.at(row[OPEN_KEY]);
   if (key == nullptr || off < 0 || pn_off <= off || pn_len < 1 || pn_len > 4 || pn >= PN_END) return OPEN_INVALID;
-  if (pn_off + pn_len + int64_t(TAG_BYTES) > end || end > int64_t(c.buf.size)) return OPEN_INVALID;
+  if (pn_off + pn_len + int64_t(key->tag_bytes) > end || end > int64_t(c.buf.size)) return OPEN_INVALID;
 
   uint8_t nonce[IV_BYTES];
   make_nonce(nonce, key->iv, pn);
   uint8_t* start = c.buf.data + pn_off + pn_len;
-  const size_t size = size_t(end - pn_off - pn_len) - TAG_BYTES;
+  const size_t size = size_t(end - pn_off - pn_len) - key->tag_bytes;
   return aead_open(key, nonce, c.buf.data + off, size_t(pn_off + pn_len - off), start, size) ? OPEN_OK : OPEN_FORGED;
 }
 
@@ -318,7 +325,7 @@ napi_value supports(napi_env env, napi_callback_info info) {
   AeadState* state;
   int32_t aead;
   if (args_of(env, info, args, 1, &state) < 1 || !get_int(env, args[0], &aead)) return make_bool(env, false);
-  return make_bool(env, aead_supported(aead));
+  return make_bool(env, key_bytes(aead) != 0 && aead_supported(aead));
 }
 
 // aeadNewKey(aead, key, iv): a slot, or -1 for an unknown AEAD or a wrong length.
@@ -388,8 +395,8 @@ napi_value once(napi_env env, napi_callback_info info) {
   Bytes key, nonce, aad, data;
   if (args_of(env, info, args, 6, &state) < 6 || napi_get_value_bool(env, args[0], &sealing) != napi_ok ||
       !get_int(env, args[1], &aead) || !get_bytes(env, args[2], &key) || !get_bytes(env, args[3], &nonce) ||
-      !get_bytes(env, args[4], &aad) || !get_bytes(env, args[5], &data) || !aead_supported(aead) ||
-      key.size != key_bytes(aead) || nonce.size != IV_BYTES || data.size < TAG_BYTES || data.size > INT32_MAX ||
+      !get_bytes(env, args[4], &aad) || !get_bytes(env, args[5], &data) || aead == AEAD_NONE ||
+      !aead_supported(aead) || key.size != key_bytes(aead) || nonce.size != IV_BYTES || data.size < TAG_BYTES || data.size > INT32_MAX ||
       aad.size > INT32_MAX)
     return fail(env, "ERR_INVALID_ARG_VALUE", "aeadOnce(sealing, aead, key, nonce, aad, data)");
   PacketKey* slot = packet_key_new(aead, key.data, nonce.data);

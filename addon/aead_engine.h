@@ -8,6 +8,7 @@
 namespace netquic {
 
 // As in src/port/aead.ts.
+constexpr int AEAD_NONE = 0;  // packets in the clear, without tag and header mask
 constexpr int AEAD_AES_128_GCM = 1;
 constexpr int AEAD_AES_256_GCM = 2;
 constexpr int AEAD_CHACHA20_POLY1305 = 3;
@@ -22,12 +23,14 @@ struct AeadEngine;
 // An engine's own keys begin with these.
 struct PacketKey {
   const AeadEngine* engine;
+  size_t tag_bytes;  // that its packets are longer than their plaintext
   uint8_t iv[IV_BYTES];
   uint64_t next;  // the smallest packet number that may still be sealed
 };
 
 struct HeaderKey {
   const AeadEngine* engine;
+  size_t sample_bytes;  // of each packet that its masks are made from; 0: there is no header protection
 };
 
 // Plaintext at `from` that is encrypted to `to`, which may be the same place.
@@ -40,6 +43,7 @@ struct Piece {
 // Results are false or null when the library refuses; it then leaves no error behind for whoever uses it next.
 struct AeadEngine {
   const char* name;
+  size_t tag_bytes, sample_bytes;  // as in its keys: TAG_BYTES and SAMPLE_BYTES, or none
   bool (*supports)(int aead);  // packets and their header masks
   // `key` has the length of the AEAD. The engine fills in what is its own.
   PacketKey* (*packet_key_new)(int aead, const uint8_t* key);
@@ -61,5 +65,7 @@ struct AeadEngine {
 
 // OpenSSL's EVP inside the running Node (aead_evp.cc).
 extern const AeadEngine EVP_ENGINE;
+// No protection at all (aead_plain.cc).
+extern const AeadEngine PLAIN_ENGINE;
 
 }  // namespace netquic

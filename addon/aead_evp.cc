@@ -256,8 +256,8 @@ bool evp_masks(HeaderKey* key, const uint8_t* samples, uint8_t* masks, size_t co
 }  // namespace
 
 const AeadEngine EVP_ENGINE = {
-    "openssl-evp",       evp_supports,        evp_packet_key_new, evp_header_key_new, evp_packet_key_rest,
-    evp_packet_key_free, evp_header_key_free, evp_seal,           evp_open,           evp_masks,
+    "openssl-evp",       TAG_BYTES,           SAMPLE_BYTES,        evp_supports, evp_packet_key_new, evp_header_key_new,
+    evp_packet_key_rest, evp_packet_key_free, evp_header_key_free, evp_seal,     evp_open,           evp_masks,
 };
 
 }  // namespace netquic

@@ -7,10 +7,10 @@ namespace netquic {
 
 namespace {
 
-constexpr const AeadEngine* ENGINES[] = {&EVP_ENGINE};
+constexpr const AeadEngine* ENGINES[] = {&EVP_ENGINE, &PLAIN_ENGINE};
 
 const AeadEngine* engine_for(int aead) {
-  if (key_bytes(aead) == 0) return nullptr;
+  if (aead < AEAD_NONE || aead > AEAD_AES_128_CCM) return nullptr;
   for (const AeadEngine* engine : ENGINES)
     if (engine->supports(aead)) return engine;
   return nullptr;
@@ -30,6 +30,7 @@ PacketKey* packet_key_new(int aead, const uint8_t* key, const uint8_t* iv) {
   PacketKey* made = engine == nullptr ? nullptr : engine->packet_key_new(aead, key);
   if (made == nullptr) return nullptr;
   made->engine = engine;
+  made->tag_bytes = engine->tag_bytes;
   made->next = 0;
   memcpy(made->iv, iv, IV_BYTES);
   return made;
@@ -42,7 +43,9 @@ void packet_key_free(PacketKey* key) { key->engine->packet_key_free(key); }
 HeaderKey* header_key_new(int aead, const uint8_t* key) {
   const AeadEngine* engine = engine_for(aead);
   HeaderKey* made = engine == nullptr ? nullptr : engine->header_key_new(aead, key);
-  if (made != nullptr) made->engine = engine;
+  if (made == nullptr) return nullptr;
+  made->engine = engine;
+  made->sample_bytes = engine->sample_bytes;
   return made;
 }
 

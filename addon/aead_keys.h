@@ -5,7 +5,7 @@
 
 namespace netquic {
 
-// Key length by AEAD, 0 for none.
+// Key length by AEAD, 0 for AEAD_NONE and for what is none.
 size_t key_bytes(int aead);
 // Whether an engine here has it.
 bool aead_supported(int aead);

@@ -79,6 +79,11 @@ export interface ConnectionConfig {
   versions: readonly number[];
   /** Client: version of its first flight; 0 = see conn/versions. */
   firstVersion: number;
+  /**
+   * Ask for 1-RTT packets in the clear, neither encrypted nor authenticated: for networks where nobody but the two hosts can
+   * read or write. In force only if the peer asks, too; 0-RTT and the handshake stay as they are.
+   */
+  disable1RttEncryption: boolean;
 }
 
 function defaultConfig(): ConnectionConfig {
@@ -108,6 +113,7 @@ function defaultConfig(): ConnectionConfig {
     grease: true,
     versions: [],
     firstVersion: 0,
+    disable1RttEncryption: false,
   };
 }
 
@@ -169,6 +175,7 @@ export function localParams(config: ConnectionConfig): TransportParams {
   params.activeConnectionIdLimit = config.activeConnectionIdLimit;
   params.maxDatagramFrameBytes = config.maxDatagramFrameBytes;
   params.greaseQuicBit = config.grease;
+  params.disable1RttEncryption = config.disable1RttEncryption;
   return params;
 }
 

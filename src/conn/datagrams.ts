@@ -2,7 +2,6 @@
 
 import { DatagramsOut } from "../outqueue/datagrams.js";
 import { MAX_PN_BYTES } from "../packet/number.js";
-import { TAG_BYTES } from "../port/aead.js";
 import { type DatagramTransport, T_CLOSED } from "../port/transport.js";
 import type { Connection } from "./connection.js";
 import { STATE_OPEN } from "./state.js";
@@ -24,9 +23,9 @@ export class ConnectionDatagrams implements DatagramTransport {
   }
 
   get maxBytes(): number {
-    const { path, peerIds } = this.conn;
+    const { path, peerIds, keys } = this.conn;
     const headBytes = 1 + peerIds.current.length + MAX_PN_BYTES;
-    return this.out.maxPayload(path.maxDatagramBytes - headBytes - TAG_BYTES);
+    return this.out.maxPayload(path.maxDatagramBytes - headBytes - keys.appTagBytes);
   }
 
   send(bytes: Uint8Array): number {

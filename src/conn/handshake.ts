@@ -261,6 +261,7 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   }
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
   conn.path.mtu.limit(params.maxUdpPayloadBytes);
+  if (params.disable1RttEncryption && conn.config.disable1RttEncryption) conn.keys.usePlain();
   conn.quicBit.isFree = params.greaseQuicBit && conn.config.grease;
   conn.datagrams.out.peerMaxBytes = params.maxDatagramFrameBytes;
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);

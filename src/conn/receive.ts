@@ -14,6 +14,7 @@ import {
   DROP_NONE,
   DROP_OTHER_ADDRESS,
   DROP_SMALL_INITIAL,
+  DROP_TRUNCATED,
   DROP_UNEXPECTED_TYPE,
   DROP_UNKNOWN_VERSION,
   DROP_WRONG_DCID,
@@ -136,7 +137,7 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
   const droppedBefore = conn.counters.packetsDropped;
   while (at < end && conn.state === STATE_OPEN) {
     const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header, conn.config.grease);
-    if (drop !== DROP_NONE) {
+    if (drop !== DROP_NONE && !isShortPlain(conn, header, drop)) {
       conn.drop(drop);
       at = header.end;
       continue;
@@ -160,6 +161,11 @@ function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: 
   // a stateless reset may look like any packet that cannot be read (RFC 9000 §10.3)
   const isRead = conn.counters.packetsDropped === droppedBefore;
   if (!isRead && conn.state === STATE_OPEN) tryReset(conn, buf, off, end, nowMicros);
+}
+
+/** A packet in the clear needs no sample (RFC 9001 §5.4.2). */
+function isShortPlain(conn: Connection, header: PacketHeader, drop: DropReason): boolean {
+  return conn.keys.isPlain && drop === DROP_TRUNCATED && header.type === PACKET_SHORT && header.dcidLength > 0;
 }
 
 /** RFC 9000 §14.1: an Initial of a client fills its datagram. §17.2.2: one of a server has no token. */
@@ -308,6 +314,10 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   const pn = opener.pn(row);
   const firstByte = opener.firstByte(row);
   const isShort = level === LEVEL_APP;
+  // nothing else tells a stateless reset from a packet in the clear
+  if (isShort && conn.keys.isPlain) {
+    if (tryReset(conn, rxBuf, opener.packetStart(row), opener.packetEnd(row), nowMicros)) return;
+  }
   if (hasReservedBits(firstByte)) {
     closeTransport(conn, PROTOCOL_VIOLATION, 0, "reserved header bits are set");
     return;

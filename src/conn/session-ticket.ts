@@ -100,5 +100,6 @@ function remembered(params: TransportParams): TransportParams {
     statelessResetToken: null,
     versionInformation: null,
     greaseQuicBit: false,
+    disable1RttEncryption: false,
   };
 }

@@ -107,6 +107,7 @@ export function connectionStats(conn: Connection): TransportStats {
     cwndBlocked: counters.cwndBlocked,
     flowBlocked: conn.streamOut.flowBlocked,
     keyUpdates: conn.keys.phases.updates,
+    plaintext: conn.keys.isPlain,
     pathsValidated: moves.validated,
     pathsFailed: moves.failed,
     pathMoves: moves.count,

@@ -24,7 +24,6 @@ import {
   SCATTER_COLS,
   SCATTER_LEN,
   SCATTER_OFF,
-  TAG_BYTES,
 } from "../port/aead.js";
 import { ECN_CE } from "../port/udp.js";
 import { SPACE_APP } from "../proto/space.js";
@@ -58,7 +57,7 @@ export class StreamRun implements BytePieces {
     const { id } = stream;
     const { buffer } = stream.recv!;
     const limit = conn.streamIn.runLimit(stream.recv!);
-    const { rows, pns, tags, count } = opener;
+    const { rows, pns, tags, tagBytes, count } = opener;
     const { rxBuf } = conn.host.bench;
     const bytes = this.view.of(rxBuf);
     const taken = pieces.rows;
@@ -68,7 +67,7 @@ export class StreamRun implements BytePieces {
     for (let r = first * OPEN_COLS, p = 0; row < count; row++, r += OPEN_COLS, p += SCATTER_COLS) {
       if (rows[r + OPEN_STATUS] !== OPEN_OK || pns[row] !== pn + 1 || tags[row] !== ecn) break;
       if (hasReservedBits(bytes.getUint8(rows[r + OPEN_OFF]))) break;
-      const payloadEnd = rows[r + OPEN_END] - TAG_BYTES;
+      const payloadEnd = rows[r + OPEN_END] - tagBytes;
       const start = plainStreamData(bytes, rows[r + OPEN_PN_OFF] + rows[r + OPEN_PN_LEN], payloadEnd, id, end);
       const lengthBytes = payloadEnd - start;
       if (start < 0 || end + lengthBytes > limit) break;

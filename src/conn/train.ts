@@ -13,7 +13,6 @@ import { writeStreamHeader } from "../frame/stream.js";
 import { pnLength } from "../packet/number.js";
 import { StreamRun } from "../packet/stream-run.js";
 import { ECN_CAPABLE, ECN_TESTING } from "../path/ecn-check.js";
-import { TAG_BYTES } from "../port/aead.js";
 import { LEVEL_APP } from "../port/tls.js";
 import { ECN_ECT0, ECN_NOT_ECT } from "../port/udp.js";
 import { MIN_STREAM_PIECE_BYTES } from "../proto/limits.js";
@@ -92,6 +91,7 @@ function prepare(conn: Connection, dest: number, firstPn: number): void {
   for (let i = 0; i < dcid.length; i++) run.head[1 + i] = dcid[i];
   run.keySlot = keys.writeKey(LEVEL_APP);
   run.hpSlot = keys.writeHp(LEVEL_APP);
+  run.tagBytes = keys.appTagBytes;
   run.packetBytes = conn.path.maxDatagramBytes;
   run.dest = dest;
   run.ecn = conn.recovery.ecn.state === ECN_CAPABLE ? ECN_ECT0 : ECN_NOT_ECT;
@@ -105,7 +105,7 @@ function layRun(conn: Connection, stream: Stream, mostPackets: number): boolean 
   const { memory, next } = buffer;
   if (next === 0) return false; // its frame has no offset field
   const headBytes = writeStreamHeader(run.head, run.pnAt + run.pnBytes, stream.id, next, -1, false);
-  const dataBytes = run.packetBytes - headBytes - TAG_BYTES;
+  const dataBytes = run.packetBytes - headBytes - run.tagBytes;
   if (dataBytes < MIN_STREAM_PIECE_BYTES) return false;
   const packets = Math.min(
     mostPackets,

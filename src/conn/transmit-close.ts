@@ -5,7 +5,7 @@
 
 import { writeConnectionClose } from "../frame/close.js";
 import { sealBatch } from "../crypto/seal.js";
-import { PACKET_HANDSHAKE, PACKET_INITIAL } from "../packet/header.js";
+import { FIXED_BIT, PACKET_HANDSHAKE, PACKET_INITIAL } from "../packet/header.js";
 import type { CloseInfo } from "../port/transport.js";
 import type { TxBatch } from "../port/udp.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
@@ -35,7 +35,7 @@ function buildClose(conn: Connection, info: CloseInfo): Uint8Array | null {
   const { builder } = conn.host.bench;
   const scratch = conn.host.closeBatch;
   scratch.count = scratch.destCount = scratch.used = 0;
-  builder.beginBatch(scratch);
+  builder.beginBatch(scratch, FIXED_BIT, conn.keys.appTagBytes);
   const allowance = conn.path.sendAllowance();
   if (!builder.beginDatagram(Math.min(MIN_INITIAL_DATAGRAM_BYTES, allowance))) return null;
   let hasInitial = false;

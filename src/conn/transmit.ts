@@ -55,7 +55,7 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
   // the peer learns of new keys by a packet of them, and owes an answer to a PING
   if (conn.keys.takeWantedUpdate(nowMicros)) conn.control.sendPing();
   const { builder } = conn.host.bench;
-  builder.beginBatch(tx, conn.quicBit.next(conn.host.random));
+  builder.beginBatch(tx, conn.quicBit.next(conn.host.random), conn.keys.appTagBytes);
   const hadRoom = transmitMoves(conn, tx, nowMicros);
   const dest = hadRoom ? destRow(tx, conn.path.addr, conn.path.socket) : -1;
   if (dest < 0) {

@@ -10,16 +10,22 @@
  *           after current    |
  *           was first used   '---- `initiate`: we updated, all move one step left
  *
+ * Packets in the clear (`installPlain`) have one slot each way for good: there is no secret to go on from, we never update,
+ * and the Key Phase bit of the peer means nothing.
+ *
  * Invariants: write is never behind read; a second step needs a packet of ours in between (RFC 9001 §6.2); no slot is
  * freed twice or forgotten.
  */
 
 import { unreachable } from "../base/unreachable.js";
-import type { AeadId, AeadPort } from "../port/aead.js";
+import { AEAD_NONE, type AeadId, type AeadPort } from "../port/aead.js";
 import { KEY_UPDATE_ERROR } from "../proto/transport-error.js";
 import { phaseKeys } from "./schedule.js";
 
 export const NO_SLOT = -1;
+
+/** What the port wants of any key; nothing is done with it. */
+const PLAIN_IV_BYTES = 12;
 
 /** Old read keys are dropped this many PTOs after the new ones were first used (RFC 9001 §6.5); the same wait separates
  *  two updates of ours (RFC 9001 §6.5). */
@@ -88,6 +94,18 @@ export class KeyPhases {
     this.writeSlot = this.step(this.write);
   }
 
+  /** The slots of a connection whose 1-RTT packets are in the clear. */
+  installPlain(direction: "read" | "write"): void {
+    const slot = this.aead.newKey(AEAD_NONE, new Uint8Array(0), new Uint8Array(PLAIN_IV_BYTES));
+    if (direction === "read") {
+      this.freeRead();
+      this.readSlot = slot;
+    } else {
+      this.freeWrite();
+      this.writeSlot = slot;
+    }
+  }
+
   /** The handshake is confirmed (RFC 9001 §4.1.2): updates may start. */
   onConfirmed(): void {
     this.confirmed = true;
@@ -95,7 +113,7 @@ export class KeyPhases {
 
   /** The slot to open a packet with (RFC 9001 §6.5). One is always there once read keys are installed. */
   readKeyFor(phase: number, pn: number): number {
-    if (phase === this.readPhase) return this.readSlot;
+    if (phase === this.readPhase || this.read === null) return this.readSlot;
     return pn < this.firstReadPn && this.previousSlot !== NO_SLOT ? this.previousSlot : this.nextSlot;
   }
 
@@ -146,7 +164,7 @@ export class KeyPhases {
    */
   onAcked(largestAcked: number, phase: number, nowMicros: number, ptoMicros: number): number {
     if (largestAcked < this.firstSentPn) return 0;
-    if (phase !== this.readPhase) return KEY_UPDATE_ERROR;
+    if (phase !== this.readPhase && this.read !== null) return KEY_UPDATE_ERROR;
     if (this.mayUpdateMicros === Infinity) {
       this.mayUpdateMicros = this.updates === 0 ? nowMicros : nowMicros + KEEP_OLD_PTOS * ptoMicros;
     }

@@ -6,7 +6,15 @@
  * or because other keys take its place.
  */
 
-import { AEAD_AES_128_CCM, AEAD_AES_128_GCM, AEAD_CHACHA20_POLY1305 } from "../port/aead.js";
+import { unreachable } from "../base/unreachable.js";
+import {
+  AEAD_AES_128_CCM,
+  AEAD_AES_128_GCM,
+  AEAD_CHACHA20_POLY1305,
+  AEAD_NONE,
+  aeadTagBytes,
+  TAG_BYTES,
+} from "../port/aead.js";
 import type { AeadId, AeadPort } from "../port/aead.js";
 import { LEVEL_APP, LEVEL_HANDSHAKE, LEVEL_INITIAL, LEVELS } from "../port/tls.js";
 import type { Level } from "../port/tls.js";
@@ -39,6 +47,10 @@ export class KeySet {
   readonly phases: KeyPhases;
   /** Packets that failed to open, over the whole connection. */
   failedOpens = 0;
+  /** 1-RTT packets are in the clear: neither encrypted nor authenticated. */
+  isPlain = false;
+  /** Tag of 1-RTT packets. */
+  appTagBytes = TAG_BYTES;
   private readonly aead: AeadPort;
   private readonly isServer: boolean;
   private readonly limits: KeyLimits;
@@ -107,6 +119,16 @@ export class KeySet {
     this.install(LEVEL_INITIAL, "write", AEAD_AES_128_GCM, this.isServer ? server : client, version);
   }
 
+  /**
+   * 1-RTT packets will be in the clear, because both sides asked for it (PARAM_DISABLE_1RTT_ENCRYPTION). Before there are
+   * 1-RTT keys; packets of all other levels stay protected.
+   */
+  usePlain(): void {
+    if (this.canRead(LEVEL_APP) || this.canWrite(LEVEL_APP)) unreachable("plain packets after encrypted ones");
+    this.isPlain = true;
+    this.appTagBytes = aeadTagBytes(AEAD_NONE);
+  }
+
   /** Takes a traffic secret from TLS (RFC 9001 §5.1); `secret` is not kept and stays as it is. */
   install(level: Level, direction: Direction, aeadId: AeadId, secret: Uint8Array, version: number): void {
     this.free(level, direction);
@@ -114,6 +136,11 @@ export class KeySet {
     (isRead ? this.readAeads : this.writeAeads)[level] = aeadId;
     if (!isRead) this.sealedPackets[level] = 0;
     const hps = isRead ? this.readHps : this.writeHps;
+    if (level === LEVEL_APP && this.isPlain) {
+      hps[level] = this.aead.newHeaderKey(AEAD_NONE, new Uint8Array(0));
+      this.phases.installPlain(direction);
+      return;
+    }
     if (level === LEVEL_APP) {
       const hp = headerKey(version, aeadId, secret, this.aead);
       hps[level] = this.aead.newHeaderKey(aeadId, hp);
@@ -202,6 +229,7 @@ export class KeySet {
 
   /** The 1-RTT write key has been used enough: `initiateUpdate` as soon as `canUpdate`. */
   get needsUpdate(): boolean {
+    if (this.isPlain) return false;
     const wanted = this.limits.updatePackets ?? KEY_UPDATE_PACKETS;
     // Half of the hard limit at most, so that a peer that is slow to acknowledge does not end the connection.
     return this.phases.sealedPackets >= Math.min(wanted, this.confidentialityLimit(LEVEL_APP) / 2);
@@ -211,10 +239,10 @@ export class KeySet {
     return this.phases.canUpdate(nowMicros);
   }
 
-  /** New keys as soon as they are allowed; a wish beside one that waits is the same wish. Returns true. */
+  /** New keys as soon as they are allowed; a wish beside one that waits is the same wish. False: there are no keys. */
   requestUpdate(): boolean {
-    this.isUpdateWanted = true;
-    return true;
+    this.isUpdateWanted = !this.isPlain;
+    return this.isUpdateWanted;
   }
 
   /** New keys are wished for, or in use and not acknowledged yet. */
@@ -244,6 +272,7 @@ export class KeySet {
   private confidentialityLimit(level: Level): number {
     const given = this.limits.confidentialityPackets;
     if (given !== undefined) return given;
+    if (level === LEVEL_APP && this.isPlain) return Infinity;
     const aeadId = this.writeAeads[level];
     if (aeadId === AEAD_CHACHA20_POLY1305) return Infinity;
     return aeadId === AEAD_AES_128_CCM ? CONFIDENTIALITY_LIMIT_CCM : CONFIDENTIALITY_LIMIT_GCM;

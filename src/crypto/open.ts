@@ -61,6 +61,8 @@ export class Opener {
   readonly pns: Float64Array;
   readonly tags: Int32Array;
   private readonly maxRows: number;
+  /** Of the packets of the batch that was opened last. */
+  tagBytes = TAG_BYTES;
   /** A packet as it came, while a wrong key may overwrite it; grows to the largest that needed it. */
   private saved = NO_BYTES;
 
@@ -144,6 +146,7 @@ export class Opener {
   run(keys: KeySet, level: Level, largestPn: number): number {
     const { table } = this;
     if (table.count === 0) return 0;
+    this.tagBytes = level === LEVEL_APP ? keys.appTagBytes : TAG_BYTES;
     this.setHeaderKey(keys.readHp(level));
     this.aead.unmask(table);
     if (level === LEVEL_APP) return this.openApp(keys, largestPn);
@@ -179,7 +182,7 @@ export class Opener {
 
   /** One past the last byte of the frames. */
   payloadEnd(row: number): number {
-    return this.table.rows[row * OPEN_COLS + OPEN_END] - TAG_BYTES;
+    return this.table.rows[row * OPEN_COLS + OPEN_END] - this.tagBytes;
   }
 
   /** First byte of the packet, unmasked: reserved and spin bits. */

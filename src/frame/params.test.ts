@@ -98,6 +98,7 @@ describe("transport parameters, decoding", () => {
       maxDatagramFrameBytes: 1200,
       versionInformation: { chosen: 1, available: [1] },
       greaseQuicBit: true,
+      disable1RttEncryption: false,
       minAckDelayMicros: null,
     });
   });
@@ -165,6 +166,15 @@ describe("transport parameters, decoding", () => {
     assert.equal(accepts("6ab200").greaseQuicBit, true);
     refuses("6ab2 01 00".replaceAll(" ", ""));
     assert.equal(accepts("").greaseQuicBit, false);
+  });
+
+  test("disable_1rtt_encryption is 0xbaad and empty, from either side, and absent by default", () => {
+    assert.equal(accepts("8000baad00").disable1RttEncryption, true);
+    refuses("8000baad0100");
+    assert.equal(accepts("").disable1RttEncryption, false);
+    const asking = { ...defaultParams(), disable1RttEncryption: true };
+    assert.equal(toHex(encodeParams(asking, false)), "8000baad00");
+    assert.equal(toHex(encodeParams(asking, true)), "8000baad00");
   });
 
   test("RFC 9000 §18.2 server-only parameters from a client are an error", () => {
@@ -368,6 +378,7 @@ describe("transport parameters, encoding", () => {
           fc.integer({ min: 1, max: 2 ** 32 - 1 }).map((chosen) => ({ chosen, available: [chosen, 7] })),
         ),
         greaseQuicBit: fc.boolean(),
+        disable1RttEncryption: fc.boolean(),
         minAckDelayMicros: fc.constant(null),
       },
       { noNullPrototype: true },

@@ -14,6 +14,7 @@ import {
   defaultParams,
   PARAM_ACK_DELAY_EXPONENT,
   PARAM_ACTIVE_CONNECTION_ID_LIMIT,
+  PARAM_DISABLE_1RTT_ENCRYPTION,
   PARAM_DISABLE_ACTIVE_MIGRATION,
   PARAM_GREASE_QUIC_BIT,
   PARAM_INITIAL_MAX_DATA,
@@ -120,6 +121,7 @@ export function encodeParams(params: TransportParams, isServer: boolean, grease?
     writeInteger(out, id, value);
   }
   if (params.disableActiveMigration) writeParam(out, PARAM_DISABLE_ACTIVE_MIGRATION, new Uint8Array(0));
+  if (params.disable1RttEncryption) writeParam(out, PARAM_DISABLE_1RTT_ENCRYPTION, new Uint8Array(0));
   if (params.greaseQuicBit) writeParam(out, PARAM_GREASE_QUIC_BIT, new Uint8Array(0));
   if (params.initialScid !== null) writeParam(out, PARAM_INITIAL_SCID, params.initialScid);
   if (params.versionInformation !== null) writeVersionInformation(out, params.versionInformation);
@@ -246,6 +248,9 @@ function readParam(id: number, value: Reader, fromServer: boolean, params: Trans
     case PARAM_GREASE_QUIC_BIT:
       params.greaseQuicBit = true;
       return length === 0 ? FINE : "grease_quic_bit with a value";
+    case PARAM_DISABLE_1RTT_ENCRYPTION:
+      params.disable1RttEncryption = true;
+      return length === 0 ? FINE : "disable_1rtt_encryption with a value";
     case PARAM_VERSION_INFORMATION:
       params.versionInformation = readVersionInformation(value);
       return checkVersionInformation(params.versionInformation, fromServer);

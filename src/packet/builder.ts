@@ -174,6 +174,9 @@ export class PacketBuilder {
   /** Of the packets of this batch. */
   private fixedBit = FIXED_BIT;
   private tx: TxBatch | null = null;
+  /** Of 1-RTT packets of this batch, and of the packet opened last. */
+  private shortTagBytes = TAG_BYTES;
+  private tagBytes = TAG_BYTES;
   private datagramStart = NONE;
   private datagramLimit = 0;
   /** NONE = no packet is open. */
@@ -198,13 +201,14 @@ export class PacketBuilder {
 
   /**
    * Binds to a batch, behind the datagrams that it already has. The seal rows start over. `fixedBit` is that of all
-   * packets: 0 only for a peer that takes both (RFC 9287 §3.1).
+   * packets: 0 only for a peer that takes both (RFC 9287 §3.1). `shortTagBytes`: tag of 1-RTT packets.
    */
-  beginBatch(tx: TxBatch, fixedBit = FIXED_BIT): void {
+  beginBatch(tx: TxBatch, fixedBit = FIXED_BIT, shortTagBytes = TAG_BYTES): void {
     if (this.datagramStart !== NONE) unreachable("beginBatch inside a datagram");
     this.gather.clear();
     this.tx = tx;
     this.fixedBit = fixedBit;
+    this.shortTagBytes = shortTagBytes;
     const { buf } = tx;
     if (buf !== this.buf) this.view = new DataView(buf.buffer, buf.byteOffset, buf.length);
     this.buf = buf;
@@ -244,6 +248,7 @@ export class PacketBuilder {
     const tokenBytes = token === null ? 0 : token.length;
     const tokenField = type === PACKET_INITIAL ? varintLength(tokenBytes) + tokenBytes : 0;
     const headerBytes = 7 + dcid.length + scid.length + tokenField + LENGTH_FIELD_BYTES + pnLengthBytes;
+    this.tagBytes = TAG_BYTES;
     if (!this.fits(headerBytes, pnLengthBytes, 0)) return false;
 
     const buf = this.buf;
@@ -263,6 +268,7 @@ export class PacketBuilder {
 
   /** Opens a 1-RTT packet (RFC 9000 §17.3.1). False = it does not fit with even the smallest payload. */
   openShort(dcid: Uint8Array, pn: number, pnLengthBytes: number, keyPhase: 0 | 1, spin: 0 | 1): boolean {
+    this.tagBytes = this.shortTagBytes;
     if (!this.fits(1 + dcid.length + pnLengthBytes, pnLengthBytes, this.minShortBytes)) return false;
     const { buf, pos } = this;
     buf[pos] = this.shortFirstByte(pnLengthBytes, keyPhase, spin);
@@ -294,7 +300,7 @@ export class PacketBuilder {
   closePacket(keySlot: number, hpSlot: number): number {
     const { packetStart, pnOffset, buf } = this;
     if (packetStart === NONE || this.isEmpty || this.pos > this.limit) unreachable("closePacket of no or a bad packet");
-    const shortEnd = this.lengthField === NONE ? packetStart + this.minShortBytes - TAG_BYTES : 0;
+    const shortEnd = this.lengthField === NONE ? packetStart + this.minShortBytes - this.tagBytes : 0;
     const payloadEnd = Math.max(this.pos, pnOffset + SAMPLE_OFFSET_BYTES, shortEnd);
     this.lastPaddingBytes = payloadEnd - this.pos;
     for (let at = this.pos; at < payloadEnd; at++) buf[at] = 0;
@@ -308,7 +314,7 @@ export class PacketBuilder {
     rows[row + SEAL_HP] = hpSlot;
     rows[row + SEAL_PN_LO] = this.pn | 0;
     rows[row + SEAL_PN_HI] = Math.floor(this.pn / WORD);
-    this.pos = payloadEnd + TAG_BYTES;
+    this.pos = payloadEnd + this.tagBytes;
     this.lastRow = row;
     this.lastLengthField = this.lengthField;
     this.packetStart = NONE;
@@ -392,7 +398,7 @@ export class PacketBuilder {
   private fits(headerBytes: number, pnLengthBytes: number, minPacketBytes: number): boolean {
     if (this.datagramStart === NONE || this.packetStart !== NONE) unreachable("packet opened out of order");
     const payloadBytes = Math.max(1, SAMPLE_OFFSET_BYTES - pnLengthBytes);
-    const packetBytes = Math.max(headerBytes + payloadBytes + TAG_BYTES, minPacketBytes);
+    const packetBytes = Math.max(headerBytes + payloadBytes + this.tagBytes, minPacketBytes);
     if (this.pos + packetBytes > this.datagramLimit) return false;
     return this.table.count < this.maxPackets;
   }
@@ -404,7 +410,7 @@ export class PacketBuilder {
     this.pn = pn;
     this.payloadStart = writePn(this.buf, pnOffset, pn, pnLengthBytes);
     this.pos = this.payloadStart;
-    this.limit = this.datagramLimit - TAG_BYTES;
+    this.limit = this.datagramLimit - this.tagBytes;
   }
 
   /** Length field of the packet closed last: everything from its packet number to its tag, which ends at `pos`. */

@@ -35,6 +35,7 @@ export class StreamRun {
   hpSlot = 0;
   /** Size of each packet and datagram, tag included. */
   packetBytes = 0;
+  tagBytes = TAG_BYTES;
   /** Row in the batch's `dests`, and the ECN mark. */
   dest = 0;
   ecn = 0;
@@ -93,7 +94,7 @@ export function writeRunHeads(run: StreamRun, view: DataView, start: number): vo
 
 /** Fills the seal rows from index `row` of `rows` on. */
 export function addRunSeals(run: StreamRun, rows: Int32Array, row: number, start: number): void {
-  const { packets, packetBytes, pnAt, pnBytes, keySlot, hpSlot } = run;
+  const { packets, packetBytes, tagBytes, pnAt, pnBytes, keySlot, hpSlot } = run;
   let low = run.firstPn | 0;
   let high = Math.floor(run.firstPn / WORD) | 0;
   let at = row;
@@ -102,7 +103,7 @@ export function addRunSeals(run: StreamRun, rows: Int32Array, row: number, start
     rows[at + SEAL_OFF] = off;
     rows[at + SEAL_PN_OFF] = off + pnAt;
     rows[at + SEAL_PN_LEN] = pnBytes;
-    rows[at + SEAL_END] = off + packetBytes - TAG_BYTES;
+    rows[at + SEAL_END] = off + packetBytes - tagBytes;
     rows[at + SEAL_KEY] = keySlot;
     rows[at + SEAL_HP] = hpSlot;
     rows[at + SEAL_PN_LO] = low;

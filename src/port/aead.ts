@@ -16,17 +16,30 @@ export type AeadId =
   | typeof AEAD_CHACHA20_POLY1305
   | typeof AEAD_AES_128_CCM;
 
+/**
+ * For packet keys alone: packets in the clear, neither encrypted nor authenticated, without a tag and without a header mask.
+ * Its key is empty; the rule of packet numbers holds all the same. For `disable_1rtt_encryption` (`proto/params`).
+ */
+export const AEAD_NONE = 0;
+export type PacketAead = AeadId | typeof AEAD_NONE;
+
 export const HASH_SHA256 = 1;
 export const HASH_SHA384 = 2;
 export type HashId = typeof HASH_SHA256 | typeof HASH_SHA384;
 
-/** Length of the authentication tag of every AEAD above, in bytes. */
+/** Length of the authentication tag of every AEAD but AEAD_NONE, in bytes. */
 export const TAG_BYTES = 16;
 /** Length of the sample that header protection reads, in bytes (RFC 9001 §5.4.2). */
 export const SAMPLE_BYTES = 16;
 
+/** What packets under this AEAD are longer than their plaintext, in bytes. */
+export function aeadTagBytes(aead: PacketAead): number {
+  return aead === AEAD_NONE ? 0 : TAG_BYTES;
+}
+
 /** Key length in bytes by AEAD. */
-export function aeadKeyBytes(aead: AeadId): number {
+export function aeadKeyBytes(aead: PacketAead): number {
+  if (aead === AEAD_NONE) return 0;
   return aead === AEAD_AES_128_GCM || aead === AEAD_AES_128_CCM ? 16 : 32;
 }
 
@@ -39,7 +52,7 @@ export function aeadHash(aead: AeadId): HashId {
 export const SEAL_OFF = 0; // first byte of the packet
 export const SEAL_PN_OFF = 1; // first byte of the packet number
 export const SEAL_PN_LEN = 2; // 1..4; the plaintext starts at SEAL_PN_OFF + SEAL_PN_LEN
-export const SEAL_END = 3; // end of the plaintext; the tag is written to [SEAL_END, SEAL_END + 16)
+export const SEAL_END = 3; // end of the plaintext; the tag, if there is one, is written to [SEAL_END, SEAL_END + 16)
 export const SEAL_KEY = 4; // slot from newKey
 export const SEAL_HP = 5; // slot from newHeaderKey
 export const SEAL_PN_LO = 6; // full packet number, low 32 bits (as int32)
@@ -200,14 +213,14 @@ export interface AeadPort {
   hkdfExpandAll(hash: HashId, prk: Uint8Array, specs: Uint8Array): Uint8Array;
 
   /** Installs a packet key with its IV and returns the slot; slots are small integers, reused after `freeKey`. */
-  newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number;
+  newKey(aead: PacketAead, key: Uint8Array, iv: Uint8Array): number;
   /** Forgets the key and overwrites it. Freeing a free slot is an error of ours and throws. */
   freeKey(slot: number): void;
   /** The key will not be used for a while: gives back what its next use can make again. Its sequence of packet numbers
    *  goes on. A free slot throws. */
   restKey(slot: number): void;
   /** Installs a header protection key; its own slot space, because it outlives key updates (RFC 9001 §6.1). */
-  newHeaderKey(aead: AeadId, key: Uint8Array): number;
+  newHeaderKey(aead: PacketAead, key: Uint8Array): number;
   freeHeaderKey(slot: number): void;
 
   /** Protects rows [0, count) in place, header masks included, after the copies of `gather`. Returns how many were
@@ -215,7 +228,7 @@ export interface AeadPort {
   seal(batch: SealBatch): number;
   /** Removes header protection of rows [0, count) in place; fills OPEN_PN_LEN and OPEN_PN_LO. */
   unmask(batch: OpenBatch): void;
-  /** Decrypts rows [0, count) in place, each from the end of its packet number to OPEN_END - 16; fills OPEN_STATUS.
+  /** Decrypts rows [0, count) in place, each from the end of its packet number to its tag; fills OPEN_STATUS.
    *  A row whose status `unmask` already set to OPEN_INVALID is skipped. The tag bytes stay as received. Returns how many
    *  rows are OPEN_OK. */
   open(batch: OpenBatch): number;

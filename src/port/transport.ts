@@ -133,6 +133,8 @@ export interface TransportStats {
   flowBlocked: number;
   /** Changes of the 1-RTT keys, whoever began them (RFC 9001 §6). */
   keyUpdates: number;
+  /** 1-RTT packets are in the clear, neither encrypted nor authenticated: both sides asked for that. */
+  plaintext: boolean;
   /** Paths that were validated and that did not answer (RFC 9000 §8.2). */
   pathsValidated: number;
   pathsFailed: number;

@@ -21,6 +21,8 @@ export const PARAM_RETRY_SCID = 0x10;
 export const PARAM_VERSION_INFORMATION = 0x11;
 /** RFC 9287 §3. */
 export const PARAM_GREASE_QUIC_BIT = 0x2ab2;
+/** Private, as in Linux and others: 1-RTT packets in the clear when both sides send it. No value. */
+export const PARAM_DISABLE_1RTT_ENCRYPTION = 0xbaad;
 /** RFC 9221 §3. */
 export const PARAM_MAX_DATAGRAM_FRAME_SIZE = 0x20;
 /** draft-ietf-quic-ack-frequency §3. */
@@ -55,6 +57,8 @@ export interface TransportParams {
   versionInformation: VersionInformation | null;
   /** The sender takes packets whatever their QUIC bit is. */
   greaseQuicBit: boolean;
+  /** The sender is ready for 1-RTT packets without encryption and authentication. */
+  disable1RttEncryption: boolean;
 }
 
 /** RFC 9368 §3: what the sender chose for this connection, and what it can do. No version is 0. */
@@ -96,5 +100,6 @@ export function defaultParams(): TransportParams {
     maxDatagramFrameBytes: 0,
     versionInformation: null,
     greaseQuicBit: false,
+    disable1RttEncryption: false,
   };
 }

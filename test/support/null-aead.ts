@@ -31,16 +31,19 @@ import {
   SEAL_PN_LO,
   SEAL_PN_OFF,
   TAG_BYTES,
+  aeadTagBytes,
   copyGathered,
   copyScattered,
   expandOneByOne,
 } from "#src/port/aead.js";
-import type { AeadId, AeadPort, HashId, OpenBatch, ScatterBatch, SealBatch } from "#src/port/aead.js";
+import type { AeadId, AeadPort, HashId, OpenBatch, PacketAead, ScatterBatch, SealBatch } from "#src/port/aead.js";
 import { Mix } from "./null-mix.js";
 
 const TWO_32 = 2 ** 32;
 
 interface NullKey {
+  /** 0 under AEAD_NONE: packets have no tag, and headers no mask. */
+  readonly tagBytes: number;
   readonly words: readonly [number, number, number, number];
   /** The smallest packet number that `seal` still takes. */
   nextPn: number;
@@ -79,9 +82,9 @@ export class NullAead implements AeadPort {
     return expandOneByOne(this, hash, prk, specs);
   }
 
-  newKey(_aead: AeadId, key: Uint8Array, iv: Uint8Array): number {
+  newKey(aead: PacketAead, key: Uint8Array, iv: Uint8Array): number {
     this.liveKeys++;
-    return put(this.keys, { words: this.words(key, iv), nextPn: 0 });
+    return put(this.keys, { tagBytes: aeadTagBytes(aead), words: this.words(key, iv), nextPn: 0 });
   }
 
   freeKey(slot: number): void {
@@ -93,9 +96,9 @@ export class NullAead implements AeadPort {
     if (this.keys[slot] == null) throw new RangeError(`key slot ${slot} is free`);
   }
 
-  newHeaderKey(_aead: AeadId, key: Uint8Array): number {
+  newHeaderKey(aead: PacketAead, key: Uint8Array): number {
     this.liveHeaderKeys++;
-    return put(this.headerKeys, { words: this.words(key, key), nextPn: 0 });
+    return put(this.headerKeys, { tagBytes: aeadTagBytes(aead), words: this.words(key, key), nextPn: 0 });
   }
 
   freeHeaderKey(slot: number): void {
@@ -119,7 +122,8 @@ export class NullAead implements AeadPort {
       const end = rows[r + OPEN_END];
       const hp = this.headerKeys[rows[r + OPEN_HP]];
       rows[r + OPEN_STATUS] = OPEN_INVALID;
-      if (hp == null || off < 0 || pnOff <= off || end > buf.length || pnOff + 4 + SAMPLE_BYTES > end) continue;
+      if (hp == null || off < 0 || pnOff <= off || end > buf.length) continue;
+      if (pnOff + (hp.tagBytes === 0 ? (buf[off] & 0x03) + 1 : 4 + SAMPLE_BYTES) > end) continue;
       const mask = this.headerMask(hp, buf, pnOff);
       buf[off] ^= mask & firstByteMask(buf[off]);
       const pnLen = (buf[off] & 0x03) + 1;
@@ -172,11 +176,23 @@ export class NullAead implements AeadPort {
     const hp = this.headerKeys[rows[r + SEAL_HP]];
     if (key == null || hp == null) return false;
     if (off < 0 || pnOff <= off || pnLen < 1 || pnLen > 4) return false;
-    if (pnOff + 4 > end || pnOff + pnLen > end || end + TAG_BYTES > buf.length) return false;
+    const packetEnd = end + key.tagBytes;
+    if (pnOff + 4 + hp.tagBytes > packetEnd || pnOff + pnLen > end || packetEnd > buf.length) return false;
     const pn = fullPn(rows[r + SEAL_PN_HI], rows[r + SEAL_PN_LO]);
     if (pn < key.nextPn) return false;
     key.nextPn = pn + 1;
+    this.sealed++;
+    if (key.tagBytes > 0) this.writeTag(key, buf, rows, r);
+    const mask = this.headerMask(hp, buf, pnOff);
+    buf[off] ^= mask & firstByteMask(buf[off]);
+    applyPnMask(buf, pnOff, pnLen, mask);
+    return true;
+  }
+
+  private writeTag(key: NullKey, buf: Uint8Array, rows: Int32Array, r: number): void {
     const { mix } = this;
+    const off = rows[r + SEAL_OFF];
+    const end = rows[r + SEAL_END];
     this.checksum(key, buf, off, end, rows[r + SEAL_PN_HI], rows[r + SEAL_PN_LO]);
     for (let i = 0; i < 4; i++) {
       buf[end + i] = mix.a >>> (8 * i);
@@ -184,22 +200,18 @@ export class NullAead implements AeadPort {
       buf[end + 8 + i] = mix.c >>> (8 * i);
       buf[end + 12 + i] = mix.d >>> (8 * i);
     }
-    const mask = this.headerMask(hp, buf, pnOff);
-    buf[off] ^= mask & firstByteMask(buf[off]);
-    applyPnMask(buf, pnOff, pnLen, mask);
-    this.sealed++;
-    return true;
   }
 
   private openRow(buf: Uint8Array, rows: Int32Array, r: number): number {
     const off = rows[r + OPEN_OFF];
     const pnOff = rows[r + OPEN_PN_OFF];
-    const end = rows[r + OPEN_END] - TAG_BYTES;
     const pnLen = rows[r + OPEN_PN_LEN];
     const key = this.keys[rows[r + OPEN_KEY]];
     if (key == null || off < 0 || pnOff <= off || pnLen < 1 || pnLen > 4) return OPEN_INVALID;
-    if (pnOff + pnLen > end || end + TAG_BYTES > buf.length) return OPEN_INVALID;
+    const end = rows[r + OPEN_END] - key.tagBytes;
+    if (pnOff + pnLen > end || rows[r + OPEN_END] > buf.length) return OPEN_INVALID;
     this.opened++;
+    if (key.tagBytes === 0) return OPEN_OK;
     const { mix } = this;
     this.checksum(key, buf, off, end, rows[r + OPEN_PN_HI], rows[r + OPEN_PN_LO]);
     const ok =
@@ -218,7 +230,7 @@ export class NullAead implements AeadPort {
 
   /** Five mask bytes: the first in the low byte of the first word, then four for the packet number. */
   private headerMask(hp: NullKey, buf: Uint8Array, pnOff: number): number {
-    if (!this.maskHeaders) return 0;
+    if (!this.maskHeaders || hp.tagBytes === 0) return 0;
     const at = pnOff + 4;
     return Math.imul(hp.words[0] ^ readWord(buf, at) ^ Math.imul(readWord(buf, at + 8), 0x9e3779b1), 0x85ebca6b) | 0;
   }

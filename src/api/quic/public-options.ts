@@ -117,6 +117,12 @@ export interface ConnectOptions extends SessionOptions {
     grease?: boolean;
     /** Ask peers that allow it for fewer acknowledgements of bulk data, and allow it; default true. */
     ackFrequency?: boolean;
+    /**
+     * DANGEROUS: after the handshake packets are neither encrypted nor authenticated, if the peer asks for it, too; default
+     * false. Whoever sees the packets reads all of it, and whoever can send one changes it. Only for measurements, and for
+     * networks that are safe by other means; `ext.stats().plaintext` says whether it is in force.
+     */
+    disable1RttEncryption?: boolean;
   };
 }
 
@@ -132,6 +138,7 @@ export interface ListenOptions extends SessionOptions {
     sendBufferBytes?: number;
     grease?: boolean;
     ackFrequency?: boolean;
+    disable1RttEncryption?: boolean;
   };
 }
 

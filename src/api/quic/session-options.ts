@@ -179,6 +179,7 @@ function readConfig(reader: OptionReader, params: OptionReader, ext: OptionReade
     maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
     preferredAddress: readPolicy(reader),
     grease: ext.boolean("grease"),
+    disable1RttEncryption: ext.boolean("disable1RttEncryption"),
     ackFrequency: ext.boolean("ackFrequency"),
     sendBufferBytes: ext.number("sendBufferBytes", 1024, 2 ** 30),
   };

@@ -200,10 +200,13 @@ export class QuicSession {
 
   /**
    * Takes new keys for what is sent, and so makes the peer do the same (RFC 9001 §6): now, or as soon as the RFC allows,
-   * which one call at a time can wait for. `ext.stats().keyUpdates` counts. @throws `ERR_INVALID_STATE` once closed.
+   * which one call at a time can wait for. `ext.stats().keyUpdates` counts. @throws `ERR_INVALID_STATE` once closed, or without keys.
    */
   updateKey(): void {
-    if (this.#core.destroyed || !this.#core.transport.updateKeys()) throw invalidState("the session is closed");
+    const { destroyed, transport } = this.#core;
+    if (!destroyed && transport.updateKeys()) return;
+    const isPlain = !destroyed && transport.stats().plaintext;
+    throw invalidState(isPlain ? "the packets of this session are not encrypted" : "the session is closed");
   }
 
   /** Lets open streams finish, opens no more, then closes. Returns `closed`, which rejects when `code` is not 0. */

@@ -11,8 +11,8 @@ import {
   HASH_SHA384,
   TAG_BYTES,
 } from "../../port/aead.js";
-import type { AeadId, AeadPort, HashId, OpenBatch, ScatterBatch, SealBatch } from "../../port/aead.js";
-import { checkIv, checkKey } from "../aead-arguments.js";
+import type { AeadId, AeadPort, HashId, OpenBatch, PacketAead, ScatterBatch, SealBatch } from "../../port/aead.js";
+import { checkIv, checkKey, checkPacketKey } from "../aead-arguments.js";
 import { loadAddon } from "./addon.js";
 
 /** Fewer pieces than this cost less in JavaScript: a call with its five arguments takes about as long as four copies. */
@@ -94,8 +94,8 @@ class NativeAead implements AeadPort {
     return out;
   }
 
-  newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number {
-    checkKey(aead, key);
+  newKey(aead: PacketAead, key: Uint8Array, iv: Uint8Array): number {
+    checkPacketKey(aead, key);
     checkIv(iv);
     return installed(this.addon.aeadNewKey(aead, key, iv), aead);
   }
@@ -108,8 +108,8 @@ class NativeAead implements AeadPort {
     if (!this.addon.aeadRestKey(slot)) throw new RangeError(`key slot ${slot} is free`);
   }
 
-  newHeaderKey(aead: AeadId, key: Uint8Array): number {
-    checkKey(aead, key);
+  newHeaderKey(aead: PacketAead, key: Uint8Array): number {
+    checkPacketKey(aead, key);
     return installed(this.addon.aeadNewHeaderKey(aead, key), aead);
   }
 
@@ -161,7 +161,7 @@ class NativeAead implements AeadPort {
   }
 }
 
-function installed(slot: number, aead: AeadId): number {
+function installed(slot: number, aead: PacketAead): number {
   if (slot < 0) throw new Error(`OpenSSL refused a key for AEAD ${aead}`);
   return slot;
 }

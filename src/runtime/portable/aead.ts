@@ -12,6 +12,7 @@ import {
   AEAD_AES_128_GCM,
   AEAD_AES_256_GCM,
   AEAD_CHACHA20_POLY1305,
+  AEAD_NONE,
   HASH_SHA256,
   OPEN_COLS,
   OPEN_END,
@@ -37,14 +38,14 @@ import {
   SEAL_PN_LO,
   SEAL_PN_OFF,
   TAG_BYTES,
+  aeadTagBytes,
   copyGathered,
   copyScattered,
   expandOneByOne,
 } from "../../port/aead.js";
-import type { AeadId, AeadPort, HashId, OpenBatch, ScatterBatch, SealBatch } from "../../port/aead.js";
-import { checkIv, checkKey, IV_BYTES } from "../aead-arguments.js";
+import type { AeadId, AeadPort, HashId, OpenBatch, PacketAead, ScatterBatch, SealBatch } from "../../port/aead.js";
+import { checkIv, checkKey, checkPacketKey, IV_BYTES } from "../aead-arguments.js";
 
-/** Nonce length of every AEAD of QUIC, in bytes (RFC 9001 §5.3). */
 /** Rows whose masks are made by one cipher call. */
 const MASK_RUN = 64;
 /** High word of the first packet number that QUIC does not have, 2^62 (RFC 9000 §12.3). */
@@ -54,7 +55,8 @@ const PN_HI_END = 0x4000_0000;
 const PN_OFF: typeof SEAL_PN_OFF & typeof OPEN_PN_OFF = SEAL_PN_OFF;
 
 interface PacketKey {
-  readonly aead: AeadId;
+  readonly aead: PacketAead;
+  readonly tagBytes: number;
   readonly key: Uint8Array;
   readonly iv: Uint8Array;
   /** The smallest packet number that `seal` still takes, in two unsigned words. */
@@ -64,6 +66,8 @@ interface PacketKey {
 
 interface HeaderKey {
   readonly key: Uint8Array;
+  /** Of each packet; 0: no header protection. */
+  readonly sampleBytes: number;
   /** AES-ECB, which keeps no state from block to block; null for ChaCha20, where the sample is the IV. */
   readonly ecb: Cipher | null;
 }
@@ -104,10 +108,10 @@ class PortableAead implements AeadPort {
     return expandOneByOne(this, hash, prk, specs);
   }
 
-  newKey(aead: AeadId, key: Uint8Array, iv: Uint8Array): number {
-    checkKey(aead, key);
+  newKey(aead: PacketAead, key: Uint8Array, iv: Uint8Array): number {
+    checkPacketKey(aead, key);
     checkIv(iv);
-    return put(this.keys, { aead, key: key.slice(), iv: iv.slice(), nextHi: 0, nextLo: 0 });
+    return put(this.keys, { aead, tagBytes: aeadTagBytes(aead), key: key.slice(), iv: iv.slice(), nextHi: 0, nextLo: 0 });
   }
 
   freeKey(slot: number): void {
@@ -120,12 +124,15 @@ class PortableAead implements AeadPort {
     if (this.keys[slot] == null) throw new RangeError(`key slot ${slot} is free`);
   }
 
-  newHeaderKey(aead: AeadId, key: Uint8Array): number {
-    checkKey(aead, key);
+  newHeaderKey(aead: PacketAead, key: Uint8Array): number {
+    checkPacketKey(aead, key);
     const own = key.slice();
-    if (aead === AEAD_CHACHA20_POLY1305) return put(this.headerKeys, { key: own, ecb: null });
+    const sampleBytes = aead === AEAD_NONE ? 0 : SAMPLE_BYTES;
+    if (aead === AEAD_NONE || aead === AEAD_CHACHA20_POLY1305) {
+      return put(this.headerKeys, { key: own, sampleBytes, ecb: null });
+    }
     const ecb = createCipheriv(aead === AEAD_AES_256_GCM ? "aes-256-ecb" : "aes-128-ecb", own, null);
-    return put(this.headerKeys, { key: own, ecb: ecb.setAutoPadding(false) });
+    return put(this.headerKeys, { key: own, sampleBytes, ecb: ecb.setAutoPadding(false) });
   }
 
   freeHeaderKey(slot: number): void {
@@ -220,18 +227,21 @@ class PortableAead implements AeadPort {
     const pnHi = rows[r + SEAL_PN_HI];
     const pnLo = rows[r + SEAL_PN_LO] >>> 0;
     const key = this.keys[rows[r + SEAL_KEY]];
-    if (key == null || this.headerKeys[rows[r + SEAL_HP]] == null) return false;
+    const hp = this.headerKeys[rows[r + SEAL_HP]];
+    if (key == null || hp == null) return false;
     if (off < 0 || pnOff <= off || pnLen < 1 || pnLen > 4) return false;
     const start = pnOff + pnLen;
+    const packetEnd = end + key.tagBytes;
     // The sample starts as if the packet number had four bytes and must lie inside the packet (RFC 9001 §5.4.2).
-    if (start > end || pnOff + 4 > end || end + TAG_BYTES > buf.length) return false;
+    if (start > end || pnOff + 4 + hp.sampleBytes > packetEnd || packetEnd > buf.length) return false;
     if (pnHi < 0 || pnHi >= PN_HI_END) return false;
     if (pnHi < key.nextHi || (pnHi === key.nextHi && pnLo < key.nextLo)) return false;
 
     key.nextLo = (pnLo + 1) >>> 0;
     key.nextHi = key.nextLo === 0 ? pnHi + 1 : pnHi;
+    if (key.aead === AEAD_NONE) return true;
     setNonce(this.nonce, key.iv, pnHi, pnLo);
-    encrypt(key.aead, key.key, this.nonce, buf.subarray(off, start), buf.subarray(start, end + TAG_BYTES));
+    encrypt(key.aead, key.key, this.nonce, buf.subarray(off, start), buf.subarray(start, packetEnd));
     return true;
   }
 
@@ -239,8 +249,11 @@ class PortableAead implements AeadPort {
     const off = rows[r + OPEN_OFF];
     const pnOff = rows[r + OPEN_PN_OFF];
     const end = rows[r + OPEN_END];
-    if (this.headerKeys[rows[r + OPEN_HP]] == null) return false;
-    return off >= 0 && pnOff > off && end <= buf.length && pnOff + 4 + SAMPLE_BYTES <= end;
+    const hp = this.headerKeys[rows[r + OPEN_HP]];
+    if (hp == null || off < 0 || pnOff <= off || end > buf.length) return false;
+    // without header protection the first byte says how long the packet number is
+    const needed = hp.sampleBytes === 0 ? (buf[off] & 0x03) + 1 : 4 + SAMPLE_BYTES;
+    return pnOff + needed <= end;
   }
 
   private openRow(buf: Uint8Array, rows: Int32Array, r: number): number {
@@ -252,7 +265,8 @@ class PortableAead implements AeadPort {
     const key = this.keys[rows[r + OPEN_KEY]];
     if (key == null || off < 0 || pnOff <= off || pnLen < 1 || pnLen > 4) return OPEN_INVALID;
     const start = pnOff + pnLen;
-    if (start + TAG_BYTES > end || end > buf.length || pnHi < 0 || pnHi >= PN_HI_END) return OPEN_INVALID;
+    if (start + key.tagBytes > end || end > buf.length || pnHi < 0 || pnHi >= PN_HI_END) return OPEN_INVALID;
+    if (key.aead === AEAD_NONE) return OPEN_OK;
     setNonce(this.nonce, key.iv, pnHi, rows[r + OPEN_PN_LO]);
     const ok = decrypt(key.aead, key.key, this.nonce, buf.subarray(off, start), buf.subarray(start, end));
     return ok ? OPEN_OK : OPEN_FORGED;
@@ -261,12 +275,13 @@ class PortableAead implements AeadPort {
   /** The header masks of rows [first, end), 16 bytes each (RFC 9001 §5.4.3, §5.4.4). */
   private masks(buf: Uint8Array, rows: Int32Array, first: number, end: number, cols: number, slot: number): Uint8Array {
     const { samples } = this;
+    const { key, ecb, sampleBytes } = this.headerKeys[slot] as HeaderKey;
+    if (sampleBytes === 0) return samples.fill(0);
     const used = (end - first) * SAMPLE_BYTES;
     for (let row = first, at = 0; row < end; row++, at += SAMPLE_BYTES) {
       const from = rows[row * cols + PN_OFF] + 4;
       samples.set(buf.subarray(from, from + SAMPLE_BYTES), at);
     }
-    const { key, ecb } = this.headerKeys[slot] as HeaderKey;
     if (ecb !== null) return ecb.update(samples.subarray(0, used));
     for (let at = 0; at < used; at += SAMPLE_BYTES) {
       const block = samples.subarray(at, at + SAMPLE_BYTES);
