@@ -8,6 +8,8 @@ export interface BulkJob {
   bytes: number;
   /** At least so many are moved the same way before, uncounted: until the compilers are done. */
   warmUpBytes: number;
+  /** QUIC of ours without encryption of 1-RTT packets. */
+  plaintext: boolean;
   /** UDP payload; TCP programs ignore it. */
   datagramBytes: number;
   /** For a server that cannot make its own certificate. */

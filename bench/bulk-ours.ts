@@ -6,10 +6,11 @@ import { dial, drain, send, serve } from "./loopback.js";
 
 const job = ownJob<BulkJob>();
 const share = shareOf(job);
-const options = { maxPayloadSize: job.datagramBytes };
+const options = { maxPayloadSize: job.datagramBytes, ext: { disable1RttEncryption: job.plaintext } };
 
 async function run(): Promise<void> {
   const session = await dial(job.server, options);
+  if (session.ext.stats().plaintext !== job.plaintext) throw new Error("the packets are not as they were asked for");
   const gbitPerSec = await measureBulk(job, async () => {
     const stream = await session.createBidirectionalStream();
     await send(stream, job.dir === "up" ? share : 0);

@@ -100,10 +100,11 @@ async function measure(
 }
 
 async function runBulk(options: Options, print: (line: string) => void): Promise<Report<BulkRow>> {
-  const { runs, bytes, warmUpBytes, datagrams } = transfersOf(options, 0);
+  const { runs, datagrams, ...size } = transfersOf(options, 0);
   const allStreams = options.counts("streams", 100);
   const dirs = options.choices("dirs", ["down", "up"]);
   const peers = options.flag("peers") ? await bulkPeers() : null;
+  const plaintext = options.flag("plaintext");
   const report = newReport<BulkRow>("bulk");
   const titles = ["dir ", "streams", "datagram", "Gbit/s [least..most]", "C limit", "node:tls", "TCP  "];
   if (peers !== null) titles.push("quinn", "lsquic");
@@ -112,7 +113,7 @@ async function runBulk(options: Options, print: (line: string) => void): Promise
   for (const dir of dirs) {
     for (const streams of allStreams) {
       for (const datagramBytes of datagrams) {
-        const { row, runtime } = await measure({ dir, streams, datagramBytes, bytes, warmUpBytes }, runs, peers);
+        const { row, runtime } = await measure({ ...size, dir, streams, datagramBytes, plaintext }, runs, peers);
         report.rows.push(row);
         note(report, runtime);
         table.row(dir, streams, datagramBytes, `${row.gbitPerSec} [${row.spread.join("..")}]`, ...cells(row));
@@ -146,6 +147,7 @@ export const bulk: Bench = {
     datagrams: "1252,1452,8952",
     dirs: "down,up",
     peers: false,
+    plaintext: false,
   },
   run: runBulk,
 };

@@ -314,10 +314,6 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   const pn = opener.pn(row);
   const firstByte = opener.firstByte(row);
   const isShort = level === LEVEL_APP;
-  // nothing else tells a stateless reset from a packet in the clear
-  if (isShort && conn.keys.isPlain) {
-    if (tryReset(conn, rxBuf, opener.packetStart(row), opener.packetEnd(row), nowMicros)) return;
-  }
   if (hasReservedBits(firstByte)) {
     closeTransport(conn, PROTOCOL_VIOLATION, 0, "reserved header bits are set");
     return;

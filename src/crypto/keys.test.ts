@@ -64,6 +64,36 @@ describe("ownership of key slots", () => {
   });
 });
 
+describe("1-RTT packets in the clear", () => {
+  test("have one slot each way, no tag and no limit, and nothing else of the connection is in the clear", () => {
+    const aead = countingAead();
+    const keys = new KeySet(aead, false);
+    keys.installInitial(VERSION_1, DCID);
+    keys.usePlain();
+    for (const direction of ["read", "write"] as const) {
+      keys.install(LEVEL_HANDSHAKE, direction, AEAD_AES_128_GCM, SECRET, VERSION_1);
+      keys.install(LEVEL_APP, direction, AEAD_AES_128_GCM, SECRET, VERSION_1);
+    }
+    assert.deepEqual([aead.packetKeys, aead.headerKeys], [6, 6]);
+    assert.deepEqual([keys.isPlain, keys.appTagBytes, keys.sealBudget(LEVEL_APP)], [true, 0, Infinity]);
+    assert.equal(keys.sealBudget(LEVEL_HANDSHAKE), CONFIDENTIALITY_LIMIT_GCM);
+    assert.equal(keys.onSealed(LEVEL_APP, 0, 2 ** 40), 0);
+    assert.deepEqual([keys.needsUpdate, keys.requestUpdate(), keys.canUpdate(1e15)], [false, false, false]);
+    const { phases } = keys;
+    for (const phase of [0, 1]) assert.equal(phases.readKeyFor(phase, 5), phases.readSlot);
+    assert.deepEqual([phases.onOpened(phases.readSlot, 5), phases.onAcked(0, 1, 0, 0)], [0, 0]);
+    phases.rest();
+    keys.destroy();
+    assert.deepEqual([aead.packetKeys, aead.headerKeys], [0, 0]);
+  });
+
+  test("are decided before there are keys", () => {
+    const keys = new KeySet(countingAead(), true);
+    keys.install(LEVEL_APP, "write", AEAD_AES_128_GCM, SECRET, VERSION_1);
+    assert.throws(() => keys.usePlain());
+  });
+});
+
 describe("RFC 9001 §6.6 limits by AEAD", () => {
   function with1Rtt(aeadId: typeof AEAD_AES_128_GCM | typeof AEAD_AES_128_CCM | typeof AEAD_CHACHA20_POLY1305): KeySet {
     return new Side(false, {}, aeadId).keys;

@@ -113,6 +113,33 @@ describe("PacketBuilder", () => {
     }
   });
 
+  test("1-RTT packets in the clear have no tag, packets with a long header in the same batch do", () => {
+    const tx = newTx(400);
+    const builder = new PacketBuilder(16);
+    builder.beginBatch(tx, undefined, 0);
+    builder.beginDatagram(200);
+    builder.openLong(PACKET_HANDSHAKE, 1, DCID, NONE, null, 2, 4);
+    assert.equal(builder.limit, 200 - TAG_BYTES);
+    writePings(builder, 20);
+    const longBytes = builder.closePacket(0, 0);
+    builder.openShort(DCID, 7, 2, 0, 0);
+    assert.equal(builder.limit, 200);
+    writePings(builder, 100);
+    assert.equal(builder.closePacket(0, 0), 1 + DCID.length + 2 + 100);
+    assert.equal(builder.endDatagram(0, 0, 0), longBytes + 1 + DCID.length + 2 + 100);
+    assert.equal(builder.seal.rows[SEAL_END], longBytes - TAG_BYTES);
+    assert.equal(builder.seal.rows[SEAL_COLS + SEAL_END], builder.pos);
+    builder.beginDatagram(200);
+    builder.openShort(DCID, 8, 2, 0, 0);
+    writePings(builder, 1);
+    assert.equal(builder.closePacket(0, 0), builder.minShortBytes, "as long as any other, so that it can be answered");
+    builder.endDatagram(0, 0, 0);
+    builder.beginBatch(tx);
+    builder.beginDatagram(100);
+    builder.openShort(DCID, 9, 2, 0, 0);
+    assert.equal(builder.limit, builder.pos - 11 + 100 - TAG_BYTES, "of this batch alone");
+  });
+
   test("the seal row has the full packet number in two words", () => {
     const tx = newTx(100);
     const builder = builderOn(tx);

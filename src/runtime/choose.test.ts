@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { aeadContract } from "./aead.contract.js";
 import { aeadGatherContract } from "./aead-gather.contract.js";
+import { aeadPlainContract } from "./aead-plain.contract.js";
 import { aeadScatterContract } from "./aead-scatter.contract.js";
 import { chooseDatapath, type Datapath, type DatapathRungs, RUNGS, type Rung } from "./choose.js";
 import { newPortableAead } from "./portable/aead.js";
@@ -92,5 +93,6 @@ describe("choice of the datapath", () => {
 for (const { name, make } of RUNGS.aead) {
   aeadContract(name, make, newPortableAead);
   aeadGatherContract(name, make);
+  aeadPlainContract(name, make);
   aeadScatterContract(name, make);
 }

@@ -102,6 +102,25 @@ export const ROWS = [
       scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
     },
   },
+  {
+    name: "plaintext", // disable_1rtt_encryption of both sides, or of one, which changes nothing
+    chance: 0.06,
+    draw(scenario, prng) {
+      const { clientConfig, serverConfig } = scenario;
+      const sides = prng.pick([
+        [clientConfig, serverConfig],
+        [clientConfig, serverConfig],
+        [clientConfig],
+        [serverConfig],
+      ]);
+      for (const config of sides) config.disable1RttEncryption = true;
+      if (sides.length < 2) return;
+      // nobody notices damage then: UDP's checksum has to
+      scenario.on.corrupt = false;
+      delete scenario.forward.corrupt;
+      delete scenario.backward.corrupt;
+    },
+  },
 ] as const satisfies readonly Row[];
 
 /** A server may see its client at another address. */

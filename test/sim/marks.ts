@@ -39,6 +39,7 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "move deferred": ({ conn }) => conn.moves.deferred > 0,
   "id shared for want of a spare": ({ conn }) => conn.moves.shared > 0,
   "key update": ({ stats }) => stats.keyUpdates > 0,
+  "in the clear": ({ stats }) => stats.plaintext,
   "second key update": ({ stats }) => stats.keyUpdates > 1,
   "asked for fewer acks": ({ stats }) => stats.ackFrequencyReceived > 0,
   "asked for acks again": ({ stats }) => stats.ackFrequencyReceived > 1,

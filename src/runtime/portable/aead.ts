@@ -111,7 +111,14 @@ class PortableAead implements AeadPort {
   newKey(aead: PacketAead, key: Uint8Array, iv: Uint8Array): number {
     checkPacketKey(aead, key);
     checkIv(iv);
-    return put(this.keys, { aead, tagBytes: aeadTagBytes(aead), key: key.slice(), iv: iv.slice(), nextHi: 0, nextLo: 0 });
+    return put(this.keys, {
+      aead,
+      tagBytes: aeadTagBytes(aead),
+      key: key.slice(),
+      iv: iv.slice(),
+      nextHi: 0,
+      nextLo: 0,
+    });
   }
 
   freeKey(slot: number): void {
