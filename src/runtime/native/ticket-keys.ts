@@ -22,6 +22,8 @@ export class TicketKeys {
     private readonly library: LibraryName,
     private readonly secret: Uint8Array,
     private readonly nowSeconds: () => number,
+    /** Servers that treat their clients in different ways do not take each other's tickets. */
+    private readonly policy = "",
   ) {}
 
   /** The keys of now. A ticket is taken in the scope that it was made in only; there are few of them. */
@@ -37,9 +39,9 @@ export class TicketKeys {
   }
 
   private derive(scope: number, ...epochs: (number | "")[]): Uint8Array {
-    const { library, secret } = this;
+    const { library, secret, policy } = this;
     const keys = epochs.map((epoch) => {
-      const label = `netquic ${library} ticket ${scope} ${epoch}`;
+      const label = `netquic ${library} ticket ${policy}${scope} ${epoch}`;
       return Buffer.from(hkdfSync("sha256", secret, new Uint8Array(0), label, KEY_BYTES[library]));
     });
     return new Uint8Array(Buffer.concat(keys));

@@ -103,7 +103,9 @@ class NativeProvider implements TlsProvider {
     const secret = config.ticketSecret?.slice() ?? new Uint8Array(randomBytes(MIN_TICKET_SECRET_BYTES));
     const native = nativeServerConfig(this.name, config, this.hasGroup);
     const handle = this.context(native, native.clientCert === 0 ? [] : config.ca);
-    return new ServerContext(this.addon, handle, new TicketKeys(this.name, secret, this.nowSeconds));
+    // a resumed session shows no certificate: who asks for one takes no ticket of a server that does not
+    const policy = native.clientCert === 0 ? "" : `clientCertificate ${native.clientCert} `;
+    return new ServerContext(this.addon, handle, new TicketKeys(this.name, secret, this.nowSeconds, policy));
   }
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);

@@ -396,6 +396,42 @@ export function tlsContract(
         }
       });
 
+      test("T27 a ticket whose thief says that it is of another name: what a server asks of its clients holds in all 16 cases", async () => {
+        const ticketSecret = new Uint8Array(32).fill(9);
+        const alpn = ["h3", "other"];
+        const identities = { "*": pki.leaf, "second.test": pki.second };
+        const ticket = await ticketOf(make({}, { ticketSecret, alpn, identities }));
+        const host = "quic.test";
+        const at = 13; // of the host in the bytes of tls-ticket
+        assert.equal(Buffer.from(ticket.subarray(at, at + host.length)).toString(), host);
+        for (const name of [host, "wiki.test"]) {
+          const stolen = ticket.slice();
+          stolen.set(Buffer.from(name), at);
+          for (const protocol of alpn) {
+            for (const secret of [ticketSecret, new Uint8Array(32).fill(1)]) {
+              for (const clientCertificate of ["ignore", "require"] as const) {
+                const thief: Partial<TlsClientConfig> = { ticket: stolen, serverName: name, alpn: [protocol] };
+                const { pair } = make(
+                  { ...thief, verify: "report", identity: pki.client },
+                  { ticketSecret: secret, alpn, identities, clientCertificate, ca: [pki.root.cert] },
+                );
+                const { server } = await pair.handshake();
+                const isTheOwners = secret === ticketSecret && clientCertificate === "ignore";
+                if (!isTheOwners) assert.equal(server.resumed, false, `${name} ${protocol} ${clientCertificate}`);
+                if (isTheOwners && name === host && protocol === "h3") assert.equal(server.resumed, true);
+                assert.deepEqual(
+                  [server.serverName, server.alpn],
+                  [name, protocol],
+                  "negotiated anew, not the ticket's",
+                );
+                assert.equal(server.peerCertificates.length, clientCertificate === "require" ? 1 : 0);
+                pair.close();
+              }
+            }
+          }
+        }
+      });
+
       test("what failed to verify stays failed after resumption, and never resumes a strict client", async () => {
         const server: Partial<TlsServerConfig> = { identities: { "*": pki.foreign } };
         const made = make({ verify: "report" }, server);
