@@ -99,7 +99,7 @@ function moveTo(conn: Connection, path: Path, nowMicros: number): boolean {
   const left = conn.path;
   forgetLeft(conn, Infinity);
   drop(moves.probed, path);
-  const isSameRoute = hasSameIp(path, left);
+  const isSameRoute = path.knowsLocal && hasSameIp(path, left);
   if (isSameRoute) path.continueMtu(left);
   takePath(conn, path);
   if (isSameRoute) recovery.onNewPort();

@@ -92,6 +92,11 @@ export class Path {
     );
   }
 
+  /** Whether our own address is known here: else the kernel chooses it, and may choose another at any time. */
+  get knowsLocal(): boolean {
+    return hasLocal(this.addr, 0);
+  }
+
   /** A packet of the peer came here whose Destination Connection ID, of 8 bytes or more, is at `start`. */
   noteDcid(buf: Uint8Array, start: number): void {
     this.dcidWord0 = word(buf, start);

@@ -199,7 +199,9 @@ export class MemoryLab implements Lab {
     };
     await this.addAddress(peer);
     if (this.role === "server") return;
-    const options = { tls: contextOf("client", this.setup), remote: entry.addresses[0] as Int32Array };
+    const remote = (entry.addresses[0] as Int32Array).slice();
+    remote.set(simAddress(10, 1, 0, 1, 0).subarray(0, 4), ADDR_LOCAL_IP0);
+    const options = { tls: contextOf("client", this.setup), remote };
     const { token, ticket, onStart } = dial;
     const conn = this.endpoint.connect(
       {

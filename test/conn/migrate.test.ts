@@ -163,6 +163,17 @@ describe("a client that moves", () => {
     });
   }
 
+  test("RFC 9000 §9.4 a local address that the kernel chooses may be another one: congestion state starts anew", () => {
+    const { pair } = scene([SAME_IP]);
+    const { clientConn } = pair;
+    let rttResets = 0;
+    clientConn.recovery.rtt.reset = () => void rttResets++;
+    assert.equal(clientConn.migrate(target(1, new Int32Array(ADDR_COLS)), pair.nowMicros), null);
+    pair.settle();
+    assert.equal(clientConn.path.socket, 1);
+    assert.equal(rttResets, 1);
+  });
+
   test("RFC 9000 §8.2.4, §9.3.2 a path that does not answer is not used, and its id is not used again", () => {
     const { pair, seen, dead } = scene();
     dead.add(1);

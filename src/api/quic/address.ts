@@ -2,9 +2,11 @@
 
 import { lookup } from "node:dns/promises";
 import { isIP, SocketAddress } from "node:net";
-import { wordsToAddress } from "../../runtime/address.js";
+import { addressToWords, wordsToAddress } from "../../runtime/address.js";
 import { ADDR_LOCAL_IP0, ADDR_PORT } from "../../port/udp.js";
 import { invalidType, invalidValue } from "../errors.js";
+
+const IP_WORDS = 4;
 
 export interface HostPort {
   /** A literal address without brackets, or a name. */
@@ -59,13 +61,19 @@ let latestLocal: SocketAddress | null = null;
 
 /** The local address in an address row; `fallback` while the kernel has not told it. */
 export function localOf(row: Int32Array, fallback: SocketAddress): SocketAddress {
-  const known = row.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + 4).some((word) => word !== 0);
+  const known = row.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + IP_WORDS).some((word) => word !== 0);
   if (!known) return fallback;
   const address = wordsToAddress(row, ADDR_LOCAL_IP0);
   if (latestLocal?.address !== address || latestLocal.port !== fallback.port) {
     latestLocal = socketAddress(address, fallback.port);
   }
   return latestLocal;
+}
+
+/** Writes the address that a socket is bound to as the local one of an address row; none for a wildcard. */
+export function setLocal(row: Int32Array, address: string): void {
+  addressToWords(address, row, ADDR_LOCAL_IP0);
+  if (address === "0.0.0.0") row.fill(0, ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + IP_WORDS);
 }
 
 export function socketAddress(address: string, port: number): SocketAddress {

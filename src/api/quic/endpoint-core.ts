@@ -12,7 +12,7 @@ import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "./address.js";
+import { type Family, familyOf, type HostPort, resolveHost, setLocal, socketAddress } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
@@ -238,6 +238,7 @@ export class EndpointCore implements HostOwner {
     setup.signal?.throwIfAborted();
     const row = new Int32Array(ADDR_COLS);
     if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
+    setLocal(row, host.socket.address);
     const { identity, pins } = setup;
     // a resumed session shows no certificate, and pins want to see one
     const ticket = pins === null ? setup.ticket : undefined;

@@ -5,9 +5,10 @@
 
 import { isIP, type SocketAddress } from "node:net";
 import type { MoveRefusal, MoveTarget, PathValidation } from "../../port/transport.js";
-import { ADDR_COLS, ADDR_LOCAL_IP0 } from "../../port/udp.js";
-import { addressToWords, isAnyAddress, isMappedIpv4 } from "../../runtime/address.js";
+import { ADDR_COLS } from "../../port/udp.js";
+import { isMappedIpv4 } from "../../runtime/address.js";
 import { invalidState, invalidValue, QuicError } from "../errors.js";
+import { setLocal } from "./address.js";
 import { Deferred, watchAbort } from "./deferred.js";
 import { OptionReader } from "./option-reader.js";
 import type { SessionCore } from "./session-core.js";
@@ -93,11 +94,10 @@ export class SessionMoves {
     const { core } = this;
     const { address } = core.endpoint.addressOf(socket);
     const local = new Int32Array(ADDR_COLS);
-    addressToWords(address, local, ADDR_LOCAL_IP0);
+    setLocal(local, address);
     // a wildcard socket of both families goes where the server is
     const isAny = address === "::" && isMappedIpv4(core.transport.path.addr, 0);
     const isIpv4 = isAny || isIP(address) === 4;
-    if (isAnyAddress(local, ADDR_LOCAL_IP0) || address === "0.0.0.0") local.fill(0);
     return { socket, local, isIpv4, force };
   }
 }
