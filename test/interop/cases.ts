@@ -42,10 +42,12 @@ export interface CaseSetup {
   largeChain: boolean;
   /** The path in both directions; null without a forwarder. */
   path: DirectionPlan | null;
-  /** What the forwarder must have seen. */
   /** What our own side must say of the (last) connection when the bytes have moved. */
   fact: ((facts: SessionFacts) => boolean) | null;
+  /** What the forwarder must have seen. */
   witness: "retry" | "amplification" | "loss" | "damage" | "blackout" | null;
+  /** How long one connection may be silent or in its handshake, milliseconds. */
+  patienceMillis: number;
   /** Bound of the cell, milliseconds. */
   limitMillis: number;
 }
@@ -80,6 +82,7 @@ const PLAIN: CaseSetup = {
   path: null,
   fact: null,
   witness: null,
+  patienceMillis: 60_000,
   limitMillis: 60_000,
 };
 
@@ -94,7 +97,7 @@ function path(delayMillis: number, rest: Partial<DirectionPlan> = {}): Direction
 const LINK = { rate: { bitsPerSec: 10e6, queuePackets: 100, markPackets: Infinity } };
 const BLACKOUT = { fromMicros: 400 * MICROS_PER_MILLI, untilMicros: 2400 * MICROS_PER_MILLI };
 const IMPAIRED = { ...PLAIN, bytes: IMPAIRED_BYTES, bothWays: true };
-const HANDSHAKES_ONLY = { ...PLAIN, connections: HANDSHAKES, limitMillis: 240_000 };
+const HANDSHAKES_ONLY = { ...PLAIN, connections: HANDSHAKES, limitMillis: 330_000 };
 
 export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   handshake: PLAIN,

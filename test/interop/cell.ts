@@ -5,9 +5,10 @@
  */
 
 import { spawn, type ChildProcess } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { CASE_SETUPS, type CaseSetup, type InteropCase, type SessionFacts } from "./cases.js";
-import { type Forwarder, openForwarder } from "./forwarder.js";
+import { type Forwarder, openForwarder, type WireLog } from "./forwarder.js";
 import { ownCommand, type Peer } from "./peers.js";
 import { describe, type ProgramOptions } from "./protocol.js";
 
@@ -83,12 +84,18 @@ function commonOptions(peer: Peer, interopCase: InteropCase, bytes: number, file
     connections: setup.connections,
     ciphers: setup.ciphers,
     keyUpdate: setup.keyUpdate,
-    patienceMillis: setup.limitMillis,
+    patienceMillis: setup.patienceMillis,
     cert: setup.largeChain ? files.largeCert : files.cert,
     key: setup.largeChain ? files.largeKey : files.key,
     ca: files.ca,
     retry: interopCase === "retry",
   };
+}
+
+/** NETQUIC_WIRE names a file that gets a line for each datagram at the forwarder. */
+function wireLog(): WireLog | null {
+  const file = process.env.NETQUIC_WIRE;
+  return file === undefined ? null : (line) => appendFileSync(file, `${line}\n`);
 }
 
 /** What the forwarder saw, which must be what the case is about. */
@@ -138,7 +145,7 @@ class CellRun {
     const listening = server.line<{ listening: number }>("listening");
     let { listening: port } = await Promise.race([listening, this.limit(LISTEN_LIMIT_MILLIS, "listening")]);
 
-    const forwarder = setup.path === null ? null : await openForwarder(common.host, port, setup.path);
+    const forwarder = setup.path === null ? null : await openForwarder(common.host, port, setup.path, wireLog());
     if (forwarder !== null) {
       this.onEnd.push(() => forwarder.close());
       port = forwarder.port;

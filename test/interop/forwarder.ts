@@ -16,6 +16,9 @@ const VERSION_1 = 1;
 const TYPE_INITIAL = 0;
 const TYPE_HANDSHAKE = 2;
 const TYPE_RETRY = 3;
+const LONG_TYPES = ["Initial", "0-RTT", "Handshake", "Retry"];
+/** Bytes of a connection id that the log shows; those of short headers have no length on the wire. */
+const SHOWN_DCID_BYTES = 4;
 /** Size of the sockets' buffers: the kernel must lose nothing that the path does not. */
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 const MICROS_PER_MILLI = 1000;
@@ -92,7 +95,15 @@ class RealTimePath {
 
 const NO_EFFECT: DirectionPlan = { delay: { baseMicros: 0, jitterMicros: 0, jitter: "uniform", fifo: true } };
 
-export async function openForwarder(host: string, serverPort: number, plan = NO_EFFECT): Promise<Forwarder> {
+/** Where a datagram was seen: `up`/`down`, entering the path or leaving it. */
+export type WireLog = (line: string) => void;
+
+export async function openForwarder(
+  host: string,
+  serverPort: number,
+  plan = NO_EFFECT,
+  log: WireLog | null = null,
+): Promise<Forwarder> {
   const counts: ForwarderCounts = { retries: 0, initialsWithToken: 0, amplification: 0 };
   const type = host.includes(":") ? "udp6" : "udp4";
   const bufferOptions = { recvBufferSize: SOCKET_BUFFER_BYTES, sendBufferSize: SOCKET_BUFFER_BYTES };
@@ -104,10 +115,19 @@ export async function openForwarder(host: string, serverPort: number, plan = NO_
   const openWay = (port: number, address: string): ((datagram: Uint8Array) => void) => {
     const account = new Amplification();
     const back = createSocket({ type, ...bufferOptions });
-    const up = path.direction(`up ${backs.length}`, (bytes) => back.send(bytes, serverPort, host, ignore));
-    const down = path.direction(`down ${backs.length}`, (bytes) => front.send(bytes, port, address, ignore));
+    const note = (what: string, bytes: Uint8Array) =>
+      log?.(`${performance.now().toFixed(1)} ${port} ${what} ${bytes.length} ${describeDatagram(bytes)}`);
+    const up = path.direction(`up ${backs.length}`, (bytes) => {
+      note("up out", bytes);
+      back.send(bytes, serverPort, host, ignore);
+    });
+    const down = path.direction(`down ${backs.length}`, (bytes) => {
+      note("down out", bytes);
+      front.send(bytes, port, address, ignore);
+    });
     backs.push(back);
     back.on("message", (answer) => {
+      note("down in", answer);
       if (longType(answer) === TYPE_RETRY) counts.retries++;
       counts.amplification = Math.max(counts.amplification, account.sent(answer.length));
       down(answer);
@@ -115,6 +135,7 @@ export async function openForwarder(host: string, serverPort: number, plan = NO_
     back.on("error", ignore);
     return (datagram) => {
       account.received(datagram);
+      note("up in", datagram);
       up(datagram);
     };
   };
@@ -181,14 +202,44 @@ export function hasHandshakePacket(datagram: Uint8Array): boolean {
     const type = longType(rest);
     if (type === TYPE_HANDSHAKE) return true;
     if (type === -1 || type === TYPE_RETRY) return false;
-    let pos = idsEnd(rest);
-    if (type === TYPE_INITIAL) {
-      const token = readVarint(rest, pos);
-      pos = token.end + token.value;
-    }
-    const length = readVarint(rest, pos);
-    rest = rest.subarray(length.end + length.value);
+    const { start, length } = payloadOf(rest);
+    rest = rest.subarray(start + length);
   }
+}
+
+/** Types and connection ids of the packets, as far as they are in the clear. */
+export function describeDatagram(datagram: Uint8Array): string {
+  const packets: string[] = [];
+  let rest = datagram;
+  while (rest.length > 0) {
+    const type = longType(rest);
+    if (type === -1) {
+      packets.push((rest[0]! & 0x80) === 0 ? `1-RTT ${hex(rest, 1, 1 + SHOWN_DCID_BYTES)}` : "other");
+      break;
+    }
+    const dcidEnd = 6 + rest[5]!;
+    const shown = (start: number, end: number) => hex(rest, start, Math.min(end, start + SHOWN_DCID_BYTES));
+    packets.push(`${LONG_TYPES[type]} ${shown(6, dcidEnd)} from ${shown(dcidEnd + 1, idsEnd(rest))}`);
+    if (type === TYPE_RETRY) break;
+    const { start, length } = payloadOf(rest);
+    rest = rest.subarray(start + length);
+  }
+  return packets.join(" + ");
+}
+
+function hex(bytes: Uint8Array, start: number, end: number): string {
+  return Array.from(bytes.subarray(start, end), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The part of a packet with a long header that its Length field covers (RFC 9000 §17.2). */
+function payloadOf(packet: Uint8Array): { start: number; length: number } {
+  let pos = idsEnd(packet);
+  if (longType(packet) === TYPE_INITIAL) {
+    const token = readVarint(packet, pos);
+    pos = token.end + token.value;
+  }
+  const length = readVarint(packet, pos);
+  return { start: length.end, length: length.value };
 }
 
 /** Where the connection ids of a long header end. */

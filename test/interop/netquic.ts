@@ -14,6 +14,7 @@ import {
   type SessionOptions,
 } from "#src/api/quic/index.js";
 import type { SessionFacts } from "./cases.js";
+import { answerQuery } from "./doq-shim/doq.js";
 import { answer, controlStreamStart, request } from "./h3-shim/h3.js";
 import {
   addressOf,
@@ -101,6 +102,7 @@ async function serve(options: ProgramOptions): Promise<void> {
   endWithHarness();
   const onStream = async (stream: QuicStream): Promise<void> => {
     if (stream.direction === "uni") return discard(stream);
+    if (options.alpn === "doq") return answerQuery(fromQuicStream(stream), pattern);
     if (options.alpn !== "h3") return serveStream(fromQuicStream(stream));
     return answer(fromQuicStream(stream), ({ fields, body }) =>
       fields.get(":method") === "POST" ? new TextEncoder().encode(sha256(body)) : pattern(options.bytes),

@@ -4,7 +4,8 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -80,6 +81,23 @@ function installDebian(programs: string[], packages: string[]): string {
   return programs.every(isThere) ? "" : `${hint}: ${lastLine(done.stderr ?? "") || "failed"}`;
 }
 
+const GO_PATH = "/usr/share/gocode";
+
+/** Compiles a program of `peers/` with Debian's Go and libraries, once for each text of it. */
+function buildGo(name: string): { program: string; error: string } {
+  const source = join(PROGRAMS, name, "main.go");
+  const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
+  const program = join(cacheFolder(), `${name}-${digest}`);
+  if (existsSync(program)) return { program, error: "" };
+  mkdirSync(cacheFolder(), { recursive: true });
+  const go = spawnSync("go", ["build", "-o", program, source], {
+    encoding: "utf8",
+    timeout: INSTALL_TIMEOUT_MILLIS,
+    env: { ...process.env, GO111MODULE: "off", GOPATH: GO_PATH, GOCACHE: join(cacheFolder(), "go"), GOFLAGS: "" },
+  });
+  return { program, error: go.status === 0 ? "" : `go build: ${lastLine(go.stderr) || String(go.error ?? "failed")}` };
+}
+
 function lastLine(text: string | null): string {
   return (text ?? "").trim().split("\n").at(-1) ?? "";
 }
@@ -123,6 +141,48 @@ function lsquicLacks(role: "client" | "server", interopCase: InteropCase): strin
   return role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : "";
 }
 
+function kdigLacks(role: "client" | "server", _interopCase: InteropCase): string {
+  if (role === "server") return "kdig is a client";
+  return "";
+}
+
+/** quic-go of Debian 12, a program of our own around the library. */
+function quicGo(): Peer {
+  let program = "";
+  return {
+    name: "quic-go",
+    stack: "quic-go 0.29 of Debian 12 with Go 1.19",
+    alpn: ALPN,
+    lacks: () => "",
+    install() {
+      const library = "golang-github-lucas-clemente-quic-go-dev";
+      const missing = installDebian(["go"], ["golang-go", library]);
+      if (missing !== "") return missing;
+      const built = buildGo("quicgo");
+      program = built.program;
+      return built.error;
+    },
+    command: (options) => ({ program, args: [JSON.stringify(options)] }),
+  };
+}
+
+/** A wrapper of `peers/` around programs of Debian packages. */
+function debianPeer(
+  own: Pick<Peer, "name" | "stack" | "alpn" | "lacks">,
+  wrapper: string,
+  programs: string[],
+  packages: string[],
+): Peer {
+  return {
+    ...own,
+    install: () => installDebian(programs, packages),
+    command: (options) => ({
+      program: process.execPath,
+      args: [join(PROGRAMS, wrapper), JSON.stringify(options)],
+    }),
+  };
+}
+
 export const PEERS: Peer[] = [
   scriptPeer(
     { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: quicheLacks },
@@ -151,17 +211,19 @@ export const PEERS: Peer[] = [
     PEER_RUNTIMES.bun,
     (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],
   ),
-  {
-    name: "ngtcp2",
-    stack: "ngtcp2 0.12.1, nghttp3 and GnuTLS of Debian 12",
-    alpn: "h3",
-    lacks: () => "",
-    install: () => installDebian(["gtlsclient", "gtlsserver"], ["ngtcp2-client", "ngtcp2-server"]),
-    command: (options) => ({
-      program: process.execPath,
-      args: [join(PROGRAMS, "ngtcp2.mjs"), JSON.stringify(options)],
-    }),
-  },
+  debianPeer(
+    { name: "ngtcp2", stack: "ngtcp2 0.12.1, nghttp3 and GnuTLS of Debian 12", alpn: "h3", lacks: () => "" },
+    "ngtcp2.mjs",
+    ["gtlsclient", "gtlsserver"],
+    ["ngtcp2-client", "ngtcp2-server"],
+  ),
+  quicGo(),
+  debianPeer(
+    { name: "kdig", stack: "kdig 3.2.6 of Debian 12, ngtcp2 and GnuTLS inside", alpn: "doq", lacks: kdigLacks },
+    "kdig.mjs",
+    ["kdig"],
+    ["knot-dnsutils"],
+  ),
 ];
 
 /** Our own program as the peer, run by the Node that NETQUIC_PEER_NODE names: one version of Node against another. */

@@ -138,20 +138,44 @@ export async function exchange(
   return `${streams} streams of ${bytes} bytes, SHA-256 equal, ${seconds()} s`;
 }
 
-/** Client: `connect` for each connection that the case asks for, each to its end; returns what the last one saw. */
+/**
+ * Client: `connect` for each connection that the case asks for, each to its end or for {@link ProgramOptions.patienceMillis};
+ * returns what the last one saw. With more than one, every connection says how long it took, and all are tried.
+ */
 export async function eachConnection(options: ProgramOptions, connect: () => Promise<string>): Promise<string> {
+  if (options.connections === 1) return connect();
+  const taken: number[] = [];
+  const failures: string[] = [];
   let seen = "";
-  let done = 0;
   await atOnce(options.connections, CONNECTIONS_AT_ONCE, async () => {
+    const started = performance.now();
+    const millis = () => Math.round(performance.now() - started);
     try {
-      seen = await connect();
+      seen = await patiently(connect(), options.patienceMillis);
+      taken.push(millis());
+      tell({ connected: taken.length, millis: millis() });
     } catch (error) {
-      const cause = error instanceof Error ? error : new Error(String(error));
-      throw options.connections === 1 ? cause : new Error(`after ${done} connections`, { cause });
+      failures.push(`${describe(error)} after ${millis()} ms`);
+      tell({ connectionFailed: failures.length, failure: failures.at(-1) });
     }
-    done++;
   });
-  return options.connections === 1 ? seen : `${done} of ${options.connections} connections; ${seen}`;
+  const slowest = `slowest ${taken.reduce((most, one) => Math.max(most, one), 0)} ms`;
+  const counted = `${taken.length} of ${options.connections} connections, ${slowest}`;
+  if (failures.length > 0) throw new Error(`${counted}: ${failures.slice(0, 3).join("; ")}`);
+  return `${counted}; ${seen}`;
+}
+
+/** Rejects when `work` takes longer; what it does then is nobody's business any more. */
+async function patiently<T>(work: Promise<T>, millis: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the connection took more than ${millis / 1000} s`)), millis);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Runs `work` `count` times, at most `limit` at a time. */
