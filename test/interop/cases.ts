@@ -1,6 +1,7 @@
 /** What each case of the matrix moves, over which path, and what must be seen besides the client's word. */
 
 import type { DirectionPlan } from "../sim/scenario.js";
+import type { RebindPlan } from "./forwarder.js";
 
 export const CASES = [
   "handshake",
@@ -18,6 +19,8 @@ export const CASES = [
   "transferloss",
   "transfercorruption",
   "blackhole",
+  "rebindport",
+  "rebindaddress",
   "handshakeloss",
   "handshakecorruption",
 ] as const;
@@ -42,10 +45,12 @@ export interface CaseSetup {
   largeChain: boolean;
   /** The path in both directions; null without a forwarder. */
   path: DirectionPlan | null;
+  /** A NAT in the path that gives the client another port or address; null without. */
+  rebind: RebindPlan | null;
   /** What our own side must say of the (last) connection when the bytes have moved. */
-  fact: ((facts: SessionFacts) => boolean) | null;
+  fact: ((facts: SessionFacts, isServer: boolean) => boolean) | null;
   /** What the forwarder must have seen. */
-  witness: "retry" | "amplification" | "loss" | "damage" | "blackout" | null;
+  witness: "retry" | "amplification" | "loss" | "damage" | "blackout" | "rebinding" | null;
   /** How long one connection may be silent or in its handshake, milliseconds. */
   patienceMillis: number;
   /** Bound of the cell, milliseconds. */
@@ -61,6 +66,8 @@ export interface SessionFacts {
   ecn: string;
   /** Packets that came with ECT(0). */
   ect0Received: number;
+  pathMoves: number;
+  pathsValidated: number;
 }
 
 const MICROS_PER_MILLI = 1000;
@@ -80,6 +87,7 @@ const PLAIN: CaseSetup = {
   keyUpdate: false,
   largeChain: false,
   path: null,
+  rebind: null,
   fact: null,
   witness: null,
   patienceMillis: 60_000,
@@ -97,6 +105,14 @@ function path(delayMillis: number, rest: Partial<DirectionPlan> = {}): Direction
 const LINK = { rate: { bitsPerSec: 10e6, queuePackets: 100, markPackets: Infinity } };
 const BLACKOUT = { fromMicros: 400 * MICROS_PER_MILLI, untilMicros: 2400 * MICROS_PER_MILLI };
 const IMPAIRED = { ...PLAIN, bytes: IMPAIRED_BYTES, bothWays: true };
+const REBIND_BYTES = [20_000, 400_000];
+const MOVING: CaseSetup = {
+  ...IMPAIRED,
+  path: path(10, LINK),
+  witness: "rebinding",
+  // A client does not see what a NAT does.
+  fact: ({ pathMoves, pathsValidated }, isServer) => !isServer || (pathMoves > 0 && pathsValidated > 0),
+};
 const HANDSHAKES_ONLY = { ...PLAIN, connections: HANDSHAKES, limitMillis: 330_000 };
 
 export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
@@ -115,6 +131,8 @@ export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   transferloss: { ...IMPAIRED, path: path(10, { ...LINK, loss: 0.02 }), witness: "loss" },
   transfercorruption: { ...IMPAIRED, path: path(10, { ...LINK, corrupt: 0.02 }), witness: "damage" },
   blackhole: { ...IMPAIRED, path: path(10, { ...LINK, blackout: BLACKOUT }), witness: "blackout" },
+  rebindport: { ...MOVING, rebind: { address: "127.0.0.1", afterBytes: REBIND_BYTES } },
+  rebindaddress: { ...MOVING, rebind: { address: "127.0.0.2", afterBytes: REBIND_BYTES } },
   handshakeloss: { ...HANDSHAKES_ONLY, path: path(15, { loss: 0.3 }), witness: "loss" },
   handshakecorruption: { ...HANDSHAKES_ONLY, path: path(15, { corrupt: 0.3 }), witness: "damage" },
 };

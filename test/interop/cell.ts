@@ -100,7 +100,7 @@ function wireLog(): WireLog | null {
 
 /** What the forwarder saw, which must be what the case is about. */
 function witness(setup: CaseSetup, forwarder: Forwarder, role: "client" | "server"): string {
-  const { retries, initialsWithToken, amplification } = forwarder.counts;
+  const { retries, initialsWithToken, amplification, rebindings, bytesToRebound } = forwarder.counts;
   const { loss, blackout } = forwarder.dropped();
   const need = (count: number, what: string): string => {
     if (count === 0) throw new Error(`the wire shows no ${what}`);
@@ -118,6 +118,8 @@ function witness(setup: CaseSetup, forwarder: Forwarder, role: "client" | "serve
       return need(loss, "lost datagrams");
     case "damage":
       return need(forwarder.damaged(), "damaged datagrams");
+    case "rebinding":
+      return need(rebindings, "rebindings") + need(bytesToRebound, "bytes to where the client was moved");
     case "blackout":
       return need(blackout, "datagrams in the silence");
     case null:
@@ -145,7 +147,9 @@ class CellRun {
     const listening = server.line<{ listening: number }>("listening");
     let { listening: port } = await Promise.race([listening, this.limit(LISTEN_LIMIT_MILLIS, "listening")]);
 
-    const forwarder = setup.path === null ? null : await openForwarder(common.host, port, setup.path, wireLog());
+    const { path, rebind } = setup;
+    const needsForwarder = path !== null || rebind !== null;
+    const forwarder = needsForwarder ? await openForwarder(common.host, port, { path, rebind, log: wireLog() }) : null;
     if (forwarder !== null) {
       this.onEnd.push(() => forwarder.close());
       port = forwarder.port;
@@ -162,7 +166,10 @@ class CellRun {
       const updated = server.line<{ updated: number }>("updated");
       await Promise.race([updated, this.limit(5_000, "the update")]);
     }
-    if (setup.fact !== null) await this.fact(role === "client" ? server : client, setup.fact);
+    const { fact } = setup;
+    if (fact !== null) {
+      await this.fact(role === "client" ? server : client, (facts) => fact(facts, role === "client"));
+    }
     return forwarder === null ? outcome.detail : `${witness(setup, forwarder, role)}${outcome.detail}`;
   }
 

@@ -7,9 +7,18 @@ import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { describe, test } from "node:test";
 import { hasHandshakePacket, hasToken, longType, openForwarder } from "./forwarder.js";
+import { respond } from "./doq-shim/doq.js";
 import { answer, controlStreamStart, parseMessage, request } from "./h3-shim/h3.js";
 import { formatMatrix } from "./matrix.js";
-import { exchange, type InteropStream, pattern, type ProgramOptions, serveStream, sha256 } from "./protocol.js";
+import {
+  eachConnection,
+  exchange,
+  type InteropStream,
+  pattern,
+  type ProgramOptions,
+  serveStream,
+  sha256,
+} from "./protocol.js";
 
 /** Two ends of one stream in memory. */
 function streamPair(): [InteropStream, InteropStream] {
@@ -43,6 +52,15 @@ describe("the interop protocol", () => {
 
   test("other cases fetch once", async () => {
     assert.equal(await exchange(served, options({ bytes: 1000 })), "1000 bytes");
+  });
+
+  test("each of many connections has its own limit, and all are tried", async () => {
+    let count = 0;
+    const connect = () => (++count === 3 ? new Promise<never>(() => {}) : Promise.resolve("seen"));
+    const many = options({ connections: 20, patienceMillis: 20 });
+    await assert.rejects(eachConnection(many, connect), /^Error: 19 of 20 connections, .* took more than 0.02 s/);
+    assert.equal(count, 20);
+    assert.match(await eachConnection(many, () => Promise.resolve("seen")), /^20 of 20 connections, .*; seen$/);
   });
 
   test("a wrong byte on the way is found", async () => {
@@ -119,6 +137,26 @@ describe("the HTTP/3 shim", () => {
   });
 });
 
+describe("the DNS shim", () => {
+  const query = (name: number[]) => Uint8Array.of(0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...name, 0, 16, 0, 1);
+  const label = (text: string) => [text.length, ...new TextEncoder().encode(text)];
+
+  test("RFC 1035 §4.1 answers with TXT records of the bytes that the name asks for", () => {
+    const answer = respond(query([...label("200"), ...label("interop"), 0]), pattern);
+    assert.deepEqual([...answer.subarray(0, 12)], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0]);
+    const first = answer.subarray(12 + 13 + 4);
+    assert.deepEqual([...first.subarray(0, 13)], [0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 0, 0, 251, 250]);
+    const text = new TextDecoder().decode(first.subarray(13, 263)) + new TextDecoder().decode(first.subarray(263 + 13));
+    assert.deepEqual(Buffer.from(text, "hex"), Buffer.from(pattern(200)));
+  });
+
+  test("a name without a count, above the limit or without an end is refused", () => {
+    assert.throws(() => respond(query([...label("www"), 0]), pattern), /count/);
+    assert.throws(() => respond(query([...label("29001"), 0]), pattern), /count/);
+    assert.throws(() => respond(query([...label("20"), 63]), pattern), /cut/);
+  });
+});
+
 describe("the Retry witness", () => {
   const cids = [4, 1, 2, 3, 4, 2, 9, 9];
   const long = (type: number, ...rest: number[]) => Uint8Array.of(0xc0 | (type << 4), 0, 0, 0, 1, ...cids, ...rest);
@@ -151,17 +189,43 @@ describe("the Retry witness", () => {
     const { port } = server.address() as AddressInfo;
     const delay = { baseMicros: 30_000, jitterMicros: 0, jitter: "uniform", fifo: true } as const;
     const client = createSocket("udp4");
-    const late = await openForwarder("127.0.0.1", port, { delay, corrupt: 1 });
+    const late = await openForwarder("127.0.0.1", port, { path: { delay, corrupt: 1 } });
     const started = performance.now();
     client.send(long(0, 0, 5, 5), late.port, "127.0.0.1");
     const [reply] = (await once(server, "message")) as [Buffer];
     assert.ok(performance.now() - started >= 29);
     assert.equal(late.damaged(), 1);
     assert.notDeepEqual(Uint8Array.from(reply), long(0, 0, 5, 5));
-    const lossy = await openForwarder("127.0.0.1", port, { delay, loss: 1 });
+    const lossy = await openForwarder("127.0.0.1", port, { path: { delay, loss: 1 } });
     client.send(long(0, 0, 5, 5), lossy.port, "127.0.0.1");
     while (lossy.dropped().loss === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     for (const socket of [client, server, late, lossy]) socket.close();
+  });
+
+  test("a rebinding gives the client another port or address, and what comes back there is counted", async () => {
+    const server = createSocket("udp4");
+    const seen: string[] = [];
+    server.on("message", (datagram, from) => {
+      seen.push(`${from.address} ${from.port}`);
+      server.send(datagram, from.port, from.address);
+    });
+    server.bind(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const rebind = { address: "127.0.0.2", afterBytes: [450] };
+    const forwarder = await openForwarder("127.0.0.1", port, { path: null, rebind });
+    const client = createSocket("udp4");
+    for (let i = 0; i < 3; i++) {
+      client.send(new Uint8Array(100).fill(0x40), forwarder.port, "127.0.0.1");
+      await once(client, "message");
+    }
+    assert.equal(seen[0], seen[1], "450 bytes were not reached before the third: 100 up and 100 down each");
+    assert.match(seen[2]!, /^127\.0\.0\.2 /);
+    assert.equal(forwarder.counts.rebindings, 1);
+    assert.equal(forwarder.counts.bytesToRebound, 100);
+    client.close();
+    server.close();
+    forwarder.close();
   });
 
   test("forwards both ways and counts", async () => {
@@ -169,7 +233,7 @@ describe("the Retry witness", () => {
     server.on("message", (datagram, from) => server.send(long(3, datagram.length), from.port, from.address));
     server.bind(0, "127.0.0.1");
     await once(server, "listening");
-    const forwarder = await openForwarder("127.0.0.1", (server.address() as AddressInfo).port);
+    const forwarder = await openForwarder("127.0.0.1", (server.address() as AddressInfo).port, { path: null });
     const client = createSocket("udp4");
     client.send(long(0, 2, 5, 5), forwarder.port, "127.0.0.1");
     const [reply] = (await once(client, "message")) as [Buffer];

@@ -94,8 +94,8 @@ async function updateWhenOpen(session: QuicSession): Promise<number> {
 }
 
 function factsOf(session: QuicSession, early: boolean): SessionFacts {
-  const { ecn, ect0Received } = session.ext.stats();
-  return { resumed: session.ext.runtime.resumed, early, ecn, ect0Received };
+  const { ecn, ect0Received, pathMoves, pathsValidated } = session.ext.stats();
+  return { resumed: session.ext.runtime.resumed, early, ecn, ect0Received, pathMoves, pathsValidated };
 }
 
 async function serve(options: ProgramOptions): Promise<void> {
@@ -119,7 +119,9 @@ async function serve(options: ProgramOptions): Promise<void> {
         });
         answered.catch((error: unknown) => tell({ failed: describe(error) }));
       };
-      session.closed.catch((error: unknown) => tell({ closed: describe(error) }));
+      session.closed
+        .catch((error: unknown) => tell({ closed: describe(error) }))
+        .finally(() => tell({ facts: factsOf(session, false) }));
       session.opened.then(
         async ({ protocol }) => {
           tell({ accepted: { alpn: protocol } });

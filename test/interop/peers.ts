@@ -128,18 +128,42 @@ const bin = (folder: string, name: string) => join(folder, "node_modules", ".bin
 const NO_RETRY = "cannot be told to send Retry";
 const NO_ECN = "marks nothing and its ACK frames tell of no marks";
 
-function quicheLacks(role: "client" | "server", interopCase: InteropCase): string {
-  if (interopCase === "ecn") return `quiche 0.18 ${NO_ECN}`;
-  if (interopCase !== "resumption" && interopCase !== "zerortt") return "";
-  return role === "client"
-    ? "@matrixai/quic keeps no session"
-    : "@matrixai/quic makes a TLS context for each connection, so its tickets open nowhere";
+/** What a peer lacks as a server, as a client, in both roles: the reason by case. */
+interface Gaps {
+  server?: Partial<Record<InteropCase, string>>;
+  client?: Partial<Record<InteropCase, string>>;
+  both?: Partial<Record<InteropCase, string>>;
 }
 
-function lsquicLacks(role: "client" | "server", interopCase: InteropCase): string {
-  if (interopCase === "ecn") return `lsquic in bun ${NO_ECN}`;
-  return role === "server" && interopCase === "retry" ? `bun's node:quic ${NO_RETRY}` : "";
+function lacking({ server, client, both }: Gaps): Peer["lacks"] {
+  return (role, interopCase) => (role === "server" ? server : client)?.[interopCase] ?? both?.[interopCase] ?? "";
 }
+
+const QUICHE_TICKETS = "@matrixai/quic makes a TLS context for each connection, so its tickets open nowhere";
+const QUICHE_SESSIONS = "@matrixai/quic keeps no session";
+const QUICHE_SECOND_PATH = "follows one rebinding; to the port after that it sends nothing at all";
+const QUICHE_GAPS: Gaps = {
+  both: { ecn: `quiche 0.18 ${NO_ECN}` },
+  client: { resumption: QUICHE_SESSIONS, zerortt: QUICHE_SESSIONS },
+  server: {
+    resumption: QUICHE_TICKETS,
+    zerortt: QUICHE_TICKETS,
+    rebindport: QUICHE_SECOND_PATH,
+    rebindaddress: QUICHE_SECOND_PATH,
+  },
+};
+
+const LSQUIC_SAME_ID =
+  "follows a client only to another connection id (so ngtcp2's client says, too): 0 bytes after a rebinding";
+const LSQUIC_GAPS: Gaps = {
+  both: { ecn: `lsquic in bun ${NO_ECN}` },
+  server: { retry: `bun's node:quic ${NO_RETRY}`, rebindport: LSQUIC_SAME_ID, rebindaddress: LSQUIC_SAME_ID },
+};
+
+const QUINN_GAPS: Gaps = { server: { retry: `deno ${NO_RETRY}` } };
+
+const QUIC_GO_OLD_ADDRESS = "goes on sending to the client's first address: 0 bytes after a rebinding";
+const QUIC_GO_GAPS: Gaps = { server: { rebindport: QUIC_GO_OLD_ADDRESS, rebindaddress: QUIC_GO_OLD_ADDRESS } };
 
 function kdigLacks(role: "client" | "server", _interopCase: InteropCase): string {
   if (role === "server") return "kdig is a client";
@@ -153,7 +177,7 @@ function quicGo(): Peer {
     name: "quic-go",
     stack: "quic-go 0.29 of Debian 12 with Go 1.19",
     alpn: ALPN,
-    lacks: () => "",
+    lacks: lacking(QUIC_GO_GAPS),
     install() {
       const library = "golang-github-lucas-clemente-quic-go-dev";
       const missing = installDebian(["go"], ["golang-go", library]);
@@ -185,7 +209,7 @@ function debianPeer(
 
 export const PEERS: Peer[] = [
   scriptPeer(
-    { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: quicheLacks },
+    { name: "quiche", stack: "Cloudflare quiche 0.18 through @matrixai/quic 2.0.9", lacks: lacking(QUICHE_GAPS) },
     { name: "@matrixai/quic", version: "2.0.9" },
     (folder) => [
       process.execPath,
@@ -197,7 +221,7 @@ export const PEERS: Peer[] = [
     {
       name: "quinn",
       stack: "quinn 0.11 and rustls through deno 2.9.6",
-      lacks: (role, interopCase) => (role === "server" && interopCase === "retry" ? `deno ${NO_RETRY}` : ""),
+      lacks: lacking(QUINN_GAPS),
     },
     PEER_RUNTIMES.deno,
     (folder) => [bin(folder, "deno"), "run", "-A", "--no-config", "--unstable-net", join(PROGRAMS, "deno.mjs")],
@@ -206,7 +230,7 @@ export const PEERS: Peer[] = [
     {
       name: "lsquic",
       stack: "lsquic and BoringSSL through bun 1.4.5",
-      lacks: lsquicLacks,
+      lacks: lacking(LSQUIC_GAPS),
     },
     PEER_RUNTIMES.bun,
     (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],

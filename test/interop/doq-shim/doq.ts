@@ -26,7 +26,8 @@ export const MAX_DOQ_BYTES = 29_000;
 export async function answerQuery(stream: InteropStream, body: (count: number) => Uint8Array): Promise<void> {
   const message = await readAll(stream.read);
   const length = ((message[0] ?? 0) << 8) | (message[1] ?? 0);
-  if (length !== message.length - 2) throw new Error(`a query of ${message.length - 2} bytes says that it has ${length}`);
+  if (length !== message.length - 2)
+    throw new Error(`a query of ${message.length - 2} bytes says that it has ${length}`);
   const answer = respond(message.subarray(2), body);
   await stream.write(Uint8Array.of(answer.length >> 8, answer.length & 0xff, ...answer));
   await stream.end();
@@ -35,7 +36,9 @@ export async function answerQuery(stream: InteropStream, body: (count: number) =
 /** The response to one query for TXT records. */
 export function respond(query: Uint8Array, body: (count: number) => Uint8Array): Uint8Array {
   const nameEnd = endOfName(query);
-  const count = Number(new TextDecoder().decode(query.subarray(HEADER_BYTES + 1, HEADER_BYTES + 1 + query[HEADER_BYTES]!)));
+  const count = Number(
+    new TextDecoder().decode(query.subarray(HEADER_BYTES + 1, HEADER_BYTES + 1 + query[HEADER_BYTES]!)),
+  );
   if (!Number.isInteger(count) || count > MAX_DOQ_BYTES) throw new Error("the name does not begin with a count");
   const text = Array.from(body(count), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const records = Math.ceil(text.length / STRING_BYTES);

@@ -13,6 +13,11 @@ const SILENCE_SECONDS = Math.ceil(options.patienceMillis / 1000);
 /** DNS messages have 65,535 bytes at most. */
 const MAX_BYTES = 29_000;
 
+const children = new Set();
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
+
 async function query() {
   const count = Math.min(options.bytes, MAX_BYTES);
   const queries = Array.from({ length: options.streams }, () => ["-q", `${count}.interop.`, "-t", "TXT"]).flat();
@@ -31,13 +36,16 @@ async function query() {
   let out = "";
   child.stdout.setEncoding("utf8").on("data", (text) => (out += text));
   child.stderr.setEncoding("utf8").on("data", (text) => (out += text));
-  process.on("exit", () => child.kill("SIGKILL"));
+  children.add(child);
   const [code] = await once(child, "close");
+  children.delete(child);
   const said = out.trim();
-  if (code !== 0 || /^;; (?:WARNING|ERROR)/m.test(said)) throw new Error(`kdig ended with ${code}: ${said.slice(-300)}`);
+  if (code !== 0 || /^;; (?:WARNING|ERROR)/m.test(said))
+    throw new Error(`kdig ended with ${code}: ${said.slice(-300)}`);
   const hex = said.replaceAll(/[^0-9a-f]/g, "");
   const wanted = Buffer.from(pattern(count)).toString("hex").repeat(options.streams);
-  if (hex !== wanted) throw new Error(`kdig printed ${hex.length} digits of ${wanted.length}, or others: ${said.slice(0, 200)}`);
+  if (hex !== wanted)
+    throw new Error(`kdig printed ${hex.length} digits of ${wanted.length}, or others: ${said.slice(0, 200)}`);
   return `ALPN doq, ${options.streams} answers of ${count} bytes, equal`;
 }
 

@@ -23,7 +23,11 @@ import {
 
 const options = readOptions();
 const folder = mkdtempSync(join(tmpdir(), "netquic-ngtcp2-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const children = new Set();
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const patience = `${options.patienceMillis}ms`;
 const LOG_LIMIT = 4 * 1024 * 1024;
@@ -42,7 +46,8 @@ function start(program, args) {
       run.onLog?.();
     });
   }
-  process.on("exit", () => child.kill("SIGKILL"));
+  children.add(child);
+  child.on("close", () => children.delete(child));
   return run;
 }
 
