@@ -83,6 +83,13 @@ export interface SessionOptions extends SessionCallbacks {
    * what the server refuses is sent again. Give one `alpn` only.
    */
   enableEarlyData?: boolean;
+  /**
+   * Version of a client's first packets, by default that of its `sessionTicket` or else version 1; a server wants it most.
+   * Named as in `ext.versions`.
+   */
+  version?: bigint | number;
+  /** Versions with a lower number are not used. */
+  minVersion?: bigint | number;
   /** The endpoint to use, or options for a new one. */
   endpoint?: QuicEndpoint | EndpointOptions;
 }
@@ -123,6 +130,11 @@ export interface ConnectOptions extends SessionOptions {
      * networks that are safe by other means; `ext.stats().plaintext` says whether it is in force.
      */
     disable1RttEncryption?: boolean;
+    /**
+     * Versions of QUIC that may be used, most wanted first: 1 and 2 (or 0x6b3343cf, as on the wire). Default both: a client
+     * wants version 1, a server what its client wants.
+     */
+    versions?: readonly (bigint | number)[];
   };
 }
 
@@ -139,6 +151,11 @@ export interface ListenOptions extends SessionOptions {
     grease?: boolean;
     ackFrequency?: boolean;
     disable1RttEncryption?: boolean;
+    /**
+     * Versions of QUIC that may be used, most wanted first: 1 and 2 (or 0x6b3343cf, as on the wire). Default both: a client
+     * wants version 1, a server what its client wants.
+     */
+    versions?: readonly (bigint | number)[];
   };
 }
 

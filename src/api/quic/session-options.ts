@@ -24,6 +24,7 @@ import { certificates, identityOf } from "./pem.js";
 import { type PreferredSetup, readPreferred } from "./preferred.js";
 import type { DatagramQueueOptions } from "./session-core.js";
 import { CALLBACK_NAMES, type SessionCallbacks } from "./types.js";
+import { readVersions } from "./version-options.js";
 
 /** What client and server have in common. */
 interface CommonSetup {
@@ -68,7 +69,7 @@ export function readClientOptions(given: unknown): ClientSetup {
   const reader = new OptionReader(given, "options");
   const ext = reader.nested("ext");
   const params = reader.nested("transportParams");
-  const common = readCommon(reader, params, ext);
+  const common = readCommon(reader, params, ext, false);
   params.finish();
   const keys = reader.raw("keys");
   const certs = reader.raw("certs");
@@ -93,7 +94,7 @@ export function readServerOptions(given: unknown): ServerSetup {
   const reader = new OptionReader(given, "options");
   const ext = reader.nested("ext");
   const params = reader.nested("transportParams");
-  const common = readCommon(reader, params, ext);
+  const common = readCommon(reader, params, ext, true);
   const preferred = readPreferred(params);
   params.finish();
   const verifyClient = reader.boolean("verifyClient") ?? false;
@@ -112,7 +113,7 @@ export function readServerOptions(given: unknown): ServerSetup {
   return { ...common, identities, clientCertificate, devCertificate, preferred };
 }
 
-function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReader): CommonSetup {
+function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReader, isServer: boolean): CommonSetup {
   const ca = reader.raw("ca");
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);
@@ -124,7 +125,7 @@ function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReade
     keylog: reader.boolean("keylog") ?? false,
     earlyData: reader.boolean("enableEarlyData") ?? true, // node's default
     datagramQueue: readDatagramQueue(reader),
-    config: readConfig(reader, params, ext),
+    config: { ...readConfig(reader, params, ext), ...readVersions(reader, ext, isServer) },
     callbacks: callbacks as SessionCallbacks,
     endpoint: reader.raw("endpoint"),
   };

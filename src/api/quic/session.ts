@@ -282,8 +282,8 @@ export class QuicSessionExt {
     return this.#core.transport.stats();
   }
 
-  /** What runs below: TLS library, key exchange, datapath and how the socket sends and receives. */
-  get runtime(): { tls: string; tlsVersion: string; group: string; resumed: boolean; datapath: string; udp: string } {
+  /** What runs below: TLS library, key exchange, version of QUIC, datapath and how the socket sends and receives. */
+  get runtime(): RuntimeInfo {
     const { info, endpoint } = this.#core;
     const tls = sharedTls();
     return {
@@ -291,9 +291,21 @@ export class QuicSessionExt {
       tlsVersion: tls.version,
       group: info?.group ?? "",
       resumed: info?.resumed ?? false,
+      version: info?.version ?? 0,
       ...endpoint.rungs,
     };
   }
+}
+
+interface RuntimeInfo {
+  tls: string;
+  tlsVersion: string;
+  group: string;
+  resumed: boolean;
+  /** As on the wire; 0 before the handshake is complete. */
+  version: number;
+  datapath: string;
+  udp: string;
 }
 
 /** A copy that the queue keeps. */
