@@ -12,3 +12,4 @@ import "./rfc9001.js";
 import "./rfc9002.js";
 import "./rest.js";
 import "./rfc9000-paths.js";
+import "./versions.js";

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { bytes, PING, stream } from "../support/raw-frames.js";
 import { RawPeer, type RawPeerOptions, APP } from "../raw/peer.js";
+import { V1 } from "../raw/protection.js";
 import type { App, DialOptions, Lab, Role, Setup, TransportName } from "./lab.js";
 import { rawCa, rawLeaf } from "./lab.js";
 import { MemoryLab } from "./memory.js";
@@ -28,6 +29,8 @@ export class Check {
     readonly role: Role,
     readonly transport: TransportName,
     readonly verdict: Verdict,
+    /** Of first flights. */
+    readonly version = V1,
   ) {}
 
   get isServer(): boolean {
@@ -53,6 +56,9 @@ export class Check {
     if (this.currentLab === null) {
       let seed = this.isServer ? 1 : 2;
       for (const char of this.row.id) seed = (Math.imul(seed, 31) + char.charCodeAt(0)) | 0;
+      if (this.version !== V1 && !this.isServer) {
+        this.setup = { ...this.setup, config: { firstVersion: this.version, ...this.setup.config } };
+      }
       this.currentLab = this.inMemory
         ? new MemoryLab(this.role, this.setup, seed)
         : await UdpLab.start(this.role, this.setup);
@@ -66,7 +72,7 @@ export class Check {
   async peer(options: RawPeerOptions = {}, dial: DialOptions = {}): Promise<RawPeer> {
     const lab = await this.startLab();
     const chain = [rawLeaf(), rawCa()];
-    const peer = new RawPeer(this.role === "client", { chain, ...options });
+    const peer = new RawPeer(this.role === "client", { chain, version: this.version, ...options });
     await lab.attach(peer, dial);
     return peer;
   }

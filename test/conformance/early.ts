@@ -10,12 +10,12 @@ import { type Check, filled } from "./check.js";
 import type { App } from "./lab.js";
 import { row } from "./scripts.js";
 
-const EARLY_SETUP = { early: true };
+export const EARLY_SETUP = { early: true };
 const OPTIONS = { setup: EARLY_SETUP };
 const HELLO = new TextEncoder().encode("hello, early server");
 
 /** A raw client's ticket for 0-RTT, from a connection of its own. */
-async function ticketOf(check: Check): Promise<{ ticket: RawTicket; params: Map<number, Buffer> }> {
+export async function ticketOf(check: Check): Promise<{ ticket: RawTicket; params: Map<number, Buffer> }> {
   const peer = await check.connect();
   const tickets = (): RawTicket[] => peer.tlsClient?.tickets ?? [];
   await check.until(() => tickets().length > 0, "a ticket");
@@ -25,7 +25,7 @@ async function ticketOf(check: Check): Promise<{ ticket: RawTicket; params: Map<
 }
 
 /** A raw client that resumes with 0-RTT; its ClientHello is sent, its Finished waits. */
-async function resuming(check: Check, ticket: RawTicket, options: RawPeerOptions = {}): Promise<RawPeer> {
+export async function resuming(check: Check, ticket: RawTicket, options: RawPeerOptions = {}): Promise<RawPeer> {
   const peer = await check.peer({ ticket, early: true, autoTls: false, ...options });
   peer.tlsClient?.start();
   peer.flushTls();
@@ -33,7 +33,9 @@ async function resuming(check: Check, ticket: RawTicket, options: RawPeerOptions
 }
 
 /** A raw client whose 0-RTT the engine accepts. (A busy machine makes tickets look older than TLS likes.) */
-async function accepted(check: Check): Promise<{ peer: RawPeer; ticket: RawTicket; params: Map<number, Buffer> }> {
+export async function accepted(
+  check: Check,
+): Promise<{ peer: RawPeer; ticket: RawTicket; params: Map<number, Buffer> }> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const { ticket, params } = await ticketOf(check);
     const peer = await resuming(check, ticket);
@@ -43,7 +45,7 @@ async function accepted(check: Check): Promise<{ peer: RawPeer; ticket: RawTicke
   throw new Error("0-RTT is never accepted");
 }
 
-async function finish(check: Check, peer: RawPeer): Promise<void> {
+export async function finish(check: Check, peer: RawPeer): Promise<void> {
   peer.autoTls = true;
   peer.flushTls();
   await check.confirmed(peer);

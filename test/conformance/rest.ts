@@ -110,7 +110,7 @@ async function retriedWith(check: Check, hello: Uint8Array): Promise<RawPeer> {
   const { scid, token } = retryOf(peer);
   peer.dcid = scid;
   peer.token = token;
-  peer.installInitial(1, scid);
+  peer.installInitial(peer.version, scid);
   return peer;
 }
 

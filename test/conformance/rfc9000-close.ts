@@ -88,7 +88,7 @@ row(
     const peer = await retried(check);
     const { scid, token } = retryOf(peer);
     peer.dcid = Buffer.from(scid);
-    peer.installInitial(1, scid);
+    peer.installInitial(peer.version, scid);
     const hello = peer.firstFlight;
     const half = Math.floor(hello.length / 2);
     peer.sendRaw(peer.packet(INITIAL, [crypto(0, hello.subarray(0, half))], { token }));

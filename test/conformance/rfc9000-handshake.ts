@@ -182,7 +182,7 @@ row("9000-6.2-01", async (check) => {
 });
 
 row("9000-6.2-02", async (check) => {
-  const peer = await check.connect(negotiating([1, UNKNOWN_VERSION]));
+  const peer = await check.connect(negotiating([check.version, UNKNOWN_VERSION]));
   await check.usable(peer);
 });
 

@@ -10,7 +10,7 @@ import type { App } from "./lab.js";
 import { goOn } from "./rfc9000-handshake.js";
 import { row } from "./scripts.js";
 
-const LARGE_CHAIN = { setup: { chainBytes: 10_000 } };
+export const LARGE_CHAIN = { setup: { chainBytes: 10_000 } };
 
 /** What came to an address of the peer. */
 const bytesTo = (peer: RawPeer, address: number): number =>
@@ -19,15 +19,20 @@ const bytesTo = (peer: RawPeer, address: number): number =>
 // --- RFC 9000 §8.1.4
 
 /** A NEW_TOKEN token of the engine. */
-async function newToken(check: Check): Promise<Buffer> {
+export async function newToken(check: Check): Promise<Buffer> {
   const peer = await check.connect();
   await check.until(() => peer.frames("NEW_TOKEN").length > 0, "NEW_TOKEN");
   return Buffer.from(peer.frames("NEW_TOKEN")[0]?.data as Buffer);
 }
 
 /** A client that sends one Initial with this token and is silent then; what it got for it. */
-async function bytesFor(check: Check, token: Buffer, fromOther: boolean): Promise<{ got: number; sent: number }> {
-  const peer = await check.peer({ token, autoTls: false, autoAck: false });
+export async function bytesFor(
+  check: Check,
+  token: Buffer,
+  fromOther: boolean,
+  version = check.version,
+): Promise<{ got: number; sent: number }> {
+  const peer = await check.peer({ token, autoTls: false, autoAck: false, version });
   if (fromOther) peer.from = await check.lab.addAddress(peer);
   peer.hello();
   peer.flushTls();

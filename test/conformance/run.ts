@@ -1,11 +1,12 @@
 /**
- * `npm run conformance -- [--group transport] [--row ID] [--transport memory|udp] [--json] [--missing] [--slow]`: every row of
- * must-checks.csv against the engine; a row is chosen by how its id begins. One line for each failed check, then totals.
+ * `npm run conformance -- [--group transport] [--row ID] [--transport memory|udp] [--version 1|2] [--json] [--missing] [--slow]`: every
+ * row of must-checks.csv against the engine, with first flights of that version; a row is chosen by how its id begins. One line for each failed check, then totals.
  * Exit code 1 when one failed or when more are missing than expected-missing.json allows, 2 for bad arguments.
  */
 
 import { readFileSync } from "node:fs";
 import { readArguments, runCommand, UsageError } from "../support/arguments.js";
+import { V1, V2 } from "../raw/protection.js";
 import type { TransportName } from "./lab.js";
 import { runChecks, selectRows } from "./runner.js";
 
@@ -13,6 +14,7 @@ const OPTIONS = {
   group: { type: "string" },
   row: { type: "string", multiple: true },
   transport: { type: "string", multiple: true },
+  version: { type: "string" },
   json: { type: "boolean" },
   missing: { type: "boolean" },
   slow: { type: "boolean" },
@@ -35,9 +37,11 @@ async function main(): Promise<number> {
     group = "transport",
     row: rows = [],
     transport = ["memory,udp"],
+    version = "1",
     ...flags
   } = readArguments("conformance", OPTIONS);
   known("group", [group], ["transport"]);
+  known("version", [version], ["1", "2"]);
   const names = transport.flatMap((list) => list.split(","));
   const transports = known<TransportName>("transport", names, ["memory", "udp"]);
   for (const id of rows) {
@@ -46,6 +50,7 @@ async function main(): Promise<number> {
   }
   const started = performance.now();
   const result = await runChecks({
+    version: version === "2" ? V2 : V1,
     rows,
     transports,
     onFailure: ({ id, role, transport: over, message }) => {

@@ -1,5 +1,6 @@
 /** Runs the checks of rows one after the other and counts. */
 
+import { V1 } from "../raw/protection.js";
 import { Check } from "./check.js";
 import type { Role, TransportName } from "./lab.js";
 import { type Row, rolesOf, transportRows, verdictOf } from "./rows.js";
@@ -10,6 +11,8 @@ export interface RunOptions {
   /** Row ids, or the beginnings of row ids; empty = all. */
   rows: readonly string[];
   transports: readonly TransportName[];
+  /** Version of first flights; default version 1. */
+  version?: number;
   onFailure?: (failure: Failure) => void;
   onCheck?: (id: string, role: Role, transport: TransportName, millis: number) => void;
 }
@@ -33,6 +36,8 @@ export interface RunResult {
 }
 
 const CHECK_LIMIT_MILLIS = 30_000;
+/** Their rows say by themselves which version comes first. */
+const VERSIONED_RFCS: readonly string[] = ["9368", "9369"];
 
 export function selectRows(ids: readonly string[]): Row[] {
   const rows = transportRows();
@@ -57,7 +62,7 @@ export async function runChecks(options: RunOptions): Promise<RunResult> {
       for (const transport of options.transports) {
         if (transport === "udp" && entry.memoryOnly !== "") continue;
         const started = performance.now();
-        const message = await runCheck(row, role, transport);
+        const message = await runCheck(row, role, transport, options.version);
         options.onCheck?.(row.id, role, transport, performance.now() - started);
         if (message === null) {
           result.passed++;
@@ -73,13 +78,13 @@ export async function runChecks(options: RunOptions): Promise<RunResult> {
 }
 
 /** Null, or why it failed. */
-async function runCheck(row: Row, role: Role, transport: TransportName): Promise<string | null> {
+async function runCheck(row: Row, role: Role, transport: TransportName, version?: number): Promise<string | null> {
   const entry = scriptOf(row.id, role);
   if (entry === undefined) return "no script";
   let timer: NodeJS.Timeout | undefined;
   let check: Check | null = null;
   try {
-    const current = new Check(row, role, transport, verdictOf(row));
+    const current = new Check(row, role, transport, verdictOf(row), VERSIONED_RFCS.includes(row.rfc) ? V1 : version);
     check = current;
     current.setup = { ...entry.setup };
     const limit = new Promise<never>((_, reject) => {

@@ -285,6 +285,8 @@ function apiOptions(setup: Setup): Partial<ListenOptions & ConnectOptions> {
   if (config.handshakeTimeoutMillis !== undefined) options.handshakeTimeout = config.handshakeTimeoutMillis;
   if (config.keepAliveMillis !== undefined) options.keepAlive = config.keepAliveMillis;
   if (config.congestion !== undefined) options.cc = config.congestion === "newreno" ? "reno" : config.congestion;
-  if (config.grease !== undefined) options.ext = { grease: config.grease };
+  const { grease, versions, firstVersion } = config;
+  if (firstVersion !== undefined) options.version = firstVersion;
+  options.ext = { ...(grease !== undefined && { grease }), ...(versions !== undefined && { versions }) };
   return options;
 }

@@ -150,7 +150,7 @@ export class RawTlsClient extends RawTlsSide {
     reader.int(1);
     const extensions = reader.extensions();
     this.resumed = extensions.has(EXT_PRE_SHARED_KEY);
-    if (this.options.ticket !== undefined && !this.resumed) throw new Error("the ticket was not taken");
+    if (!this.resumed) this.schedule.withoutPsk();
     const share = new Reader(extensions.get(EXT_KEY_SHARE) as Buffer);
     if (share.int(2) !== this.share.group) throw new Error("the server chose another group");
     this.schedule.onShared(this.share.shared(share.vec(2)));

@@ -143,7 +143,7 @@ function sha256(...parts: Uint8Array[]): Buffer {
 /** Transcript and secrets of one handshake. */
 export class Schedule {
   private readonly messages: Buffer[] = [];
-  private readonly early: Buffer;
+  private early: Buffer;
   private handshake: Buffer = NONE;
   private master: Buffer = NONE;
 
@@ -153,6 +153,11 @@ export class Schedule {
 
   add(bytes: Buffer): void {
     this.messages.push(bytes);
+  }
+
+  /** The server took no ticket (RFC 8446 §7.1). */
+  withoutPsk(): void {
+    this.early = hkdfExtract(ZEROS, ZEROS);
   }
 
   /** Hash of all messages so far, and of `more` after them. */
