@@ -57,8 +57,10 @@ export class HandshakeState {
   peerParams: TransportParams | null = null;
   /** Set when keys of a level became readable, so that held packets can be tried. */
   unlocked = false;
-  /** The server answered, so this connection may be offered to `accept`. */
+  /** The server answered. */
   started = false;
+  /** The connection is for `accept` as soon as TLS has the ClientHello, not when it has answered it. */
+  offeredAtHello = false;
   readonly framer: TlsFramer;
   /** By level; null for 0-RTT, which has none, and for levels whose keys are gone. */
   readonly input: [CryptoIn | null, null, CryptoIn | null, CryptoIn];
@@ -134,6 +136,11 @@ export class HandshakeState {
 
   private get waitsForHello(): boolean {
     return this.isServer && this.startTls !== null;
+  }
+
+  /** Whether the connection may be offered to `accept`. */
+  get isOfferable(): boolean {
+    return this.started || (this.offeredAtHello && this.session !== null);
   }
 
   /** The highest level whose packets can be read: lower ones may not bring new CRYPTO data (RFC 9001 §4.1.3). */

@@ -49,7 +49,8 @@ import type { Endpoint } from "./endpoint.js";
 import { type PreferredRows, preferredAddress } from "./preferred.js";
 import { buildRefusal } from "./refuse.js";
 
-const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
+/** RFC 9001 §8.1. */
+export const NO_APPLICATION_PROTOCOL = CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL;
 
 export interface ListenOptions {
   tls: TlsContext;
@@ -64,6 +65,8 @@ export interface ListenOptions {
   earlyData?: boolean;
   /** What `Connection.owner` of its connections is. */
   owner?: unknown;
+  /** Connections are offered to `accept` before TLS has answered: by a program that does the handshake itself. */
+  acceptAtHello?: boolean;
 }
 
 /** Options ready for use, of one that listens. */
@@ -86,8 +89,9 @@ export interface Chooser {
   readonly earlyData: boolean;
   /** QUIC versions of first flights; others are answered by a Version Negotiation packet. Empty = all of this build. */
   readonly versions: readonly number[];
-  /** `hello` null: it cannot be read, and who is named will refuse it. Null: nobody wants it, the client is told so. */
-  choose(hello: ClientHello | null, addr: Int32Array): Listener | null;
+  /** `hello` null: it cannot be read, and who is named will refuse it. A number: the transport error code that the client
+   *  gets, NO_APPLICATION_PROTOCOL where nobody speaks with it. */
+  choose(hello: ClientHello | null, addr: Int32Array): Listener | number;
 }
 
 export class Acceptor {
@@ -141,7 +145,7 @@ export class Acceptor {
   onProgress(conn: Connection): void {
     if (!this.halfOpen.has(conn)) return;
     const { handshakeState: handshake } = conn;
-    if (handshake.started && !handshake.offered && conn.state === STATE_OPEN) {
+    if (handshake.isOfferable && !handshake.offered && conn.state === STATE_OPEN) {
       handshake.offered = this.accepted.length < MAX_ACCEPT_QUEUE;
       if (handshake.offered) this.accepted.push(conn);
       else conn.close("transport", BigInt(CONNECTION_REFUSED), "accept queue is full");
@@ -267,9 +271,9 @@ export class Acceptor {
     attempts.take(attempt);
     const { addr, proof } = attempt.origin;
     const listener = chooser.choose(attempt.hello, addr);
-    const answer = listener === null ? NO_APPLICATION_PROTOCOL : this.mayConnect(listener);
+    const answer = typeof listener === "number" ? listener : this.mayConnect(listener);
     const { header } = endpoint.bench;
-    if (listener !== null && answer === 0) {
+    if (typeof listener !== "number" && answer === 0) {
       if (listener.options.retry !== "always" || proof.validated) {
         return this.start(listener, attempt, buf, header, nowMicros);
       }
@@ -345,6 +349,7 @@ export class Acceptor {
     });
     attempt.keys = null;
     conn.owner = listener.options.owner ?? null;
+    conn.handshakeState.offeredAtHello = listener.options.acceptAtHello === true;
     for (const { bytes, ecn } of this.earlyHeld.take(dcid, addr, nowMicros)) {
       if (!conn.undecryptable.hold(LEVEL_EARLY, bytes, 0, bytes.length, ecn)) conn.drop(DROP_KEYS_UNAVAILABLE);
     }

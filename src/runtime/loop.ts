@@ -21,7 +21,8 @@ import { LoopTimer } from "./timer.js";
 // The engine's types, for the api room, which knows the engine through this file only.
 export type { ConnectionConfig } from "../conn/config.js";
 export type { ConnectOptions } from "../endpoint/endpoint.js";
-export type { ListenOptions } from "../endpoint/accept.js";
+export { type Chooser, Listener, type ListenOptions, NO_APPLICATION_PROTOCOL } from "../endpoint/accept.js";
+export { ConnectionDetails } from "../conn/details.js";
 export type { Connection, Endpoint };
 
 /** What the loop needs of an endpoint (endpoint/endpoint.ts); `C` is its connection. */

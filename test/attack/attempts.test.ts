@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Listener } from "#src/endpoint/accept.js";
+import { Listener, NO_APPLICATION_PROTOCOL } from "#src/endpoint/accept.js";
 import { LEVEL_APP, LEVEL_INITIAL } from "#src/port/tls.js";
 import {
   ATTEMPT_MICROS,
@@ -15,7 +15,6 @@ import { Arena } from "../support/arena.js";
 import { ack, crypto, PING } from "../support/raw-frames.js";
 import { RawPeer, type RawPeerOptions } from "../support/raw-peer.js";
 
-const NO_APPLICATION_PROTOCOL = 0x178;
 /** A message that is longer than what comes of it. */
 const HELLO_START = Uint8Array.of(1, 0, 4, 0, 3, 3);
 
@@ -174,7 +173,8 @@ describe("several listeners on one endpoint", () => {
       retry: "auto",
       earlyData: false,
       versions: [],
-      choose: (hello) => listeners.find((_, i) => hello?.alpn.some((name) => lists[i].includes(name))) ?? null,
+      choose: (hello) =>
+        listeners.find((_, i) => hello?.alpn.some((name) => lists[i].includes(name))) ?? NO_APPLICATION_PROTOCOL,
     });
     return arena;
   }
@@ -196,7 +196,7 @@ describe("several listeners on one endpoint", () => {
   test("a client that nobody speaks with is told no_application_protocol, and costs nothing", () => {
     const arena = arenaOf(["smbd"]);
     const peer = new RawPeer(arena, { alpn: ["h3"] }).hello();
-    assert.equal(peer.closeCode, NO_APPLICATION_PROTOCOL);
+    assert.equal(peer.closeCode, 0x178);
     assert.deepEqual([arena.endpoint.connectionCount, arena.endpoint.halfOpenCount], [0, 0]);
     assert.equal(arena.endpoint.counters.connectionsRefused, 1);
     arena.assertCleanEnd();
@@ -208,8 +208,8 @@ describe("several listeners on one endpoint", () => {
     const one = (alpn: string, retry: "always" | "auto"): Listener =>
       new Listener({ tls: arena.tls.newServerContext({ alpn: [alpn], identities: {} }), retry });
     const listeners: Record<string, Listener> = { a: one("a", "always"), b: one("b", "auto") };
-    const choose = (hello: { alpn: readonly string[] } | null): Listener | null =>
-      listeners[hello?.alpn[0] ?? ""] ?? null;
+    const choose = (hello: { alpn: readonly string[] } | null): Listener | number =>
+      listeners[hello?.alpn[0] ?? ""] ?? NO_APPLICATION_PROTOCOL;
     arena.endpoint.listenBy({ retry: "auto", earlyData: false, versions: [], choose });
     assert.equal(new RawPeer(arena, { alpn: ["a"] }).hello().retries.length, 1);
     new RawPeer(arena, { alpn: ["b"] }).connect().lines(LEVEL_APP);

@@ -17,7 +17,7 @@ import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import type { EndpointSetup } from "./endpoint-options.js";
-import { sharedTls, wantsKeylogFile } from "./environment.js";
+import { sharedTls, wantsKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";
 import { servePreferred } from "./preferred.js";
 import { SessionCore } from "./session-core.js";

@@ -31,7 +31,7 @@ import { closeError, datagramTooLarge, invalidState, noDatagrams, QuicError } fr
 import { localOf, remoteOf } from "./address.js";
 import { Deferred } from "./deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
-import { writeKeylogFile } from "./environment.js";
+import { writeKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";
 import type { SessionMoves } from "./migrate.js";
 import type { QuicSession } from "./session.js";

@@ -6,7 +6,7 @@ import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
-import { sharedTls } from "./environment.js";
+import { sharedTls } from "../environment.js";
 import { faces } from "./faces.js";
 import { type MigrateOptions, SessionMoves, type SessionPath } from "./migrate.js";
 import { OptionReader } from "./option-reader.js";

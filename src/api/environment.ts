@@ -4,8 +4,8 @@
  */
 
 import { appendFileSync } from "node:fs";
-import { chooseTls } from "../../runtime/choose-tls.js";
-import type { TlsProvider } from "../../port/tls.js";
+import { chooseTls } from "../runtime/choose-tls.js";
+import type { TlsProvider } from "../port/tls.js";
 
 let tls: TlsProvider | null = null;
 let keylogFailed = false;
