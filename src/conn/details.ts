@@ -26,6 +26,11 @@ const RECV_ORDER = [RECV_RECV, RECV_SIZE_KNOWN, RECV_DATA_RECVD, RECV_DATA_READ,
 export class ConnectionDetails implements DetailTransport {
   constructor(private readonly conn: Connection) {}
 
+  /** Makes the TLS session now, which a client otherwise has from its first flight on. */
+  startTls(): void {
+    void this.conn.handshakeState.tls;
+  }
+
   watch(details: number): void {
     this.conn.events.watched = details;
   }

@@ -69,6 +69,11 @@ export class PeerIds {
     return this.active.some(({ cid }) => equalRange(bytes, at, Math.min(at + cid.length, bytes.length), cid));
   }
 
+  /** Sequence number of the current id. */
+  get currentSeq(): number {
+    return this.currentId.seq;
+  }
+
   /** Ids held, the current one included. */
   get activeCount(): number {
     return this.active.length;

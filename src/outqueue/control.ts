@@ -55,6 +55,11 @@ export class ControlOut {
     this.tokenWaits = true;
   }
 
+  /** A token waits to be sent. */
+  get hasNewToken(): boolean {
+    return this.tokenWaits;
+  }
+
   /** For keep-alive; probes add their own. */
   sendPing(): void {
     this.ping = true;

@@ -1,5 +1,5 @@
 /**
- * TLS by messages (LINUX-style): the program, or a library for it, does the handshake. What the peer's TLS says comes out
+ * TLS by messages, as Linux has it: the program, or a library for it, does the handshake. What the peer's TLS says comes out
  * of `recvmsg`, what ours says goes into `sendmsg`, and secrets are set by CRYPTO_SECRET. To the engine this is one more
  * TLS provider (port/tls).
  *
@@ -38,6 +38,8 @@ export class MessageTls implements TlsContext, TlsSession {
   /** What `done` will say; the program may know more than we. */
   readonly info: TlsInfo;
   private readonly results: TlsResult[] = [];
+  /** A library does the handshake and says when it is complete: a server's secrets may come before. */
+  isDriven = false;
   private closed = false;
   /** Bits of directions with 1-RTT secrets. */
   private appSecrets = 0;
@@ -92,9 +94,14 @@ export class MessageTls implements TlsContext, TlsSession {
   /** A traffic secret. With both of level APP the handshake is complete. */
   setSecret(level: number, direction: "read" | "write", aead: AeadId, secret: Uint8Array): boolean {
     const given = this.give({ kind: "secret", level: LEVELS[level] as Level, direction, aead, secret: secret.slice() });
-    if (!given || level !== QUIC_CRYPTO_APP) return given;
+    if (!given || this.isDriven || level !== QUIC_CRYPTO_APP) return given;
     this.appSecrets |= direction === "read" ? 1 : 2;
     return this.appSecrets === 3 ? this.give({ kind: "done", info: this.info }) : true;
+  }
+
+  /** The handshake is complete (RFC 9001 §4.1.1), where a library does it. */
+  complete(info: TlsInfo): boolean {
+    return this.give({ kind: "done", info });
   }
 
   /** TLS failed with this alert (RFC 8446 §6). */

@@ -2,7 +2,7 @@
 
 import type { SocketAddress } from "node:net";
 import { invalidType } from "../errors.js";
-import { familyOf, type HostPort, isLoopback, parseAddress, resolveHost } from "./address.js";
+import { familyOf, type HostPort, isLoopback, parseAddress, resolveHost } from "../address.js";
 import { coreOf, QuicEndpoint } from "./endpoint.js";
 import { EndpointCore, liveEndpoints, type OnSession } from "./endpoint-core.js";
 import { type EndpointOptions, readEndpointOptions } from "./endpoint-options.js";

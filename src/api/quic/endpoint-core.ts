@@ -12,7 +12,7 @@ import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, resolveHost, setLocal, socketAddress } from "./address.js";
+import { type Family, familyOf, type HostPort, resolveHost, setLocal, socketAddress } from "../address.js";
 import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
-import { type HostPort, parseAddress } from "./address.js";
+import { type HostPort, parseAddress } from "../address.js";
 import { OptionReader } from "./option-reader.js";
 import { invalidValue } from "../errors.js";
 

@@ -7,7 +7,7 @@ import { ADDR_COLS } from "../../port/udp.js";
 import { isAnyAddress, setAddressRow } from "../../runtime/address.js";
 import type { EndpointHost, ListenOptions } from "../../runtime/loop.js";
 import { invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, parseAddress } from "./address.js";
+import { type Family, familyOf, type HostPort, parseAddress } from "../address.js";
 import type { OptionReader } from "./option-reader.js";
 
 export interface PreferredSetup {

@@ -2,9 +2,9 @@
 
 import { lookup } from "node:dns/promises";
 import { isIP, SocketAddress } from "node:net";
-import { addressToWords, wordsToAddress } from "../../runtime/address.js";
-import { ADDR_LOCAL_IP0, ADDR_PORT } from "../../port/udp.js";
-import { invalidType, invalidValue } from "../errors.js";
+import { addressToWords, wordsToAddress } from "../runtime/address.js";
+import { ADDR_LOCAL_IP0, ADDR_PORT } from "../port/udp.js";
+import { invalidType, invalidValue } from "./errors.js";
 
 const IP_WORDS = 4;
 

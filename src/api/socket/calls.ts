@@ -1,0 +1,242 @@
+/**
+ * The socket calls of Linux QUIC. They never wait, but for those that open a UDP port (`bind`, `listen`, `connect`), which are
+ * promises; what would wait throws EAGAIN. `promises` has the calls that wait.
+ */
+
+import type { SocketAddress } from "node:net";
+import { ADDR_COLS } from "../../port/udp.js";
+import { setAddressRow } from "../../runtime/address.js";
+import { ConnectionDetails } from "../../runtime/loop.js";
+import * as errno from "../../socket/errno.js";
+import type { InMessage, OutMessage } from "../../socket/message.js";
+import * as n from "../../socket/numbers.js";
+import { recvmsg as receive } from "../../socket/recvmsg.js";
+import { sendmsg as transmit } from "../../socket/sendmsg.js";
+import { getsockopt as getOption, setsockopt as setOption } from "../../socket/sockopt.js";
+import { socketAddress, localOf, remoteOf } from "../address.js";
+import { connectionConfig } from "./connection-config.js";
+import { addFile, fileOf, removeFile } from "./descriptors.js";
+import { opsOf } from "./socket-ops.js";
+import { getSocketLevel, setSocketLevel } from "./socket-level.js";
+import { takePort } from "./shared-port.js";
+import { SocketFile } from "./socket-file.js";
+import { checked, socketError } from "./system-error.js";
+
+export interface Address {
+  /** Literal IPv4 or IPv6 address; `0.0.0.0` and `::` are any. */
+  address: string;
+  /** 0 = chosen by the system. */
+  port: number;
+}
+
+/** QUIC error APPLICATION_ERROR (RFC 9000 §20.1): a handshake that is given up. */
+const APPLICATION_ERROR = 0x0cn;
+/** How long `close` lets queued data leave, and how often it looks. */
+const FLUSH_STEP_MILLIS = 5;
+const FLUSH_STEPS = 600;
+
+/** A new descriptor. @throws SocketError EAFNOSUPPORT, EPROTONOSUPPORT */
+export function socket(family: number, type: number, protocol: number = n.IPPROTO_QUIC): number {
+  if (family !== n.AF_INET && family !== n.AF_INET6) throw socketError("socket", -errno.EAFNOSUPPORT);
+  const isType = type === n.SOCK_DGRAM || type === n.SOCK_STREAM;
+  if (!isType || protocol !== n.IPPROTO_QUIC) throw socketError("socket", -errno.EPROTONOSUPPORT);
+  return addFile(new SocketFile(family));
+}
+
+/** Once for a socket. Rejects with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL. */
+export async function bind(sd: number, { address, port }: Address): Promise<void> {
+  const file = fileOf(sd, "bind");
+  const row = new Int32Array(ADDR_COLS);
+  const isIpv4 = !address.includes(":");
+  if (file.port !== null || !setAddressRow(row, 0, address, port) || (file.isIpv4 && !isIpv4)) {
+    throw socketError("bind", -errno.EINVAL);
+  }
+  const shared = await takePort({ address, port, ipv6Only: file.ipv6Only });
+  if (file.port !== null) {
+    shared.release();
+    throw socketError("bind", -errno.EINVAL);
+  }
+  file.port = shared;
+  file.local = socketAddress(address, shared.options.port);
+}
+
+/** Begins to listen, or changes the backlog; 0 ends it. Rejects with EINVAL, and EADDRINUSE for a protocol that another has. */
+export async function listen(sd: number, backlog: number): Promise<void> {
+  const file = fileOf(sd, "listen");
+  const { sock } = file;
+  const isListening = sock.state === n.QUIC_SS_LISTENING;
+  if (sock.attached !== null || (backlog === 0 && !isListening)) throw socketError("listen", -errno.EINVAL);
+  if (backlog === 0) {
+    endListening(file);
+    return;
+  }
+  if (!isListening) {
+    if (file.port === null) await bind(sd, anyAddress(file));
+    checked("listen", file.port?.listen(file) ?? -errno.EINVAL);
+    sock.state = n.QUIC_SS_LISTENING;
+    sock.isServer = true;
+  }
+  file.backlog = backlog;
+}
+
+/** The next connection, before its handshake. @throws SocketError EINVAL, EAGAIN */
+export function accept(sd: number): number {
+  const file = fileOf(sd, "accept");
+  if (file.sock.state !== n.QUIC_SS_LISTENING) throw socketError("accept", -errno.EINVAL);
+  const child = file.pending.shift();
+  if (child === undefined) throw socketError("accept", -errno.EAGAIN);
+  return addFile(child);
+}
+
+/** Sends nothing: the handshake begins with the program's first TLS message. Rejects with EINVAL and as `bind`. */
+export async function connect(sd: number, { address, port }: Address): Promise<void> {
+  const file = fileOf(sd, "connect");
+  const { sock } = file;
+  const row = new Int32Array(ADDR_COLS);
+  const isWrong = !setAddressRow(row, 0, address, port) || port === 0 || (file.isIpv4 && address.includes(":"));
+  if (isWrong || sock.state !== n.QUIC_SS_CLOSED || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
+  if (file.port === null) await bind(sd, anyAddress(file));
+  const host = file.port?.host ?? null;
+  if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
+  const config = connectionConfig(sock.settings);
+  const token = sock.token.length > 0 ? { token: sock.token } : {};
+  const conn = host.endpoint.connect({ tls: file.newTls(false), remote: row, config, ...token }, host.now());
+  conn.owner = file;
+  file.conn = conn;
+  const details = new ConnectionDetails(conn);
+  details.startTls();
+  sock.attach(conn, details);
+}
+
+/** How many bytes were taken. @throws SocketError, see socket/sendmsg */
+export function sendmsg(sd: number, message: OutMessage): number {
+  return checked("sendmsg", transmit(fileOf(sd, "sendmsg").sock, message));
+}
+
+/** @throws SocketError EAGAIN, ENOTCONN */
+export function recvmsg(sd: number, maxBytes: number, flags = 0): InMessage {
+  const message = receive(fileOf(sd, "recvmsg").sock, maxBytes, flags);
+  return typeof message === "number" ? failed("recvmsg", message) : message;
+}
+
+/** As sendmsg without control messages. */
+export function send(sd: number, data: Uint8Array, flags = 0): number {
+  return checked("send", transmit(fileOf(sd, "send").sock, { data, flags }));
+}
+
+/** As recvmsg without control messages: handshake messages need one. @throws SocketError EINVAL for those, too */
+export function recv(sd: number, maxBytes: number, flags = 0): Uint8Array {
+  const { sock } = fileOf(sd, "recv");
+  if (sock.list.handshake.length > 0) throw socketError("recv", -errno.EINVAL);
+  const message = receive(sock, maxBytes, flags);
+  return typeof message === "number" ? failed("recv", message) : message.data;
+}
+
+/** Bytes of a struct of `linux/quic.h`, or a number at level SOL_SOCKET. @throws SocketError ENOPROTOOPT and others */
+export function setsockopt(sd: number, level: number, name: number, value: Uint8Array | string | number): void {
+  const file = fileOf(sd, "setsockopt");
+  if (level !== n.SOL_QUIC) {
+    checked("setsockopt", setSocketLevel(file, level, name, Number(value)));
+    return;
+  }
+  if (typeof value === "number") throw socketError("setsockopt", -errno.EFAULT);
+  const bytes = typeof value === "string" ? Buffer.from(value, "latin1") : value;
+  checked("setsockopt", setOption(file.sock, name, bytes, opsOf(file)));
+}
+
+/** `value` is what a struct that asks is filled with. @throws SocketError */
+export function getsockopt(sd: number, level: number, name: number, value = new Uint8Array(0)): Uint8Array {
+  const file = fileOf(sd, "getsockopt");
+  const result =
+    level === n.SOL_QUIC ? getOption(file.sock, name, value, opsOf(file)) : getSocketLevel(file, level, name);
+  return typeof result === "number" ? failed("getsockopt", result) : result;
+}
+
+/** No half close: SHUT_WR and SHUT_RDWR tell the peer, SHUT_RD ends in silence. @throws SocketError ENOTCONN */
+export function shutdown(sd: number, how: number): void {
+  const file = fileOf(sd, "shutdown");
+  const { conn, sock } = file;
+  if (conn === null || sock.state === n.QUIC_SS_CLOSED) throw socketError("shutdown", -errno.ENOTCONN);
+  if (how === n.SHUT_RD) conn.abandon();
+  else sayClose(file);
+  sock.markClosed();
+}
+
+/** Gives the descriptor back; what is queued still leaves, then the peer is told. @throws SocketError EBADF */
+export function close(sd: number): void {
+  const file = fileOf(sd, "close");
+  removeFile(sd);
+  if (file.sock.state === n.QUIC_SS_LISTENING) endListening(file);
+  if (file.conn !== null && file.sock.state !== n.QUIC_SS_CLOSED) finish(file, FLUSH_STEPS);
+  else file.port?.release();
+}
+
+/** POLL* bits now. */
+export function poll(sd: number): number {
+  const { sock, pending } = fileOf(sd, "poll");
+  return sock.poll(pending.length > 0);
+}
+
+/** Where this socket is; it changes with a migration. */
+export function getsockname(sd: number): SocketAddress {
+  const file = fileOf(sd, "getsockname");
+  const { conn, local } = file;
+  const fallback = local ?? socketAddress(file.isIpv4 ? "0.0.0.0" : "::", 0);
+  if (conn === null) return fallback;
+  const udp = file.port?.host?.socketOf(conn.path.socket);
+  return localOf(conn.path.addr, udp == null ? fallback : socketAddress(fallback.address, udp.port));
+}
+
+/** @throws SocketError ENOTCONN */
+export function getpeername(sd: number): SocketAddress {
+  const { conn } = fileOf(sd, "getpeername");
+  if (conn === null) throw socketError("getpeername", -errno.ENOTCONN);
+  return remoteOf(conn.path.addr);
+}
+
+/** SIOCINQ: receive memory; SIOCOUTQ: send memory; SIOCOUTQNSD: bytes never sent. @throws SocketError EINVAL */
+export function ioctl(sd: number, request: number): number {
+  const { attached, state } = fileOf(sd, "ioctl").sock;
+  if (state === n.QUIC_SS_LISTENING) throw socketError("ioctl", -errno.EINVAL);
+  if (request === n.SIOCINQ) return attached?.details.recvHeldBytes ?? 0;
+  if (request === n.SIOCOUTQ) return attached?.details.sendHeldBytes ?? 0;
+  if (request === n.SIOCOUTQNSD) return attached?.details.unsentBytes ?? 0;
+  throw socketError("ioctl", -errno.EINVAL);
+}
+
+function anyAddress(file: SocketFile): Address {
+  return { address: file.isIpv4 ? "0.0.0.0" : "::", port: 0 };
+}
+
+function endListening(file: SocketFile): void {
+  file.port?.stopListening(file);
+  file.backlog = 0;
+  for (const child of file.pending.splice(0)) finish(child, 0);
+  file.sock.markClosed();
+}
+
+function sayClose({ conn, sock }: SocketFile): void {
+  const { errcode, phrase } = sock.closeWith;
+  const length = phrase.indexOf(0);
+  const reason = String.fromCharCode(...phrase.subarray(0, length < 0 ? phrase.length : length));
+  if (sock.state === n.QUIC_SS_ESTABLISHING) conn?.close("transport", APPLICATION_ERROR, "");
+  else conn?.close("application", BigInt(errcode), reason);
+}
+
+/** Lets queued data leave and be acknowledged, closes, and gives the port back. */
+function finish(file: SocketFile, steps: number): void {
+  const { sock, port } = file;
+  const heldBytes = sock.attached?.details.sendHeldBytes ?? 0;
+  const isOpen = sock.state === n.QUIC_SS_ESTABLISHED;
+  if (isOpen && heldBytes > 0 && steps > 0) {
+    setTimeout(() => finish(file, steps - 1), FLUSH_STEP_MILLIS);
+    return;
+  }
+  if (sock.state !== n.QUIC_SS_CLOSED) sayClose(file);
+  sock.markClosed();
+  port?.release();
+}
+
+function failed(syscall: string, result: number): never {
+  throw socketError(syscall, result);
+}

@@ -1,0 +1,62 @@
+/** Between a socket's settings (structs of Linux, times in microseconds) and the engine's configuration of a connection. */
+
+import type { TransportParams } from "../../proto/params.js";
+import { isSupportedVersion, SUPPORTED_VERSIONS } from "../../proto/version.js";
+import type { ConnectionConfig } from "../../runtime/loop.js";
+import { QUIC_CONG_ALG_BBR, QUIC_CONG_ALG_CUBIC, QUIC_CONG_ALG_RENO } from "../../socket/numbers.js";
+import type { SocketSettings, TransportParamValue } from "../../socket/settings.js";
+import { transportParam } from "../../socket/structs.js";
+
+const MICROS_PER_MILLI = 1000;
+
+const CONGESTION = {
+  [QUIC_CONG_ALG_RENO]: "newreno",
+  [QUIC_CONG_ALG_CUBIC]: "cubic",
+  [QUIC_CONG_ALG_BBR]: "bbr",
+} as const;
+
+export function connectionConfig({ params, config }: SocketSettings): Partial<ConnectionConfig> {
+  const known = [config.version, ...SUPPORTED_VERSIONS.filter((version) => version !== config.version)];
+  const versions = params.disable_compatible_version === 0 ? known : [config.version];
+  return {
+    ...(isSupportedVersion(config.version) && { versions, firstVersion: config.version }),
+    maxIdleTimeoutMillis: Math.round(params.max_idle_timeout / MICROS_PER_MILLI),
+    initialMaxData: params.max_data,
+    initialMaxStreamDataBidiLocal: params.max_stream_data_bidi_local,
+    initialMaxStreamDataBidiRemote: params.max_stream_data_bidi_remote,
+    initialMaxStreamDataUni: params.max_stream_data_uni,
+    initialMaxStreamsBidi: params.max_streams_bidi,
+    initialMaxStreamsUni: params.max_streams_uni,
+    congestion: CONGESTION[config.congestion_control_algo as keyof typeof CONGESTION],
+    keepAliveMillis: Math.round(config.keepalive_probe_interval / MICROS_PER_MILLI),
+    initialRttMicros: config.initial_smoothed_rtt,
+    maxAckDelayMillis: Math.round(params.max_ack_delay / MICROS_PER_MILLI),
+    ackDelayExponent: params.ack_delay_exponent,
+    activeConnectionIdLimit: params.active_connection_id_limit,
+    maxDatagramFrameBytes: params.max_datagram_frame_size,
+    grease: params.grease_quic_bit !== 0,
+  };
+}
+
+/** What the peer announced, as option TRANSPORT_PARAM shows it. */
+export function peerParamValue(peer: TransportParams): TransportParamValue {
+  return {
+    ...transportParam.decode(new Uint8Array(0)),
+    remote: 1,
+    disable_active_migration: Number(peer.disableActiveMigration),
+    grease_quic_bit: Number(peer.greaseQuicBit),
+    stateless_reset: Number(peer.statelessResetToken !== null),
+    active_connection_id_limit: Math.min(255, peer.activeConnectionIdLimit),
+    ack_delay_exponent: peer.ackDelayExponent,
+    max_datagram_frame_size: Math.min(65_535, peer.maxDatagramFrameBytes),
+    max_udp_payload_size: Math.min(65_535, peer.maxUdpPayloadBytes),
+    max_idle_timeout: Math.min(2 ** 32 - 1, peer.maxIdleTimeoutMillis * MICROS_PER_MILLI),
+    max_ack_delay: peer.maxAckDelayMillis * MICROS_PER_MILLI,
+    max_streams_bidi: Math.min(65_535, peer.initialMaxStreamsBidi),
+    max_streams_uni: Math.min(65_535, peer.initialMaxStreamsUni),
+    max_data: peer.initialMaxData,
+    max_stream_data_bidi_local: peer.initialMaxStreamDataBidiLocal,
+    max_stream_data_bidi_remote: peer.initialMaxStreamDataBidiRemote,
+    max_stream_data_uni: peer.initialMaxStreamDataUni,
+  };
+}

@@ -1,0 +1,197 @@
+/**
+ * One UDP port of this process with all sockets that are bound to it: listeners share it by ALPN and server name, and
+ * connections by their ids. It is opened by the first socket and closed after the last one.
+ */
+
+import { isIP } from "node:net";
+import { NOBODY } from "../../port/transport.js";
+import { ADDR_IP0, ADDR_IP3, ADDR_PORT } from "../../port/udp.js";
+import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
+import {
+  type Connection,
+  ConnectionDetails,
+  EndpointHost,
+  type HostOwner,
+  Listener,
+  NO_APPLICATION_PROTOCOL,
+} from "../../runtime/loop.js";
+import { Listeners } from "../../socket/dispatch.js";
+import { EADDRINUSE } from "../../socket/errno.js";
+import { socketAddress } from "../address.js";
+import { sharedDatapath } from "../datapath.js";
+import { connectionConfig } from "./connection-config.js";
+import { SocketFile } from "./socket-file.js";
+import { socketError } from "./system-error.js";
+
+/** How often a port without sockets looks whether its connections have ended, and for how long. */
+const LINGER_STEP_MILLIS = 20;
+const LINGER_STEPS = 150;
+
+export interface PortOptions {
+  address: string;
+  port: number;
+  ipv6Only: boolean;
+}
+
+const ports = new Map<string, Promise<SharedPort>>();
+
+export class SharedPort implements HostOwner {
+  host: EndpointHost | null = null;
+  readonly listeners = new Listeners<SocketFile>();
+  private sockets = 0;
+  private closed = false;
+
+  private constructor(readonly options: PortOptions) {}
+
+  /** The port of these options, opened now if no socket has it. Rejects with the system's error. */
+  static async take(options: PortOptions): Promise<SharedPort> {
+    const known = options.port === 0 ? undefined : ports.get(keyOf(options));
+    const shared = await (known ?? SharedPort.open(options));
+    if (shared.closed) return SharedPort.take(options);
+    shared.sockets++;
+    shared.host?.ref();
+    return shared;
+  }
+
+  private static open(options: PortOptions): Promise<SharedPort> {
+    const opening = SharedPort.bind({ ...options });
+    const key = keyOf(options);
+    if (options.port !== 0) ports.set(key, opening);
+    opening.then(
+      (shared) => ports.set(keyOf(shared.options), opening),
+      () => ports.delete(key),
+    );
+    return opening;
+  }
+
+  private static async bind(options: PortOptions): Promise<SharedPort> {
+    const shared = new SharedPort(options);
+    const { address, port, ipv6Only } = options;
+    const datapath = sharedDatapath();
+    shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, datapath, endpoint: {} }, shared);
+    options.port = shared.host.socket.port;
+    return shared;
+  }
+
+  /** 0 or a negative errno; see Listeners.add. */
+  listen(file: SocketFile): number {
+    const { address } = this.options;
+    const isWildcard = address === "::" || address === "0.0.0.0";
+    const family = isIP(address) === 4 ? "IPv4" : isWildcard && !this.options.ipv6Only ? "both" : "IPv6";
+    const key = {
+      place: `${address} ${this.options.port}`,
+      isWildcard,
+      family,
+      alpn: file.sock.alpn,
+      serverNames: file.serverNames,
+      reusePort: file.reusePort,
+    } as const;
+    const result = this.listeners.add(key, file);
+    if (result === 0 && this.listeners.size === 1) this.startListening();
+    return result;
+  }
+
+  stopListening(file: SocketFile): void {
+    this.listeners.remove(file);
+    if (this.listeners.size === 0) this.host?.endpoint.stopListening();
+  }
+
+  /** A socket is done with the port. */
+  release(): void {
+    this.sockets--;
+    if (this.sockets > 0) return;
+    this.host?.unref();
+    this.linger(LINGER_STEPS);
+  }
+
+  // --- the loop --------------------------------------------------------------------------------------------------------
+
+  onAccept(conn: Connection): void {
+    const { owner } = conn;
+    if (!(owner instanceof SocketFile)) return;
+    owner.conn = conn;
+    owner.sock.attach(conn, new ConnectionDetails(conn));
+    owner.local = socketAddress(this.options.address, this.options.port);
+    this.sockets++;
+    const listener = this.parents.get(owner);
+    this.parents.delete(owner);
+    if (listener === undefined || listener.backlog === 0) {
+      conn.close("transport", BigInt(CONNECTION_REFUSED), "");
+      this.release();
+      return;
+    }
+    listener.pending.push(owner);
+    listener.wake();
+  }
+
+  onEvents(conn: Connection): void {
+    const { owner } = conn;
+    conn.drain(owner instanceof SocketFile ? owner.sock : NOBODY);
+  }
+
+  onError(): void {
+    this.closed = true;
+    ports.delete(keyOf(this.options));
+  }
+
+  // --- inside ------------------------------------------------------------------------------------------------------------
+
+  /** Listeners of connections that are not offered yet. */
+  private readonly parents = new WeakMap<SocketFile, SocketFile>();
+
+  private startListening(): void {
+    this.host?.endpoint.listenBy({
+      retry: "auto",
+      earlyData: false,
+      versions: [],
+      choose: (hello, addr) => {
+        const wanted = { alpn: hello?.alpn ?? [], serverName: hello?.serverName ?? "" };
+        const listener = this.listeners.match(wanted, hashOf(addr));
+        if (listener === null) return NO_APPLICATION_PROTOCOL;
+        if (listener.pending.length >= listener.backlog) return CONNECTION_REFUSED;
+        const child = listener.newChild();
+        this.parents.set(child, listener);
+        return new Listener({
+          tls: child.newTls(true),
+          config: connectionConfig(listener.sock.settings),
+          retry: listener.sock.settings.config.validate_peer_address === 0 ? "auto" : "always",
+          owner: child,
+          acceptAtHello: true,
+        });
+      },
+    });
+  }
+
+  /** Connections that just closed answer late packets for a while (RFC 9000 §10.2); then the port goes. */
+  private linger(steps: number): void {
+    if (this.sockets > 0 || this.closed) return;
+    if (steps > 0 && (this.host?.endpoint.connectionCount ?? 0) > 0) {
+      setTimeout(() => this.linger(steps - 1), LINGER_STEP_MILLIS).unref();
+      return;
+    }
+    this.closed = true;
+    ports.delete(keyOf(this.options));
+    this.host?.close();
+  }
+}
+
+/** @throws SocketError EADDRINUSE for what the system calls so, too. */
+export async function takePort(options: PortOptions): Promise<SharedPort> {
+  try {
+    return await SharedPort.take(options);
+  } catch (error) {
+    if ((error as { code?: string }).code === "EADDRINUSE") throw socketError("bind", -EADDRINUSE);
+    throw error;
+  }
+}
+
+function keyOf({ address, port, ipv6Only }: PortOptions): string {
+  return `${address} ${port} ${ipv6Only}`;
+}
+
+/** Of the peer's address and port: one peer always meets the same member of a group. */
+function hashOf(addr: Int32Array): number {
+  let hash = addr[ADDR_PORT] as number;
+  for (let i = ADDR_IP0; i <= ADDR_IP3; i++) hash = Math.imul(hash ^ (addr[i] as number), 0x9e3779b1);
+  return hash ^ (hash >>> 15);
+}

@@ -1,0 +1,75 @@
+/**
+ * What a descriptor stands for: a QuicSock with its addresses, its place on a UDP port, and the calls that wait for it.
+ * Invariant: a file that is not in the table any more is only here to let its connection end.
+ */
+
+import type { SocketAddress } from "node:net";
+import type { Connection } from "../../runtime/loop.js";
+import { AF_INET, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
+import { QuicSock } from "../../socket/sock.js";
+import { MessageTls } from "../../socket/tls-messages.js";
+import type { SharedPort } from "./shared-port.js";
+
+export class SocketFile {
+  readonly sock = new QuicSock();
+  port: SharedPort | null = null;
+  /** Bound to, or of the connection. */
+  local: SocketAddress | null = null;
+  conn: Connection | null = null;
+  /** Listening: connections to accept, and how many may wait. */
+  readonly pending: SocketFile[] = [];
+  backlog = 0;
+  serverNames: readonly string[] = [];
+  reusePort = false;
+  /** SO_RCVTIMEO and SO_SNDTIMEO, milliseconds; 0 = for ever. */
+  receiveTimeoutMillis = 0;
+  sendTimeoutMillis = 0;
+  ipv6Only = false;
+  private readonly waiters = new Set<() => void>();
+
+  constructor(readonly family: number) {
+    this.sock.onWake = () => this.wake();
+  }
+
+  get isIpv4(): boolean {
+    return this.family === AF_INET;
+  }
+
+  /** Calls of which one may go on now. */
+  wake(): void {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+
+  /** Calls `waiter` whenever something happened; the result ends that. */
+  onWake(waiter: () => void): () => void {
+    this.waiters.add(waiter);
+    return () => this.waiters.delete(waiter);
+  }
+
+  /** TLS of this socket's connection, by messages. */
+  newTls(isServer: boolean): MessageTls {
+    const tls = new MessageTls(isServer, {
+      onMessage: (level, bytes) => {
+        this.sock.list.pushHandshake(level, bytes);
+        this.wake();
+      },
+    });
+    this.sock.tls = tls;
+    return tls;
+  }
+
+  /** A connection that a client has begun: this listener's settings, and a handshake of its own. */
+  newChild(): SocketFile {
+    const child = new SocketFile(this.family);
+    child.port = this.port;
+    child.sock.isServer = true;
+    child.sock.state = QUIC_SS_ESTABLISHING;
+    child.sock.settings.inherit(this.sock.settings);
+    child.sock.events.inherit(this.sock.events);
+    child.sock.alpn = this.sock.alpn;
+    child.sock.sendBufferBytes = this.sock.sendBufferBytes;
+    child.receiveTimeoutMillis = this.receiveTimeoutMillis;
+    child.sendTimeoutMillis = this.sendTimeoutMillis;
+    return child;
+  }
+}

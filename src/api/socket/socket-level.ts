@@ -1,0 +1,58 @@
+/** Options of level SOL_SOCKET and IPPROTO_IPV6 that mean something here; values are numbers, times milliseconds. */
+
+import { EINVAL, ENOPROTOOPT } from "../../socket/errno.js";
+import type { SocketFile } from "./socket-file.js";
+
+export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_REUSEPORT = 15;
+export const SO_RCVTIMEO = 20;
+export const SO_SNDTIMEO = 21;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+
+/** 0, -EINVAL or -ENOPROTOOPT. */
+export function setSocketLevel(file: SocketFile, level: number, name: number, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
+  if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY) {
+    if (file.port !== null) return -EINVAL;
+    file.ipv6Only = value !== 0;
+    return 0;
+  }
+  if (level !== SOL_SOCKET) return -ENOPROTOOPT;
+  if (name === SO_REUSEPORT) file.reusePort = value !== 0;
+  else if (name === SO_SNDBUF) file.sock.sendBufferBytes = value;
+  else if (name === SO_RCVTIMEO) file.receiveTimeoutMillis = value;
+  else if (name === SO_SNDTIMEO) file.sendTimeoutMillis = value;
+  else return -ENOPROTOOPT;
+  return 0;
+}
+
+/** Four bytes as Linux's int, in the byte order of the host, here little-endian; or -ENOPROTOOPT. */
+export function getSocketLevel(file: SocketFile, level: number, name: number): Uint8Array | number {
+  const value = valueOf(file, level, name);
+  if (value < 0) return value;
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value, true);
+  return bytes;
+}
+
+function valueOf(file: SocketFile, level: number, name: number): number {
+  if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY) return Number(file.ipv6Only);
+  if (level !== SOL_SOCKET) return -ENOPROTOOPT;
+  switch (name) {
+    case SO_REUSEPORT:
+      return Number(file.reusePort);
+    case SO_SNDBUF:
+      return file.sock.sendBufferBytes;
+    case SO_RCVBUF:
+      return 4 * file.sock.settings.params.max_data;
+    case SO_RCVTIMEO:
+      return file.receiveTimeoutMillis;
+    case SO_SNDTIMEO:
+      return file.sendTimeoutMillis;
+    default:
+      return -ENOPROTOOPT;
+  }
+}

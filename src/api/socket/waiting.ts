@@ -1,0 +1,45 @@
+/** Calls that wait: they try, and again whenever something happened, until a timeout or an AbortSignal ends it. */
+
+import { EAGAIN } from "../../socket/errno.js";
+import type { SocketFile } from "./socket-file.js";
+import { socketError, wouldBlock } from "./system-error.js";
+
+export interface WaitOptions {
+  signal?: AbortSignal;
+}
+
+/** What `attempt` returns once it does not throw EAGAIN or ENOSPC. `timeoutMillis` 0 = for ever; past it EAGAIN. */
+export function waitFor<R>(
+  file: SocketFile,
+  syscall: string,
+  timeoutMillis: number,
+  { signal }: WaitOptions,
+  attempt: () => R,
+): Promise<R> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    let timer: NodeJS.Timeout | null = null;
+    let stop = (): void => {};
+    const end = (settle: () => void): void => {
+      stop();
+      if (timer !== null) clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+      settle();
+    };
+    const onAbort = (): void => end(() => reject(signal?.reason as Error));
+    const again = (): void => {
+      try {
+        const result = attempt();
+        end(() => resolve(result));
+      } catch (error) {
+        if (!wouldBlock(error)) end(() => reject(error as Error));
+      }
+    };
+    stop = file.onWake(again);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (timeoutMillis > 0) {
+      timer = setTimeout(() => end(() => reject(socketError(syscall, -EAGAIN))), timeoutMillis);
+    }
+    again();
+  });
+}
