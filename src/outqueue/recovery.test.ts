@@ -164,8 +164,10 @@ describe("acknowledgements", () => {
     bench.at(125).ack(SPACE_APP, 2, 8);
     assert.equal(bench.recovery.spuriousLosses, 1);
     assert.ok(cc.cwndBytes < cwndBytes, "the other may be lost");
+    assert.equal(bench.recovery.congestionUndone, 0);
     bench.at(126).ack(SPACE_APP, 1, 8);
     assert.equal(bench.recovery.spuriousLosses, 2);
+    assert.equal(bench.recovery.congestionUndone, 1);
     assert.equal(cc.cwndBytes, cwndBytes);
     assert.deepEqual(bench.acked.slice(-2), [2, 1], "the frames have arrived");
   });

@@ -65,6 +65,8 @@ export class Recovery {
   spuriousLosses = 0;
   congestionEvents = 0;
   persistentCongestions = 0;
+  /** Congestion events all of whose losses arrived after all. */
+  congestionUndone = 0;
   ptoCount = 0;
   ptoCountTotal = 0;
 
@@ -425,7 +427,9 @@ export class Recovery {
     if (summary.lateSentMicros >= loss.runStartMicros[space]) loss.runStartMicros[space] = Infinity;
     if (summary.lateOfEvent === 0) return;
     this.eventLate += summary.lateOfEvent;
-    if (this.eventLate === this.eventLost) this.cc.onSpuriousCongestion();
+    if (this.eventLate !== this.eventLost) return;
+    this.congestionUndone++;
+    this.cc.onSpuriousCongestion();
   }
 
   private sampleRtt(space: SpaceId, ack: AckFrame, nowMicros: number): void {
