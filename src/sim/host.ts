@@ -36,11 +36,19 @@ export interface HostOptions {
   gatherMicros: number;
   /** Timers fire up to this late. */
   timerLateMicros: number;
+  /** It wakes only at multiples of this time, as a coarse clock makes it; 1 = at any time. */
+  tickMicros: number;
   /** Chance that a wakeup also calls `timeout` although nothing is due, 0..1. */
   spuriousTimeouts: number;
 }
 
-export const PROMPT_HOST: HostOptions = { batchPackets: 64, gatherMicros: 0, timerLateMicros: 0, spuriousTimeouts: 0 };
+export const PROMPT_HOST: HostOptions = {
+  batchPackets: 64,
+  gatherMicros: 0,
+  timerLateMicros: 0,
+  tickMicros: 1,
+  spuriousTimeouts: 0,
+};
 
 export interface HostSetup {
   /** For messages. */
@@ -70,6 +78,7 @@ export class Host implements NetSink, NetTimer {
   private readonly inbox: Datagram[] = [];
   private armedMicros = Infinity;
   private appMicros = Infinity;
+  private stalledUntilMicros = 0;
   private running = false;
   private workNoted = false;
   private instantMicros = -1;
@@ -110,7 +119,15 @@ export class Host implements NetSink, NetTimer {
 
   onTimer(_datagram: Datagram | null, nowMicros: number): void {
     // Events are never taken back: one that was overtaken by an earlier wakeup finds nothing armed for its time.
-    if (this.alive && nowMicros >= this.armedMicros) this.run(nowMicros);
+    if (!this.alive || nowMicros < this.armedMicros) return;
+    this.armedMicros = Infinity;
+    if (nowMicros < this.stalledUntilMicros) this.wakeAt(nowMicros);
+    else this.run(nowMicros);
+  }
+
+  /** The host does nothing until then, as a process that is stopped; what arrives waits for it. */
+  stall(untilMicros: number): void {
+    this.stalledUntilMicros = untilMicros;
   }
 
   /** Runs the application at that time at the latest, and then no more by itself. */
@@ -121,7 +138,8 @@ export class Host implements NetSink, NetTimer {
 
   /** Runs the host at that time, or earlier: then it finds its own next time. */
   wakeAt(atMicros: number): void {
-    const at = Math.ceil(atMicros);
+    const { tickMicros } = this.options;
+    const at = Math.ceil(Math.max(atMicros, this.stalledUntilMicros) / tickMicros) * tickMicros;
     if (at >= this.armedMicros) return;
     this.armedMicros = at;
     this.sim.schedule(at, this, null);

@@ -1,5 +1,6 @@
 /** `netquic/testing`: a seeded network in virtual time for endpoints and for anything else that speaks in datagrams. */
 
+export { Aggregate } from "./aggregate.js";
 export { newRxBatch, newTxBatch, simAddress, SimScratch } from "./batches.js";
 export { Blackout } from "./blackout.js";
 export { Copier, type CopierOptions } from "./copier.js";
@@ -16,6 +17,7 @@ export { type MtuChange, MtuLimit } from "./mtu.js";
 export { Nat } from "./nat.js";
 export { Network } from "./network.js";
 export { DROP_CAUSES, type DropCause, type Net, type NetNode, type NetSink, type NetTimer } from "./node.js";
+export { Policer, type PolicerOptions } from "./policer.js";
 export { Prng } from "./prng.js";
 export { RateLimit, type RateOptions } from "./rate.js";
 export { Reorder, type ReorderOptions } from "./reorder.js";

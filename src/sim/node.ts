@@ -27,7 +27,18 @@ export interface Net {
 }
 
 /** Why the network did not deliver a datagram. */
-export const DROP_CAUSES = ["loss", "burst", "exact", "blackout", "queue", "mtu", "nat", "unroutable", "gone"] as const;
+export const DROP_CAUSES = [
+  "loss",
+  "burst",
+  "exact",
+  "blackout",
+  "queue",
+  "policer",
+  "mtu",
+  "nat",
+  "unroutable",
+  "gone",
+] as const;
 export type DropCause = (typeof DROP_CAUSES)[number];
 
 /** The end of a chain that is not built yet; a datagram that reaches it shows a wrong topology. */

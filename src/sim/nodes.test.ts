@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ECN_CE, ECN_ECT0, ECN_NOT_ECT } from "../port/udp.js";
+import { ECN_CE, ECN_ECT0, ECN_ECT1, ECN_NOT_ECT } from "../port/udp.js";
+import { Aggregate } from "./aggregate.js";
 import { simAddress } from "./batches.js";
 import { Blackout } from "./blackout.js";
 import { Copier } from "./copier.js";
@@ -15,6 +16,7 @@ import { RandomLoss } from "./loss-random.js";
 import { MtuLimit } from "./mtu.js";
 import { Nat } from "./nat.js";
 import type { NetNode } from "./node.js";
+import { Policer } from "./policer.js";
 import { Prng } from "./prng.js";
 import { RateLimit } from "./rate.js";
 import { Reorder } from "./reorder.js";
@@ -124,6 +126,23 @@ describe("network nodes", () => {
     assert.deepEqual(ids(reversed), [3, 2, 1, 0, 7, 6, 5, 4]);
   });
 
+  test("a policer lets its burst through, then its rate, and never delays", () => {
+    // 100 bytes each 100 µs are 8 Mbit/s
+    const options = { bitsPerSec: 4e6, burstBytes: 1000 };
+    const { sim, arrivals } = passThrough((net) => new Policer(net, options), 1000);
+    const burst = ids(arrivals.slice(0, 19));
+    assert.deepEqual(burst, [...burst.keys()], "the bucket, and what flows in meanwhile");
+    assert.ok(Math.abs(arrivals.length - 510) <= 2, `${arrivals.length}`);
+    assert.equal(sim.dropped.policer, 1000 - arrivals.length);
+    assert.ok(arrivals.every(({ id, atMicros }) => atMicros === id * 100));
+  });
+
+  test("aggregation lets what came between two slots leave together and in order", () => {
+    const { arrivals } = passThrough((net) => new Aggregate(net, 1000), 25);
+    assert.deepEqual(ids(arrivals), [...Array(25).keys()]);
+    assert.deepEqual([...new Set(arrivals.map(({ atMicros }) => atMicros))], [1000, 2000, 3000]);
+  });
+
   test("duplicates come on top of the original", () => {
     const options = { chance: 1, copies: 3, spreadMicros: 5000 };
     const { arrivals } = passThrough((net, prng) => new Duplicate(net, prng, options), 50);
@@ -153,6 +172,16 @@ describe("network nodes", () => {
     assert.deepEqual(marks(true, ECN_ECT0), [ECN_NOT_ECT, ECN_NOT_ECT]);
     assert.deepEqual(marks(false, ECN_ECT0), [ECN_CE, ECN_CE]);
     assert.deepEqual(marks(false, ECN_NOT_ECT), [ECN_NOT_ECT, ECN_NOT_ECT]);
+    const remarked = passThrough(
+      (_net, prng) => {
+        const node = new EcnMarker(prng, false, 0);
+        node.remarks = true;
+        return node;
+      },
+      1,
+      { ecn: ECN_ECT0 },
+    );
+    assert.equal(remarked.arrivals[0].ecn, ECN_ECT1);
   });
 });
 

@@ -131,6 +131,22 @@ describe("simulation", () => {
     assert.ok(late.client.timeouts[0] >= 778 && late.client.timeouts[0] < 5778);
   });
 
+  test("a stalled host does nothing, and finds all that arrived when it goes on", () => {
+    const { sim, client, server, serverHost } = world();
+    sim.after(1000, () => client.send("one", SERVER));
+    sim.after(1500, () => client.send("two", SERVER));
+    sim.after(1200, () => serverHost.stall(50_000));
+    sim.run(Infinity);
+    assert.deepEqual(server.received, ["50000 one", "50000 two"]);
+  });
+
+  test("a coarse clock wakes a host at its ticks only", () => {
+    const { sim, client, server } = world({ tickMicros: 10_000 });
+    sim.after(1000, () => client.send("one", SERVER));
+    sim.run(Infinity);
+    assert.deepEqual(server.received, ["20000 one"], "sent at one tick, found at the next");
+  });
+
   test("a wakeup for the application is kept when the host runs before it", () => {
     const sim = new Simulation({ startMicros: 0 });
     const runs: number[] = [];
@@ -193,6 +209,8 @@ describe("simulation", () => {
     sim.after(3_000_000, () => {});
     sim.run(Infinity);
     assert.equal(sim.wallSeconds(), 1003);
+    sim.wallOffsetSeconds = -10;
+    assert.equal(sim.wallSeconds(), 993);
   });
 
   test("a run is a function of its seed", () => {

@@ -40,6 +40,8 @@ export class Simulation implements Net {
   /** Datagrams by what became of them in the network. */
   readonly dropped: Record<DropCause, number>;
   events = 0;
+  /** Added to the wall clock: somebody set it. */
+  wallOffsetSeconds = 0;
   tap: WireTap | null = null;
   private readonly heap = new EventHeap();
   private readonly startMicros: number;
@@ -57,7 +59,8 @@ export class Simulation implements Net {
 
   /** Virtual seconds since 1970. */
   wallSeconds(): number {
-    return this.wallStartSeconds + Math.floor((this.nowMicros - this.startMicros) / MICROS_PER_SECOND);
+    const startSeconds = this.wallStartSeconds + this.wallOffsetSeconds;
+    return startSeconds + Math.floor((this.nowMicros - this.startMicros) / MICROS_PER_SECOND);
   }
 
   /** Adds a host; it runs for the first time at once, when `run` is called. Two hosts of one address throw. */

@@ -45,7 +45,7 @@ export async function runCrew(options: CrewOptions): Promise<CampaignResult> {
         failures += results[index].failed.length;
       }
     } finally {
-      child.disconnect();
+      if (child.connected) child.disconnect();
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, Math.min(workers, blocks)) }, work));

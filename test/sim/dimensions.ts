@@ -13,6 +13,7 @@ import {
   simAddress,
   type Simulation,
 } from "#src/sim/index.js";
+import { STREAM_UNI } from "#src/port/transport.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -40,6 +41,9 @@ export interface Act {
   atMicros: number;
   run(world: ActWorld): void;
 }
+
+/** What a NAT gives the client first. */
+export const FIRST_PUBLIC = simAddress(203, 0, 113, 1, 1024);
 
 interface Row {
   readonly name: string;
@@ -121,11 +125,202 @@ export const ROWS = [
       delete scenario.backward.corrupt;
     },
   },
+  {
+    name: "restart", // another process with the same secret (RFC 9000 §10.3)
+    chance: 0.02,
+    draw(scenario, prng) {
+      scenario.restartMicros = Math.floor(prng.logUniform(20_000, 3_000_000));
+      scenario.mayTimeOut = true;
+      const atMicros = scenario.restartMicros;
+      scenario.acts.push({ what: "restart", atMicros, run: (world) => world.mark("server restarted") });
+    },
+  },
+  {
+    name: "delaySteps", // another route
+    chance: 0.15,
+    draw(scenario, prng) {
+      for (const way of [scenario.forward, scenario.backward]) {
+        if (prng.chance(0.25)) continue;
+        way.delaySteps = Array.from({ length: prng.range(1, 4) }, () => ({
+          atMicros: Math.floor(prng.logUniform(10_000, 3_000_000)),
+          baseMicros: Math.floor(prng.logUniform(50, 750_000)),
+        }));
+      }
+    },
+  },
+  {
+    name: "policer",
+    chance: 0.1,
+    draw(scenario, prng) {
+      const bitsPerSec = prng.logUniform(100_000, 1e8);
+      prng.pick([scenario.forward, scenario.backward]).policer = {
+        bitsPerSec,
+        burstBytes: Math.floor(prng.logUniform(5000, 200_000)),
+      };
+    },
+  },
+  {
+    name: "slots", // acknowledgements, or all, come in bursts
+    chance: 0.1,
+    draw(scenario, prng) {
+      const slotMicros = Math.floor(prng.logUniform(500, 50_000));
+      for (const way of prng.pick([[scenario.forward], [scenario.backward], [scenario.forward, scenario.backward]])) {
+        way.slotMicros = slotMicros;
+      }
+    },
+  },
+  {
+    name: "ecnChanges",
+    chance: 0.15,
+    draw({ forward, backward }, prng) {
+      for (const way of [forward, backward]) {
+        const remarks = prng.chance(0.3);
+        const flips = Array.from({ length: prng.range(1, 4) }, () => Math.floor(prng.logUniform(10_000, 2_000_000)));
+        const ecn = { bleach: false, markChance: 0, ...way.ecn, remarks };
+        if (prng.chance(0.7)) way.ecn = remarks ? ecn : { ...ecn, flipMicros: flips };
+      }
+    },
+  },
+  {
+    name: "stalls", // a process that is stopped, or a machine that sleeps: for its clock, a jump
+    chance: 0.06,
+    draw(scenario, prng) {
+      scenario.mayTimeOut = true;
+      for (let left = prng.range(1, 3); left > 0; left--) {
+        const host = prng.pick(["clientHost", "serverHost"] as const);
+        const micros = Math.floor(prng.logUniform(1000, LONGEST_STALL_MICROS));
+        const atMicros = Math.floor(prng.logUniform(1000, 3_000_000));
+        scenario.acts.push({
+          what: `${host} stops for ${micros} µs`,
+          atMicros,
+          run: (world) => stall(world, host, micros),
+        });
+      }
+    },
+  },
+  {
+    name: "coarseClock",
+    chance: 0.1,
+    draw(scenario, prng) {
+      for (const host of ["clientHost", "serverHost"] as const) {
+        scenario[host] = { ...scenario[host], tickMicros: prng.pick([1, 1000, 10_000, 16_000]) };
+      }
+    },
+  },
+  {
+    name: "wallClock", // for tickets and tokens
+    chance: 0.1,
+    draw(scenario, prng) {
+      for (let left = prng.range(1, 3); left > 0; left--) {
+        const seconds = Math.floor(prng.logUniform(1, 1_000_000)) * prng.pick([1, -1]);
+        const atMicros = Math.floor(prng.logUniform(1, 1_000_000));
+        const run = (world: ActWorld): void => {
+          world.sim.wallOffsetSeconds += seconds;
+          world.mark("wall clock set");
+        };
+        scenario.acts.push({ what: `the wall clock moves by ${seconds} s`, atMicros, run });
+      }
+    },
+  },
+  {
+    name: "tlsFails",
+    chance: 0.03,
+    draw(scenario, prng) {
+      scenario.tls.failOn = prng.pick(HANDSHAKE_MESSAGES);
+      scenario.tls.failAlert = prng.range(1, 255);
+      scenario.mayTimeOut = true;
+    },
+  },
+  {
+    name: "smallWindows",
+    chance: 0.04,
+    draw({ clientConfig, serverConfig, workload }, prng) {
+      // a window that is not used within two round trips stays as it is
+      for (const side of ["client", "server"] as const) workload[side] = { ...workload[side], readPauseMicros: 0 };
+      for (const config of [clientConfig, serverConfig]) {
+        config.initialMaxData = Math.floor(prng.logUniform(1, 5000));
+        config.initialMaxStreamDataBidiLocal = Math.floor(prng.logUniform(1, 1000));
+        config.initialMaxStreamDataBidiRemote = Math.floor(prng.logUniform(1, 1000));
+        config.initialMaxStreamDataUni = Math.floor(prng.logUniform(1, 1000));
+      }
+    },
+  },
+  {
+    // long enough for what only long transfers see: a queue that fills, slow start left in time, a path that shrinks
+    name: "bulk",
+    chance: 0.03,
+    draw(scenario, prng) {
+      const { on, workload, forward, backward } = scenario;
+      const half = { resetAtBytes: Infinity, resetCode: 0n, stopAtBytes: Infinity, stopCode: 0n };
+      const bytes = Math.floor(prng.logUniform(300_000, 3_000_000));
+      workload.streams[prng.below(2)][STREAM_UNI].push({ forward: { ...half, bytes }, backward: null });
+      for (const side of ["client", "server"] as const) {
+        workload[side] = { ...workload[side], readPauseMicros: 0, writePauseMicros: 0, chunkBytes: 65_536 };
+      }
+      const bitsPerSec = prng.logUniform(5e6, 50e6);
+      const shrinks = !on.mtu && prng.chance(0.5);
+      for (const way of [forward, backward]) {
+        for (const name of ["loss", "burst", "exact", "blackout", "duplicate", "corrupt", "policer"] as const) {
+          delete way[name];
+        }
+        way.rate = { bitsPerSec, queuePackets: prng.range(50, 1000), markPackets: Infinity };
+        way.delay = { ...way.delay, baseMicros: Math.floor(prng.logUniform(2000, 60_000)) };
+        if (!shrinks) continue;
+        way.mtuBytes = 1500;
+        way.mtuChange = { mtuBytes: 1200, atMicros: Math.floor(prng.logUniform(200_000, 2_000_000)) };
+      }
+    },
+  },
+  {
+    name: "deadAddress", // one from which the client is heard, and where nothing reaches it
+    chance: 0.04,
+    draw(scenario, prng) {
+      const atMicros = Math.floor(prng.logUniform(50_000, 1_000_000));
+      const forMicros = Math.floor(prng.logUniform(200_000, 20_000_000));
+      scenario.rebindings = [
+        { atMicros: Math.floor(atMicros / 2), isPortOnly: prng.chance(0.5) },
+        ...scenario.rebindings,
+      ];
+      scenario.clientConfig.keepAliveMillis = prng.range(100, 500);
+      const ip = prng.chance(0.5) ? DEAD_IP : 1;
+      scenario.acts.push({ what: `dead for ${forMicros} µs`, atMicros, run: (world) => goDead(world, ip, forMicros) });
+    },
+  },
+  {
+    name: "allButOne", // of the first ten datagrams
+    chance: 0.03,
+    draw(scenario, prng) {
+      prng.pick([scenario.forward, scenario.backward]).exact = 1023 ^ (1 << prng.below(10));
+    },
+  },
 ] as const satisfies readonly Row[];
 
 /** A server may see its client at another address. */
-export function mayMove({ rebind, copies, natFlips }: Scenario["on"]): boolean {
-  return rebind || copies || natFlips;
+export function mayMove({ rebind, copies, natFlips, deadAddress }: Scenario["on"]): boolean {
+  return rebind || copies || natFlips || deadAddress;
+}
+
+/** It becomes a sample of the RTT: a probe timeout is then three times as long, and the end of a close nine times. */
+const LONGEST_STALL_MICROS = 30_000_000;
+/** RFC 8446 §4, those that both libraries send: ClientHello to Finished. */
+const HANDSHAKE_MESSAGES = [1, 2, 8, 11, 15, 20] as const;
+
+const DEAD_IP = 99;
+const DEAD_PORT = 7000;
+
+function goDead(world: ActWorld, ip: number, forMicros: number): void {
+  const { nat, sim } = world;
+  if (!world.isConfirmed || nat.rebindings === 0) return;
+  const dead = simAddress(203, 0, 113, ip, DEAD_PORT);
+  nat.rebind(dead);
+  sim.network.removeAlias(dead);
+  sim.after(forMicros, () => nat.rebind(FIRST_PUBLIC));
+  world.mark("unreachable address");
+}
+
+function stall(world: ActWorld, host: "clientHost" | "serverHost", micros: number): void {
+  world[host].stall(world.sim.nowMicros + micros);
+  world.mark("host stalled");
 }
 
 const ATTACKER_PORT = 6000;

@@ -14,8 +14,9 @@ const LEAST_QUEUE_PACKETS = 20;
 const MOST_WINDOW_BYTES = 32 * 2 ** 20;
 /** Nor does the measured part have more packets than this without need: the run has to end. */
 const MOST_PACKETS = 150_000;
-const SLOW_BITS_PER_SEC = 2e9;
-const LONG_MICROS = 10 * SECOND;
+const SLOW_BITS_PER_SEC = 3e9;
+const CYCLES_MICROS = 10 * SECOND;
+const LONG_MICROS = 30 * SECOND;
 
 export interface Cell {
   congestion: FlowPlan["congestion"];
@@ -65,7 +66,7 @@ function windowFor(bdpBytes: number): number | undefined {
 function measuredMicros({ congestion, rttMicros }: Cell, mostBitsPerSec: number): number {
   const packetsPerMicro = mostBitsPerSec / 8 / PACKET_BYTES / SECOND;
   // BBR looks for its least RTT every five seconds; a shorter time would see that too often or never
-  const cycles = congestion === "bbr" && mostBitsPerSec <= SLOW_BITS_PER_SEC ? LONG_MICROS : 0;
+  const cycles = congestion === "bbr" && mostBitsPerSec <= SLOW_BITS_PER_SEC ? CYCLES_MICROS : 0;
   const most = Math.max(20 * rttMicros, MOST_PACKETS / packetsPerMicro, cycles);
   return Math.min(Math.max(20 * rttMicros, LONG_MICROS), most);
 }

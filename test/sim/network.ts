@@ -1,6 +1,7 @@
 /** The network of a scenario: the nodes of each direction in one order, and the moment when all of it becomes good. */
 
 import {
+  Aggregate,
   Blackout,
   BurstLoss,
   Corrupt,
@@ -10,6 +11,7 @@ import {
   ExactLoss,
   MtuLimit,
   type NetNode,
+  Policer,
   Prng,
   RandomLoss,
   RateLimit,
@@ -62,7 +64,18 @@ export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: numbe
     nodes.push(node);
     cures.push(() => (node.options = { ...node.options, queuePackets: 10_000 }));
   }
-  if (plan.ecn !== undefined) nodes.push(new EcnMarker(prng("ecn"), plan.ecn.bleach, plan.ecn.markChance));
+  if (plan.policer !== undefined) {
+    const node = new Policer(sim, plan.policer);
+    nodes.push(node);
+    cures.push(() => (node.enabled = false));
+  }
+  if (plan.ecn !== undefined) {
+    const { bleach, markChance, remarks = false, flipMicros = [] } = plan.ecn;
+    const node = new EcnMarker(prng("ecn"), bleach, markChance);
+    node.remarks = remarks;
+    for (const micros of flipMicros) sim.after(micros, () => (node.bleach = !node.bleach));
+    nodes.push(node);
+  }
   if (plan.duplicate !== undefined) {
     const node = new Duplicate(sim, prng("duplicate"), plan.duplicate);
     nodes.push(node);
@@ -74,7 +87,12 @@ export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: numbe
     nodes.push(node);
     cures.push(() => (node.chance = 0));
   }
-  nodes.push(new Delay(sim, prng("delay"), plan.delay));
+  const delay = new Delay(sim, prng("delay"), plan.delay);
+  nodes.push(delay);
+  for (const { atMicros, baseMicros } of plan.delaySteps ?? []) {
+    sim.after(atMicros, () => (delay.options = { ...delay.options, baseMicros }));
+  }
+  if (plan.slotMicros !== undefined) nodes.push(new Aggregate(sim, plan.slotMicros));
   if (plan.reorder !== undefined) {
     const node = new Reorder(sim, prng("reorder"), plan.reorder);
     nodes.push(node);

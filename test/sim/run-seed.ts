@@ -11,7 +11,7 @@ import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS } from "#src/proto/limits.js";
 import { Copier, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
-import { type ActWorld, mayMove } from "./dimensions.js";
+import { type ActWorld, FIRST_PUBLIC, mayMove } from "./dimensions.js";
 import { collectMarks } from "./marks.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
@@ -29,6 +29,9 @@ const SECOND = 1_000_000;
 const WORK_LIMIT_MICROS = 1800 * SECOND;
 const CLOSE_LIMIT_MICROS = 600 * SECOND;
 const EVENT_LIMIT = 400_000;
+/** RFC 9001 §4.8: with the alert in its lower byte. */
+const CRYPTO_ERROR = 0x100n;
+const INVALID_TOKEN = 0x0bn;
 /** After this much time without work all backoff is over; then nothing may be sent for a while. Less than idle. */
 const CALM_MICROS = 70 * SECOND;
 const QUIET_MICROS = 20 * SECOND;
@@ -80,6 +83,7 @@ class World implements ActWorld {
   /** One for each connection that resumes. */
   private readonly tickets: Uint8Array[];
   private killed = false;
+  private restarted = false;
 
   constructor(
     private readonly scenario: Scenario,
@@ -234,7 +238,7 @@ class World implements ActWorld {
     let ip = 1;
     let port = 1024;
     nat.enabled = true;
-    nat.rebind(simAddress(203, 0, 113, ip, port));
+    nat.rebind(FIRST_PUBLIC);
     for (const { atMicros, isPortOnly } of scenario.rebindings) {
       sim.after(atMicros, () => {
         if (!this.isConfirmed) return;
@@ -247,7 +251,7 @@ class World implements ActWorld {
 
   private restartServer(): void {
     const { scenario } = this;
-    this.killed = true;
+    this.restarted = true;
     this.server = this.program("server", this.crypto.serverAead);
     this.listen();
     this.serverHost = this.sim.replaceHost(this.serverHost, {
@@ -303,7 +307,8 @@ class World implements ActWorld {
   private canBeQuiet(): boolean {
     const { on, clientConfig, serverConfig, mayTimeOut } = this.scenario;
     const idleMillis = Math.min(clientConfig.maxIdleTimeoutMillis ?? 0, serverConfig.maxIdleTimeoutMillis ?? 0);
-    return !on.keepAlive && !this.moves && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
+    const speaks = [clientConfig, serverConfig].some(({ keepAliveMillis }) => keepAliveMillis !== undefined);
+    return !speaks && !this.moves && !on.duplicate && !on.keyUpdate && !mayTimeOut && idleMillis >= 120_000;
   }
 
   /** I11: once all is acknowledged, acknowledgements and probes end. */
@@ -328,7 +333,9 @@ class World implements ActWorld {
 
   /** E1: both ends agree on why. */
   private checkCodes(finished: boolean): void {
-    const { close } = this.scenario.workload;
+    const { on, workload, tls } = this.scenario;
+    const { close } = workload;
+    const { failOn, failAlert = 0 } = tls;
     for (const peer of this.peers()) {
       const info = peer.closed;
       if (info === null) continue;
@@ -339,7 +346,12 @@ class World implements ActWorld {
       // The address was the old one, or the client's ids were used up when it was found elsewhere (RFC 9000 §9.5).
       const mayMiss = this.scenario.mayTimeOut || (finished && this.moves) || this.hasRefused();
       const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
-      if (expected || early || silent) continue;
+      // a Retry token is good for a while only (RFC 9000 §8.1.3)
+      const expired = (on.wallClock || on.stalls) && info.type === "transport" && info.code === INVALID_TOKEN;
+      // this run's TLS was told to fail
+      const failed =
+        failOn !== undefined && info.type === "transport" && info.code === CRYPTO_ERROR + BigInt(failAlert);
+      if (expected || early || silent || expired || failed) continue;
       throw new Error(`E1: unexpected end: ${this.describe()}`);
     }
   }
@@ -361,9 +373,9 @@ class World implements ActWorld {
     if (end === "events") throw new Error(`E3: still busy long after the close: ${this.describe()}`);
     for (const { name, conn } of [...this.client.peers, ...this.server.peers]) {
       const held = (conn as Connection).heldBytes();
-      if (held !== 0 && !this.killed) throw new Error(`E3: ${name} still holds ${held} bytes`);
+      if (held !== 0 && !this.killed && !this.restarted) throw new Error(`E3: ${name} still holds ${held} bytes`);
     }
-    const left = this.killed ? "" : this.crypto.leftovers();
+    const left = this.killed || this.restarted ? "" : this.crypto.leftovers();
     if (left !== "") throw new Error(`E3: ${left}`);
   }
 
@@ -447,7 +459,7 @@ function checkCalm(peer: Peer, config: Partial<ConnectionConfig>, outward: Direc
     throw new Error(`E8: ${peer.name} holds ${peerIds.activeCount} ids of the peer's, not ${wanted}`);
   }
   if (recovery.bytesInFlight !== 0) throw new Error(`E8: ${peer.name} has ${recovery.bytesInFlight} bytes in flight`);
-  if (outward.ecn?.bleach === true && recovery.ecn.state === ECN_CAPABLE) {
+  if (outward.ecn?.bleach === true && outward.ecn.flipMicros === undefined && recovery.ecn.state === ECN_CAPABLE) {
     throw new Error(`E8: ${peer.name} believes in ECN on a path that clears it`);
   }
 }

@@ -1,9 +1,10 @@
 /**
  * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--workers W] [--trace] [--ci] [--full] [--json] [--verbose]
- * [--goodput]`: a campaign of simulated runs on all cores. Without --null or --real both kinds run: N null seeds and N/10 real ones;
+ * [--goodput] [--fairness]`: a campaign of simulated runs on all cores. Without --null or --real both kinds run: N null seeds and N/10 real ones;
  * --full means 100,000 and 20,000. `--seed S` (or SIM_SEED=S) runs that seed alone and prints its configuration; `--trace`
  * prints each of its datagrams, too. Exit code 1 when a seed failed, or when a campaign of at least 20,000 null seeds
- * never saw one of the rare events of `marks.ts`. `--goodput` prints a table of docs/simulation.md instead.
+ * never saw one of the rare events of `marks.ts`. `--goodput` and `--fairness` print tables of
+ * docs/simulation.md instead.
  */
 
 import { createHash } from "node:crypto";
@@ -12,6 +13,7 @@ import { SimScratch } from "#src/sim/index.js";
 import { readArguments } from "../support/arguments.js";
 import { attempt, type CampaignResult, type Failure } from "./campaign.js";
 import { runCrew } from "./crew.js";
+import { fairnessTables } from "./fairness.js";
 import { goodputTable } from "./goodput.js";
 import { missingMarks } from "./marks.js";
 import { type ModeName, nullMode, realMode } from "./modes.js";
@@ -37,6 +39,7 @@ const OPTIONS = {
   ci: { type: "boolean", default: false },
   full: { type: "boolean", default: false },
   goodput: { type: "boolean", default: false },
+  fairness: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   trace: { type: "boolean", default: false },
@@ -69,8 +72,9 @@ function printFailure(failure: Failure): void {
 }
 
 async function main(): Promise<number> {
-  if (values.goodput) {
-    for (const line of goodputTable()) console.log(line);
+  if (values.goodput || values.fairness) {
+    if (values.goodput) for (const line of goodputTable()) console.log(line);
+    if (values.fairness) for (const line of fairnessTables()) console.log(line);
     return 0;
   }
   const single = values.seed ?? process.env.SIM_SEED;

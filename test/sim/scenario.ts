@@ -10,6 +10,7 @@ import {
   type DelayOptions,
   type DuplicateOptions,
   type HostOptions,
+  type PolicerOptions,
   PROMPT_HOST,
   Prng,
   type RateOptions,
@@ -83,7 +84,12 @@ export interface DirectionPlan {
   mtuBytes?: number;
   /** From this time after the start on it is another one. */
   mtuChange?: { mtuBytes: number; atMicros: number };
-  ecn?: { bleach: boolean; markChance: number };
+  /** `flipMicros`: when the clearing of marks begins or ends; `remarks`: ECT(0) becomes ECT(1). */
+  ecn?: { bleach: boolean; markChance: number; remarks?: boolean; flipMicros?: number[] };
+  policer?: PolicerOptions;
+  /** Datagrams leave together, at multiples of this time. */
+  slotMicros?: number;
+  delaySteps?: { atMicros: number; baseMicros: number }[];
 }
 
 export interface TlsPlan {
@@ -95,6 +101,9 @@ export interface TlsPlan {
   aead: AeadId;
   /** Results come up to this much later; 0 = at once. Null TLS only. */
   lateMicros: number;
+  /** A handshake message whose receiver finds it wrong, and the alert that it sends then. Null TLS only. */
+  failOn?: number;
+  failAlert?: number;
 }
 
 interface SideTimes {
@@ -276,7 +285,7 @@ function drawPathMtu(scenario: Scenario, prng: Prng): void {
 }
 
 function drawDirection(prng: Prng, on: Switches, goodAfterMicros: number): DirectionPlan {
-  const all: Required<Omit<DirectionPlan, "mtuChange">> = {
+  const all: Required<Omit<DirectionPlan, "mtuChange" | "policer" | "slotMicros" | "delaySteps">> = {
     loss: prng.logUniform(0.001, 0.3),
     burst: { goodMean: prng.logUniform(10, 200), badMean: prng.logUniform(2, 30), badLoss: prng.range(5, 10) / 10 },
     exact: prng.below(2 ** 10),
