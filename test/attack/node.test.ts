@@ -8,7 +8,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseAddress } from "#src/api/quic/address.js";
+import { parseAddress } from "#src/api/address.js";
 import { type ConnectOptions, type ListenOptions, QuicError } from "#src/api/quic/index.js";
 import { oneLine } from "#src/cli/failure.js";
 import { parseMessage } from "#src/cli/transfer/protocol.js";
