@@ -78,6 +78,38 @@ describe("optimistic acknowledgements, T01", () => {
   }
 });
 
+describe("honest acknowledgements, twins of T01, T02 and T04", () => {
+  test("a peer that acknowledges what came is served, whatever it lost and in whatever order it tells", () => {
+    const at = download(50 * 1200);
+    let read = 0;
+    for (let rounds = 0; rounds < 60; rounds++) {
+      round(at);
+      const told = at.peer.packets.filter((_, index) => (index + rounds) % 7 !== 0);
+      at.peer.forget();
+      read += told.length;
+      const pns = told.map((packet) => packet.pn).sort((a, b) => a - b);
+      const late = pns.splice(0, 10);
+      if (pns.length === 0) continue;
+      at.peer.send(LEVEL_APP, ack(...rangesOf(pns)));
+      if (late.length > 0) at.peer.send(LEVEL_APP, ack(...rangesOf(late)));
+    }
+    assert.equal(at.conn.closeInfo, null);
+    assert.ok(read > 1000, `${read} packets`);
+    at.arena.assertCleanEnd();
+  });
+});
+
+/** Inclusive ranges of ascending numbers, largest first. */
+function rangesOf(pns: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (const pn of pns) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === pn - 1) last[1] = pn;
+    else ranges.push([pn, pn]);
+  }
+  return ranges.reverse();
+}
+
 describe("floods of ranges, T03, and of repeats, T04", () => {
   test("a count of ranges that the packet does not have is an error, and allocates nothing", () => {
     for (const count of [2 ** 20, 2 ** 30, 2n ** 62n - 1n]) {
