@@ -223,10 +223,11 @@ describe("what crashed once or went through", () => {
     const ciphers = library === "openssl" ? "TLS_AES_128_GCM_SHA256" : "NORMAL:-VERS-ALL:+VERS-TLS1.3";
     const flags = { isServer: false, report: false, keylog: false, earlyData: false, clientCert: 0 };
     const lists = { alpn: ["h3"], names: [], certs: [], keys: [] };
-    const config = { ...flags, ...lists, ciphers, groups: "X25519", ticketKey: new Uint8Array(0) };
+    const config = { ...flags, ...lists, ciphers, groups: "X25519" };
     const context = addon.tlsContext?.(library, config, trust);
     const options = {
       transportParams: new Uint8Array(4),
+      ticketKeys: new Uint8Array(0),
       ticket: new Uint8Array(0),
       sni: "",
       verifyDns: "",

@@ -117,7 +117,6 @@ class Fuzz {
     tlsSession: [4, () => [this.contexts.pick(this.dice), this.spoil(this.sessionOptions())]],
     tlsPut: [20, () => this.putArgs()],
     tlsAllowEarlyData: [2, () => [this.sessions.pick(this.dice), this.dice.pick(["h3", "x", "", "a".repeat(300)])]],
-    tlsTicketKeys: [2, () => [this.contexts.pick(this.dice), this.dice.bytes(this.dice.pick([0, 80, 240, 64, 1]))]],
     tlsTake: [40, () => [this.sessions.pick(this.dice)]],
     tlsClose: [1, () => [this.dice.pick([this.contexts, this.sessions, this.trusts]).pick(this.dice)]],
     x509Make: [1, () => [this.spoil(this.request())]],
@@ -412,7 +411,6 @@ class Fuzz {
       alpn: dice.pick([["h3"], ["h3", "x"], ["\0", "h3"], ["a".repeat(255)], [""], []]),
       ciphers: dice.once(20) ? "x" : CIPHERS[library],
       groups: dice.once(20) ? "x" : "X25519:P-256",
-      ticketKey: dice.bytes(dice.pick([0, 80, 64, 1])),
       names: hasIdentity ? [dice.pick(["*", "localhost", "*.x", ""])] : [],
       certs: hasIdentity ? [dice.once(10) ? CA.cert : IDENTITY.cert] : [],
       keys: hasIdentity ? [dice.once(10) ? "x" : IDENTITY.key] : [],
@@ -425,6 +423,7 @@ class Fuzz {
     const ticket = dice.once(2) ? this.tickets.pick(dice) : undefined;
     return {
       transportParams: dice.bytes(dice.pick([0, 4, 60, 60, 60])),
+      ticketKeys: dice.bytes(dice.pick([0, 0, 80, 240, 64, 1])),
       ticket: ticket === undefined ? dice.bytes(dice.pick([0, 0, 40])) : this.bent(ticket),
       sni: dice.pick(["", "localhost", "localhost", "a".repeat(300), "a.".repeat(120)]),
       verifyDns: dice.pick(["", "localhost", "a".repeat(300)]),
