@@ -4,6 +4,8 @@
  * bring about are rows in `marks.ts`. (What is older is drawn in `scenario.ts`.)
  */
 
+import type { ConnectionConfig } from "#src/conn/config.js";
+import { VERSION_1, VERSION_2 } from "#src/proto/version.js";
 import {
   type Copier,
   type CopierOptions,
@@ -293,7 +295,35 @@ export const ROWS = [
       prng.pick([scenario.forward, scenario.backward]).exact = 1023 ^ (1 << prng.below(10));
     },
   },
+  {
+    // version 2, compatible negotiation either way, and Version Negotiation packets (RFC 9368, RFC 9369)
+    name: "versions",
+    chance: 0.3,
+    draw(scenario, prng) {
+      const [client, server] = prng.pick(VERSION_CHOICES);
+      Object.assign(scenario.clientConfig, client);
+      Object.assign(scenario.serverConfig, server);
+      if (client.firstVersion !== VERSION_2 || server.versions?.includes(VERSION_2) !== false) return;
+      // nothing protects a Version Negotiation packet from damage: UDP's checksum has to
+      scenario.on.corrupt = false;
+      delete scenario.forward.corrupt;
+      delete scenario.backward.corrupt;
+    },
+  },
 ] as const satisfies readonly Row[];
+
+type Versions = Pick<Partial<ConnectionConfig>, "versions" | "firstVersion">;
+const V2_FIRST = [VERSION_2, VERSION_1];
+/** Of the client and of the server. */
+const VERSION_CHOICES: readonly [Versions, Versions][] = [
+  [{ versions: V2_FIRST }, {}],
+  [{}, { versions: V2_FIRST }],
+  [{ versions: [VERSION_2] }, {}],
+  [{ firstVersion: VERSION_2 }, {}],
+  [{ firstVersion: VERSION_2 }, { versions: [VERSION_1, VERSION_2] }],
+  [{ firstVersion: VERSION_2 }, { versions: [VERSION_1] }],
+  [{ versions: V2_FIRST, firstVersion: VERSION_2 }, { versions: [VERSION_1] }],
+];
 
 /** A server may see its client at another address. */
 export function mayMove({ rebind, copies, natFlips, deadAddress }: Scenario["on"]): boolean {

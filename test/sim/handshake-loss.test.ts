@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { VERSION_1, VERSION_2 } from "#src/proto/version.js";
 import { SimScratch } from "#src/sim/index.js";
 import { type Mode, nullMode, realMode } from "./modes.js";
 import { runScenario } from "./run-seed.js";
@@ -41,6 +42,31 @@ const KINDS: [string, (scenario: Scenario) => void, mark?: string][] = [
       scenario.tls.helloRetry = true;
     },
     "0-RTT refused",
+  ],
+  ["another version", (scenario) => (scenario.serverConfig.versions = [VERSION_2, VERSION_1]), "version changed"],
+  [
+    "another version after Retry",
+    (scenario) => {
+      scenario.clientConfig.versions = [VERSION_2, VERSION_1];
+      scenario.retry = "always";
+    },
+    "version changed",
+  ],
+  [
+    "Version Negotiation",
+    (scenario) => {
+      scenario.clientConfig.firstVersion = VERSION_2;
+      scenario.serverConfig.versions = [VERSION_1];
+    },
+    "began again in another version",
+  ],
+  [
+    "0-RTT of version 2",
+    (scenario) => {
+      scenario.clientConfig.versions = [VERSION_2];
+      scenario.resume = "early";
+    },
+    "0-RTT received",
   ],
   ["client authentication", (scenario) => (scenario.tls.clientAuth = true)],
 ];

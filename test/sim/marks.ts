@@ -8,6 +8,7 @@ import type { Connection } from "#src/conn/connection.js";
 import type { Endpoint } from "#src/endpoint/endpoint.js";
 import { MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
 import type { TransportStats } from "#src/port/transport.js";
+import { VERSION_2 } from "#src/proto/version.js";
 import type { Simulation } from "#src/sim/index.js";
 import type { Peer } from "./peer.js";
 
@@ -43,6 +44,9 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
   "key update": ({ stats }) => stats.keyUpdates > 0,
   "in the clear": ({ stats }) => stats.plaintext,
   "second key update": ({ stats }) => stats.keyUpdates > 1,
+  "version 2": ({ conn }) => conn.versions.current === VERSION_2,
+  "version changed": ({ conn }) => conn.versions.current !== conn.versions.original,
+  "began again in another version": ({ conn }) => conn.versions.isSecond,
   "asked for fewer acks": ({ stats }) => stats.ackFrequencyReceived > 0,
   "asked for acks again": ({ stats }) => stats.ackFrequencyReceived > 1,
   "cwnd blocked": ({ stats }) => stats.cwndBlocked > 0,
@@ -60,6 +64,7 @@ const OF_CONNECTIONS: Record<string, (seen: Seen) => boolean> = {
 };
 
 const OF_ENDPOINTS: Record<string, (endpoint: Endpoint) => boolean> = {
+  "version negotiation sent": ({ counters }) => counters.versionNegotiationsSent > 0,
   "retry sent": ({ counters }) => counters.retriesSent > 0,
   "stateless reset sent": ({ counters }) => counters.statelessResetsSent > 0,
 };

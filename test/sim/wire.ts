@@ -16,6 +16,8 @@ export interface WirePacket {
 }
 
 const TAG_BYTES = 16;
+/** RFC 9369 §3.2: its type bits are those of version 1 and one more. */
+const V2 = 0x6b3343cf;
 
 /** The packets of a datagram; stops at the first that makes no sense (it was damaged on the way). */
 export function readPackets(buf: Uint8Array, length: number): WirePacket[] {
@@ -30,7 +32,7 @@ export function readPackets(buf: Uint8Array, length: number): WirePacket[] {
     cursor.at += 1 + buf[cursor.at];
     cursor.at += 1 + buf[cursor.at];
     const version = ((buf[at + 1] << 24) | (buf[at + 2] << 16) | (buf[at + 3] << 8) | buf[at + 4]) >>> 0;
-    const type = version === 0 ? WIRE_VERSION_NEGOTIATION : (first >> 4) & 3;
+    const type = version === 0 ? WIRE_VERSION_NEGOTIATION : ((first >> 4) - (version === V2 ? 1 : 0)) & 3;
     if (type === WIRE_RETRY || type === WIRE_VERSION_NEGOTIATION) {
       packets.push({ type, tokenBytes: 0, payloadStart: length, payloadEnd: length });
       return packets;
