@@ -32,7 +32,10 @@ const MICROS_PER_MILLI = 1000;
 export interface RebindPlan {
   /** The new local address of the forwarder's server side. */
   address: string;
-  /** When so many bytes of one client went through, both ways together. */
+  /**
+   * When the server has sent so many bytes to one client. Not the client's: those may run ahead of its last handshake packet,
+   * and nobody has to follow before the handshake is confirmed (RFC 9000 §9).
+   */
   afterBytes: readonly number[];
 }
 
@@ -176,7 +179,7 @@ class Way {
   private readonly up: (bytes: Uint8Array) => void;
   private readonly down: (bytes: Uint8Array) => void;
   private readonly rebindings: number[];
-  private bytes = 0;
+  private bytesOfServer = 0;
   private back: Socket;
 
   constructor(
@@ -201,8 +204,7 @@ class Way {
   fromClient(datagram: Uint8Array): void {
     this.note("up in", datagram);
     this.account.received(datagram);
-    this.bytes += datagram.length;
-    if (this.bytes >= (this.rebindings[0] ?? Infinity)) this.rebind();
+    if (this.bytesOfServer >= (this.rebindings[0] ?? Infinity)) this.rebind();
     this.up(datagram);
   }
 
@@ -228,7 +230,7 @@ class Way {
       if (longType(answer) === TYPE_RETRY) counts.retries++;
       counts.amplification = Math.max(counts.amplification, this.account.sent(answer.length));
       if (rebound) counts.bytesToRebound += answer.length;
-      this.bytes += answer.length;
+      this.bytesOfServer += answer.length;
       this.down(answer);
     });
     if (rebound) back.bind(0, address);
