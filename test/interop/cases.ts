@@ -13,6 +13,7 @@ export const CASES = [
   "ecn",
   "chacha20",
   "keyupdate",
+  "v2",
   "ipv6",
   "amplification",
   "longrtt",
@@ -21,6 +22,7 @@ export const CASES = [
   "blackhole",
   "rebindport",
   "rebindaddress",
+  "migration",
   "handshakeloss",
   "handshakecorruption",
 ] as const;
@@ -39,6 +41,10 @@ export interface CaseSetup {
   connections: number;
   /** TLS suites of our side; "" for all. */
   ciphers: string;
+  /** QUIC versions of our side; none for all. */
+  versions: readonly number[];
+  /** The client moves to another local address while bytes move. */
+  migrates: boolean;
   /** Our side takes new keys while bytes move. */
   keyUpdate: boolean;
   /** A certificate chain of more than 10 kB. */
@@ -59,6 +65,7 @@ export interface CaseSetup {
 
 /** What our side knows of a connection. */
 export interface SessionFacts {
+  version: number;
   resumed: boolean;
   /** Some of the request went in 0-RTT and was taken. */
   early: boolean;
@@ -76,6 +83,8 @@ const IMPAIRED_BYTES = 1_000_000;
 /** The number that the interop runner of the QUIC working group asks for. */
 const MULTIPLEXED_STREAMS = 1999;
 const HANDSHAKES = 50;
+/** RFC 9369 §3.1. */
+const VERSION_2 = 0x6b3343cf;
 
 const PLAIN: CaseSetup = {
   host: "127.0.0.1",
@@ -84,6 +93,8 @@ const PLAIN: CaseSetup = {
   streams: 1,
   connections: 1,
   ciphers: "",
+  versions: [],
+  migrates: false,
   keyUpdate: false,
   largeChain: false,
   path: null,
@@ -125,6 +136,7 @@ export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   ecn: { ...IMPAIRED, fact: ({ ecn }) => ecn === "capable" },
   chacha20: { ...IMPAIRED, ciphers: "TLS_CHACHA20_POLY1305_SHA256" },
   keyupdate: { ...PLAIN, bytes: null, bothWays: true, keyUpdate: true },
+  v2: { ...IMPAIRED, versions: [VERSION_2], fact: ({ version }) => version === VERSION_2 },
   ipv6: { ...IMPAIRED, host: "::1" },
   amplification: { ...PLAIN, largeChain: true, path: path(15), witness: "amplification" },
   longrtt: { ...IMPAIRED, path: path(375) },
@@ -133,6 +145,12 @@ export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   blackhole: { ...IMPAIRED, path: path(10, { ...LINK, blackout: BLACKOUT }), witness: "blackout" },
   rebindport: { ...MOVING, rebind: { address: "127.0.0.1", afterBytes: REBIND_BYTES } },
   rebindaddress: { ...MOVING, rebind: { address: "127.0.0.2", afterBytes: REBIND_BYTES } },
+  migration: {
+    ...IMPAIRED,
+    migrates: true,
+    path: path(10, LINK),
+    fact: ({ pathMoves, pathsValidated }) => pathMoves > 0 && pathsValidated > 0,
+  },
   handshakeloss: { ...HANDSHAKES_ONLY, path: path(15, { loss: 0.3 }), witness: "loss" },
   handshakecorruption: { ...HANDSHAKES_ONLY, path: path(15, { corrupt: 0.3 }), witness: "damage" },
 };

@@ -64,8 +64,9 @@ async function discard(stream: QuicStream): Promise<void> {
 }
 
 /** Options of both roles. */
-function common({ ciphers, patienceMillis }: ProgramOptions): SessionOptions {
+function common({ ciphers, versions, patienceMillis }: ProgramOptions): SessionOptions {
   return {
+    ...(versions.length > 0 && { ext: { versions: [...versions] } }),
     ...(ciphers !== "" && { ciphers }),
     handshakeTimeout: patienceMillis,
     transportParams: { maxIdleTimeout: patienceMillis / 1000 },
@@ -95,7 +96,8 @@ async function updateWhenOpen(session: QuicSession): Promise<number> {
 
 function factsOf(session: QuicSession, early: boolean): SessionFacts {
   const { ecn, ect0Received, pathMoves, pathsValidated } = session.ext.stats();
-  return { resumed: session.ext.runtime.resumed, early, ecn, ect0Received, pathMoves, pathsValidated };
+  const { resumed, version } = session.ext.runtime;
+  return { version, resumed, early, ecn, ect0Received, pathMoves, pathsValidated };
 }
 
 async function serve(options: ProgramOptions): Promise<void> {
@@ -173,9 +175,12 @@ async function runRequest(
   // In 0-RTT the request does not wait for the handshake.
   if (extra.sessionTicket === undefined) await session.opened;
   const updates = options.keyUpdate ? updateWhenOpen(session) : null;
+  const move = options.migrates ? session.ext.migrate() : null;
+  move?.catch(() => {}); // awaited below
   const isH3 = options.alpn === "h3";
   if (isH3) await openControlStream(session);
   let seen = isH3 ? await fetchAll(open, options) : await exchange(open, options);
+  if (move !== null) seen += `, moved to port ${(await move).local.port}`;
   if (updates !== null) seen += `, key updates: ${await updates}`;
   const { protocol, cipher, earlyDataAttempted, earlyDataAccepted } = await session.opened;
   tell({ facts: factsOf(session, earlyDataAttempted && earlyDataAccepted) });

@@ -139,12 +139,20 @@ function lacking({ server, client, both }: Gaps): Peer["lacks"] {
   return (role, interopCase) => (role === "server" ? server : client)?.[interopCase] ?? both?.[interopCase] ?? "";
 }
 
+const NO_V2 = "has no option for version 2";
+const NO_MIGRATION = "has no call to change its address";
+
 const QUICHE_TICKETS = "@matrixai/quic makes a TLS context for each connection, so its tickets open nowhere";
 const QUICHE_SESSIONS = "@matrixai/quic keeps no session";
 const QUICHE_SECOND_PATH = "follows one rebinding; to the port after that it sends nothing at all";
 const QUICHE_GAPS: Gaps = {
   both: { ecn: `quiche 0.18 ${NO_ECN}` },
-  client: { resumption: QUICHE_SESSIONS, zerortt: QUICHE_SESSIONS },
+  client: {
+    resumption: QUICHE_SESSIONS,
+    zerortt: QUICHE_SESSIONS,
+    v2: `@matrixai/quic ${NO_V2}`,
+    migration: `@matrixai/quic ${NO_MIGRATION}`,
+  },
   server: {
     resumption: QUICHE_TICKETS,
     zerortt: QUICHE_TICKETS,
@@ -157,18 +165,37 @@ const LSQUIC_SAME_ID =
   "follows a client only to another connection id (so ngtcp2's client says, too): 0 bytes after a rebinding";
 const LSQUIC_GAPS: Gaps = {
   both: { ecn: `lsquic in bun ${NO_ECN}` },
+  client: { v2: `bun's node:quic ${NO_V2}`, migration: `bun's node:quic ${NO_MIGRATION}` },
   server: { retry: `bun's node:quic ${NO_RETRY}`, rebindport: LSQUIC_SAME_ID, rebindaddress: LSQUIC_SAME_ID },
 };
 
-const QUINN_GAPS: Gaps = { server: { retry: `deno ${NO_RETRY}` } };
+const QUINN_GAPS: Gaps = {
+  server: { retry: `deno ${NO_RETRY}` },
+  client: { v2: `deno ${NO_V2}`, migration: `deno ${NO_MIGRATION}` },
+};
+
+const NGTCP2_GAPS: Gaps = { client: { v2: "knows version 2 of a draft only, 0x709a50c4" } };
 
 const QUIC_GO_OLD_ADDRESS = "goes on sending to the client's first address: 0 bytes after a rebinding";
-const QUIC_GO_GAPS: Gaps = { server: { rebindport: QUIC_GO_OLD_ADDRESS, rebindaddress: QUIC_GO_OLD_ADDRESS } };
+const QUIC_GO_GAPS: Gaps = {
+  server: { rebindport: QUIC_GO_OLD_ADDRESS, rebindaddress: QUIC_GO_OLD_ADDRESS },
+  client: { v2: "knows version 2 of a draft only, 0x709a50c4", migration: `quic-go 0.29 ${NO_MIGRATION}` },
+};
 
-function kdigLacks(role: "client" | "server", _interopCase: InteropCase): string {
-  if (role === "server") return "kdig is a client";
-  return "";
-}
+const KDIG_NO_RESEND = "sends no lost packet again: after a lost first Initial it is silent for good";
+const KDIG_GAPS: Gaps = {
+  client: {
+    resumption: "kdig keeps no session",
+    zerortt: "kdig keeps no session",
+    v2: `kdig ${NO_V2}`,
+    migration: `kdig ${NO_MIGRATION}`,
+    blackhole: `${KDIG_NO_RESEND}; one answer is over before the silence`,
+    handshakeloss: KDIG_NO_RESEND,
+    handshakecorruption: KDIG_NO_RESEND,
+  },
+};
+const kdigLacks: Peer["lacks"] = (role, interopCase) =>
+  role === "server" ? "kdig is a client" : lacking(KDIG_GAPS)(role, interopCase);
 
 /** quic-go of Debian 12, a program of our own around the library. */
 function quicGo(): Peer {
@@ -236,7 +263,12 @@ export const PEERS: Peer[] = [
     (folder) => [bin(folder, "bun"), join(PROGRAMS, "bun.mjs")],
   ),
   debianPeer(
-    { name: "ngtcp2", stack: "ngtcp2 0.12.1, nghttp3 and GnuTLS of Debian 12", alpn: "h3", lacks: () => "" },
+    {
+      name: "ngtcp2",
+      stack: "ngtcp2 0.12.1, nghttp3 and GnuTLS of Debian 12",
+      alpn: "h3",
+      lacks: lacking(NGTCP2_GAPS),
+    },
     "ngtcp2.mjs",
     ["gtlsclient", "gtlsserver"],
     ["ngtcp2-client", "ngtcp2-server"],

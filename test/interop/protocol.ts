@@ -43,6 +43,10 @@ export interface ProgramOptions {
   connections: number;
   /** TLS suites of our own side; "" for all. */
   ciphers: string;
+  /** QUIC versions of our own side; none for all. */
+  versions: readonly number[];
+  /** A client moves to another local address during each connection. */
+  migrates: boolean;
   /** Our own side updates its keys during each connection; a server tells `{"updated": count}`. */
   keyUpdate: boolean;
   /** How long a handshake and silence may last. */

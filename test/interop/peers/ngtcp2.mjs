@@ -30,6 +30,7 @@ process.on("exit", () => {
 });
 
 const patience = `${options.patienceMillis}ms`;
+const MOVE_AFTER = "200ms";
 const LOG_LIMIT = 4 * 1024 * 1024;
 
 /** Starts a program of ngtcp2 and keeps the beginning of its log. */
@@ -114,7 +115,8 @@ async function runGtlsclient(args) {
   const uri = `https://localhost:${options.port}/`;
   const saved = mkdtempSync(join(folder, "saved-"));
   const limits = [`--handshake-timeout=${patience}`, `--timeout=${patience}`];
-  const common = ["--exit-on-all-streams-close", ...limits, `--download=${saved}`];
+  const moves = options.migrates ? [`--change-local-addr=${MOVE_AFTER}`] : [];
+  const common = ["--exit-on-all-streams-close", ...moves, ...limits, `--download=${saved}`];
   const run = start("gtlsclient", [...common, ...args, options.host, String(options.port), uri]);
   const [code] = await once(run.child, "close");
   if (code !== 0) throw new Error(`gtlsclient ended with ${code}: ${run.log.slice(-300)}`);
