@@ -214,6 +214,7 @@ export class ConnectionFrames implements FrameHandler {
 
   onRetireConnectionId(seq: number): void {
     const { conn } = this;
+    const { length } = conn.localIds.live;
     const error = conn.localIds.onRetire(seq, this.dcidBuf, this.dcidStart, this.dcidEnd);
     if (error !== 0) {
       closeTransport(conn, error, FRAME_RETIRE_CONNECTION_ID, `connection id ${seq} is not there or in use`);
@@ -221,8 +222,9 @@ export class ConnectionFrames implements FrameHandler {
     }
     for (let cid = conn.localIds.takeRetired(); cid !== null; cid = conn.localIds.takeRetired()) {
       conn.host.unroute(cid, conn);
-      conn.events.noteDetail(DETAIL_LOCAL_IDS, 0, conn.localIds.live[0].seq);
     }
+    const { live } = conn.localIds;
+    if (live.length < length) conn.events.noteDetail(DETAIL_LOCAL_IDS, 0, live[0].seq);
     issueIds(conn, this.nowMicros);
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
+import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND, RETIRED_CIDS } from "../proto/limits.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { LocalIds } from "./local.js";
 
@@ -53,9 +53,18 @@ describe("connection ids that we issue", () => {
     assert.equal(ids.has(Uint8Array.of(9, ...cid(1)), 1, 9), true);
     assert.equal(ids.onRetire(0, OTHER, 0, 8), 0);
     assert.equal(ids.has(cid(0)), false);
-    assert.deepEqual(ids.takeRetired(), cid(0));
-    assert.equal(ids.takeRetired(), null);
     assert.equal(ids.toIssue(0), 1);
+  });
+
+  test("ids that were retired lead here until RETIRED_CIDS later ones are, oldest first", () => {
+    const ids = new LocalIds(cid(0));
+    for (let seq = 0; seq <= RETIRED_CIDS + 1; seq++) {
+      ids.add(cid(seq + 1), TOKEN);
+      assert.equal(ids.onRetire(seq, OTHER, 0, 8), 0);
+      assert.deepEqual(ids.takeRetired(), seq < RETIRED_CIDS ? null : cid(seq - RETIRED_CIDS));
+      assert.equal(ids.takeRetired(), null);
+    }
+    assert.deepEqual(ids.lingering, [2, 3, 4, 5].map(cid));
   });
 
   test("9000-19.16-01 retiring a number never issued is PROTOCOL_VIOLATION", () => {
@@ -83,8 +92,7 @@ describe("connection ids that we issue", () => {
     const ids = new LocalIds(cid(0));
     ids.add(cid(1), TOKEN);
     for (let i = 0; i < 3; i++) assert.equal(ids.onRetire(0, OTHER, 0, 8), 0);
-    assert.deepEqual(ids.takeRetired(), cid(0));
-    assert.equal(ids.takeRetired(), null);
+    assert.deepEqual(ids.lingering, [cid(0)]);
   });
 
   test("RFC 9000 §13.3 a lost NEW_CONNECTION_ID is sent again with the same content, unless retired meanwhile", () => {

@@ -4,11 +4,11 @@
  *
  * Invariants: sequence numbers grow by 1; never more live ids than the peer's limit or ACTIVE_CIDS; a peer that
  * retires each new id at once gets CID_ISSUE_PER_SECOND of them, so retiring costs it more than us. An id of zero
- * length stays alone.
+ * length stays alone. Never more than RETIRED_CIDS that are retired and still routed.
  */
 
 import { equalRange } from "../base/bytes.js";
-import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND } from "../proto/limits.js";
+import { ACTIVE_CIDS, CID_ISSUE_BURST, CID_ISSUE_PER_SECOND, RETIRED_CIDS } from "../proto/limits.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 
 /** One id that the peer may use. */
@@ -31,7 +31,8 @@ export class LocalIds {
   /** The peer's active_connection_id_limit. */
   peerLimit = DEFAULT_PEER_LIMIT;
   private readonly isZeroLength: boolean;
-  private readonly retired: Uint8Array[] = [];
+  /** Retired ids that still lead here, oldest first: packets with them may be under way, behind the frame that retired them. */
+  readonly lingering: Uint8Array[] = [];
   private nextSeq = 1;
   /** Live ids with `unsent`: asked for with every packet. */
   private unsentCount = 0;
@@ -109,13 +110,13 @@ export class LocalIds {
     if (equalRange(buf, start, end, cid)) return PROTOCOL_VIOLATION;
     this.live.splice(index, 1);
     if (id.unsent) this.setUnsent(id, false);
-    this.retired.push(cid);
+    this.lingering.push(cid);
     return 0;
   }
 
-  /** An id that no longer belongs to this connection and must leave the routing table; null when there is none. */
+  /** A retired id that must leave the routing table now, the latest RETIRED_CIDS being kept; null when there is none. */
   takeRetired(): Uint8Array | null {
-    return this.retired.pop() ?? null;
+    return this.lingering.length > RETIRED_CIDS ? (this.lingering.shift() as Uint8Array) : null;
   }
 
   /** Whether buf[start, end) is a live id. */

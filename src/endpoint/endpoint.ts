@@ -445,6 +445,7 @@ export class Endpoint implements ConnectionHost {
     this.counters.connectionsClosed++;
     this.acceptor.onGone(conn);
     for (const { cid } of conn.localIds.live) this.table.remove(cid, conn);
+    for (const cid of conn.localIds.lingering) this.table.remove(cid, conn);
     this.table.remove(conn.origDcid, conn);
     if (conn.resetToken !== null) this.resets.remove(conn.resetToken, conn);
   }

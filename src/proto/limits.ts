@@ -75,6 +75,11 @@ export const MAX_PROBED_PATHS = 4;
 /** A peer is followed to so many addresses at once, and then to one each so many microseconds. */
 export const PATH_MOVES_BURST = 8;
 export const PATH_MOVE_MICROS = 100_000;
+/**
+ * Connection ids that the peer retired and that still lead to their connection: late packets with them are no reason for a
+ * stateless reset, which ends connections of peers that look for its token even then (seen with ngtcp2 0.12).
+ */
+export const RETIRED_CIDS = 4;
 /** Results of path validation that wait for the application; the oldest is forgotten. */
 export const MAX_HELD_PATH_RESULTS = 8;
 /** Connection ids that we issue in one burst and, after it, per second: a peer that retires each at once gets no more. */
