@@ -250,16 +250,17 @@ export const ROWS = [
   {
     // long enough for what only long transfers see: a queue that fills, slow start left in time, a path that shrinks
     name: "bulk",
-    chance: 0.03,
+    chance: 0.012,
     draw(scenario, prng) {
       const { on, workload, forward, backward } = scenario;
       const half = { resetAtBytes: Infinity, resetCode: 0n, stopAtBytes: Infinity, stopCode: 0n };
-      const bytes = Math.floor(prng.logUniform(300_000, 3_000_000));
+      const bytes = Math.floor(prng.logUniform(200_000, 1_500_000));
       workload.streams[prng.below(2)][STREAM_UNI].push({ forward: { ...half, bytes }, backward: null });
       for (const side of ["client", "server"] as const) {
         workload[side] = { ...workload[side], readPauseMicros: 0, writePauseMicros: 0, chunkBytes: 65_536 };
       }
       const bitsPerSec = prng.logUniform(5e6, 50e6);
+      scenario.connections = 1;
       const shrinks = !on.mtu && prng.chance(0.5);
       for (const way of [forward, backward]) {
         for (const name of ["loss", "burst", "exact", "blackout", "duplicate", "corrupt", "policer"] as const) {

@@ -1,10 +1,10 @@
 /**
- * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--workers W] [--trace] [--ci] [--full] [--json] [--verbose]
- * [--goodput] [--fairness]`: a campaign of simulated runs on all cores. Without --null or --real both kinds run: N null seeds and N/10 real ones;
- * --full means 100,000 and 20,000. `--seed S` (or SIM_SEED=S) runs that seed alone and prints its configuration; `--trace`
- * prints each of its datagrams, too. Exit code 1 when a seed failed, or when a campaign of at least 20,000 null seeds
- * never saw one of the rare events of `marks.ts`. `--goodput` and `--fairness` print tables of
- * docs/simulation.md instead.
+ * `npm run sim -- [--seeds N] [--seed S] [--null|--real] [--workers W] [--trace] [--ci] [--json] [--verbose] [--goodput]
+ * [--fairness]`: a campaign of simulated runs on all cores. Without --null or --real both kinds run: 100,000 null seeds and
+ * 20,000 real ones, or N null seeds and N/10 real ones; --ci means N = 20,000. `--seed S` (or SIM_SEED=S) runs that seed
+ * alone and prints its configuration; `--trace` prints each of its datagrams, too. Exit code 1 when a seed failed, or when
+ * a campaign of at least 20,000 null seeds never saw one of the rare events of `marks.ts`. `--goodput` and `--fairness`
+ * print tables of docs/simulation.md instead.
  */
 
 import { createHash } from "node:crypto";
@@ -19,11 +19,10 @@ import { missingMarks } from "./marks.js";
 import { type ModeName, nullMode, realMode } from "./modes.js";
 import { drawScenario } from "./scenario.js";
 
-const DEFAULT_SEEDS = 5000;
 /** What CI runs. */
 const CI_SEEDS = 20_000;
 const REAL_SHARE = 10;
-/** `--full`. */
+/** When nothing else is asked for. */
 const FULL_SEEDS: Record<ModeName, number> = { null: 100_000, real: 20_000 };
 /** So many null seeds have to see every mark this often. */
 const MARKED_SEEDS = CI_SEEDS;
@@ -37,7 +36,6 @@ const OPTIONS = {
   real: { type: "boolean", default: false },
   workers: { type: "string" },
   ci: { type: "boolean", default: false },
-  full: { type: "boolean", default: false },
   goodput: { type: "boolean", default: false },
   fairness: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -79,12 +77,13 @@ async function main(): Promise<number> {
   }
   const single = values.seed ?? process.env.SIM_SEED;
   const firstSeed = count("--seed", single, 1);
-  const many = count("--seeds", values.seeds, single === undefined ? (values.ci ? CI_SEEDS : DEFAULT_SEEDS) : 1);
+  const asked = values.seeds !== undefined || values.ci || single !== undefined;
+  const many = count("--seeds", values.seeds, single === undefined ? CI_SEEDS : 1);
   const both = values.null === values.real;
   const plan: [ModeName, number][] = [];
-  if (both || values.null) plan.push(["null", values.full ? FULL_SEEDS.null : many]);
+  if (both || values.null) plan.push(["null", asked ? many : FULL_SEEDS.null]);
   if (both || values.real) {
-    plan.push(["real", values.full ? FULL_SEEDS.real : both ? Math.ceil(many / REAL_SHARE) : many]);
+    plan.push(["real", !asked ? FULL_SEEDS.real : both ? Math.ceil(many / REAL_SHARE) : many]);
   }
   if (single !== undefined && many === 1) console.log(describeScenario(firstSeed));
   if (values.trace) return traceOne(plan[0][0], firstSeed);
