@@ -12,7 +12,7 @@ import {
   KEY_UPDATE_PACKETS,
 } from "../proto/limits.js";
 import { AEAD_LIMIT_REACHED } from "../proto/transport-error.js";
-import { VERSION_1 } from "../proto/version.js";
+import { VERSION_1, VERSION_2 } from "../proto/version.js";
 import { KeySet } from "./keys.js";
 import { Opener } from "./open.js";
 import { sealBatch } from "./seal.js";
@@ -43,6 +43,34 @@ describe("ownership of key slots", () => {
     keys.destroy();
     keys.destroy();
     assert.deepEqual([aead.packetKeys, aead.headerKeys], [0, 0]);
+  });
+
+  test("RFC 9369 §4.1 Initial packets of two versions can be read in turn, one is written", () => {
+    const aead = countingAead();
+    const counts = (): number[] => [aead.packetKeys, aead.headerKeys];
+    const keys = new KeySet(aead, true);
+    keys.installInitial(VERSION_1, DCID);
+    const first = [keys.readKey(LEVEL_INITIAL), keys.readHp(LEVEL_INITIAL)];
+    const current = (): number[] => [keys.readKey(LEVEL_INITIAL), keys.readHp(LEVEL_INITIAL)];
+    const written = keys.writeKey(LEVEL_INITIAL);
+    keys.readInitial(VERSION_1, DCID);
+    assert.deepEqual([current(), counts()], [first, [2, 2]], "nothing is made for the version in place");
+    keys.readInitial(VERSION_2, DCID);
+    const second = current();
+    assert.notDeepEqual(second, first);
+    assert.deepEqual(counts(), [3, 3]);
+    assert.equal(keys.writeKey(LEVEL_INITIAL), written);
+    keys.readInitial(VERSION_1, DCID);
+    assert.deepEqual([current(), counts()], [first, [3, 3]]);
+    keys.readInitial(VERSION_2, DCID);
+    keys.writeInitial(VERSION_2, DCID);
+    assert.deepEqual([current(), counts()], [second, [3, 3]]);
+    keys.installInitial(VERSION_2, DCID);
+    assert.deepEqual(counts(), [2, 2], "a new beginning has one version");
+    keys.readInitial(VERSION_1, DCID);
+    keys.discard(LEVEL_INITIAL);
+    keys.readInitial(VERSION_1, DCID);
+    assert.deepEqual(counts(), [0, 0]);
   });
 
   test("RFC 9001 §4.9 a discarded level can neither read nor write, and is told from one that is yet to come", () => {

@@ -102,6 +102,8 @@ export class KeySet {
       const { key, iv, hp } = packetKeys(version, AEAD_AES_128_GCM, this.isServer ? client : server, this.aead);
       this.spareKey = this.aead.newKey(AEAD_AES_128_GCM, key, iv);
       this.spareHp = this.aead.newHeaderKey(AEAD_AES_128_GCM, hp);
+      key.fill(0);
+      hp.fill(0);
     }
     const key = readKeys[LEVEL_INITIAL];
     const hp = readHps[LEVEL_INITIAL];
