@@ -43,6 +43,24 @@ function responseTo(peer: RawPeer, address: number): Uint8Array {
   return bytes(0x1b, challenge.data);
 }
 
+const SPEAK_TRIES = 8;
+const SPEAK_MILLIS = 400;
+
+/** The peer speaks from `address` until that shows: an acknowledgement of its own from home may be newer (RFC 9000 §9.3). */
+export async function speakFrom(
+  check: Check,
+  peer: RawPeer,
+  address: number,
+  condition: () => boolean,
+  what: string,
+): Promise<void> {
+  for (let left = SPEAK_TRIES; left > 1; left--) {
+    peer.sendFrom(address, peer.packet(APP, [PING], { padTo: FULL }));
+    if (await check.lab.until(condition, SPEAK_MILLIS)) return;
+  }
+  await check.until(condition, what);
+}
+
 /** The peer goes to `address` and stays there; returns once it has been asked. */
 async function move(check: Check, peer: RawPeer, address: number, dcid = peer.dcid): Promise<void> {
   const before = framesTo(peer, address, "PATH_CHALLENGE").length;
@@ -101,8 +119,8 @@ row(
     const wanted = check.inMemory ? CHALLENGES_MEMORY : CHALLENGES_UDP;
     const all: string[] = [];
     while (all.length < wanted) {
-      peer.sendFrom(other, peer.packet(APP, [PING], { padTo: FULL }));
-      await check.until(() => peer.frames("PATH_CHALLENGE").length >= 2, "challenges to both addresses");
+      const bothCame = (): boolean => peer.frames("PATH_CHALLENGE").length >= 2;
+      await speakFrom(check, peer, other, bothCame, "challenges to both addresses");
       all.push(...peer.frames("PATH_CHALLENGE").map(({ data }) => data.toString("hex")));
       peer.packets.length = 0;
       await check.acknowledged(peer); // which leads back home, so that the next packet is a move again

@@ -8,6 +8,7 @@ import { APP, type RawPeer, type ReadPacket } from "../raw/peer.js";
 import { type Check, filled } from "./check.js";
 import type { App } from "./lab.js";
 import { goOn } from "./rfc9000-handshake.js";
+import { speakFrom } from "./rfc9000-moves.js";
 import { row } from "./scripts.js";
 
 export const LARGE_CHAIN = { setup: { chainBytes: 10_000 } };
@@ -173,8 +174,7 @@ row("9000-9-02", async (check) => {
   const peer = await check.connect();
   assert.ok(!peer.peerParams.has(P_DISABLE_MIGRATION), "the server lets its clients move");
   const other = await check.lab.addAddress(peer);
-  peer.sendFrom(other, peer.packet(APP, [PING], { padTo: 1200 }));
-  await check.until(() => bytesTo(peer, other) > 0, "a challenge");
+  await speakFrom(check, peer, other, () => bytesTo(peer, other) > 0, "a challenge");
   assert.equal(peer.unread.length, 0, "no stateless reset");
   await check.usable(peer);
 });
