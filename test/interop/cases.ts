@@ -128,9 +128,9 @@ const HANDSHAKES_ONLY = { ...PLAIN, connections: HANDSHAKES, limitMillis: 330_00
 
 export const CASE_SETUPS: Record<InteropCase, CaseSetup> = {
   handshake: PLAIN,
-  transfer: { ...PLAIN, bytes: null, bothWays: true },
+  transfer: { ...PLAIN, bytes: null, bothWays: true, limitMillis: 120_000 },
   retry: { ...PLAIN, path: path(0), witness: "retry" },
-  multiplexing: { ...PLAIN, bytes: 32, streams: MULTIPLEXED_STREAMS },
+  multiplexing: { ...PLAIN, bytes: 32, streams: MULTIPLEXED_STREAMS, limitMillis: 120_000 },
   resumption: { ...PLAIN, fact: ({ resumed, early }) => resumed && !early },
   zerortt: { ...PLAIN, fact: ({ early }) => early },
   ecn: { ...IMPAIRED, fact: ({ ecn }) => ecn === "capable" },

@@ -9,7 +9,7 @@ import { describe, test } from "node:test";
 import { hasHandshakePacket, hasToken, longType, openForwarder } from "./forwarder.js";
 import { respond } from "./doq-shim/doq.js";
 import { answer, controlStreamStart, parseMessage, request } from "./h3-shim/h3.js";
-import { formatMatrix } from "./matrix.js";
+import { formatDocs, formatMatrix } from "./matrix.js";
 import {
   eachConnection,
   exchange,
@@ -259,5 +259,29 @@ test("the matrix has a row for each peer and role and a column for each case", (
   assert.equal(
     formatMatrix(cells),
     ["             handshake  retry", "a as server  pass       unsupported", "b as client  fail       -"].join("\n"),
+  );
+});
+
+test("tables for the documentation have a column for each peer and role that can do something, and say what it lacks", () => {
+  const cell = { peer: "a", role: "server", case: "handshake", result: "pass", detail: "" } as const;
+  const cells = [
+    cell,
+    { ...cell, case: "retry", result: "unsupported", detail: "127.0.0.1:80 said no" },
+    { ...cell, role: "client", result: "unsupported", detail: "none" },
+    { ...cell, role: "client", case: "retry", result: "unsupported", detail: "none" },
+  ] as const;
+  assert.equal(
+    formatDocs([{ title: "now", cells }]),
+    [
+      "### now\n",
+      "|  | a server |",
+      "| --- | --- |",
+      "| handshake | yes |",
+      "| retry | - |\n",
+      "| peer | cases | what it answered, or lacks |",
+      "| --- | --- | --- |",
+      "| a as server | retry | said no |",
+      "| a as client | all | none |\n",
+    ].join("\n"),
   );
 });

@@ -4,18 +4,19 @@
  *   --peer NAME --role client|server --case NAME   only these (each may be given several times); role is the peer's
  *   --bytes N    size of each direction of `transfer`, default 5,000,000
  *   --json       the last line of stdout is one JSON object
+ *   --docs FILE  runs nothing: FILE gets the tables of the results (each --json's last line) named by --from, in that order
  *
  * The exit code is 1 when a cell failed, or when every peer is absent and so nothing was shown.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readArguments, runCommand, UsageError } from "../support/arguments.js";
 import { CASES, type InteropCase } from "./cases.js";
 import { type Cell, runCell } from "./cell.js";
 import { writeCertificates } from "./certificates.js";
-import { formatMatrix } from "./matrix.js";
+import { formatDocs, formatMatrix, writeDocs } from "./matrix.js";
 import { OWN, PEERS, type Peer } from "./peers.js";
 
 const ROLES = ["server", "client"] as const;
@@ -27,6 +28,9 @@ interface Selection {
   cases: readonly InteropCase[];
   bytes: number;
   json: boolean;
+  /** Where to write tables, and the results that they are made of; nothing runs then. */
+  docs: string | undefined;
+  from: string[];
 }
 
 const OPTIONS = {
@@ -35,6 +39,8 @@ const OPTIONS = {
   case: { type: "string", multiple: true },
   bytes: { type: "string" },
   json: { type: "boolean" },
+  docs: { type: "string" },
+  from: { type: "string", multiple: true },
 } as const;
 
 function select(): Selection {
@@ -50,6 +56,8 @@ function select(): Selection {
     cases: pick("--case", values.case, CASES) ?? CASES,
     bytes,
     json: values.json === true,
+    docs: values.docs,
+    from: values.from ?? [],
   };
 }
 
@@ -60,7 +68,20 @@ function pick<T extends string>(option: string, given: string[] | undefined, kno
   return given as T[] | undefined;
 }
 
+/** The tables of the runs whose output these files are; runs with one title are one table. */
+function document(file: string, from: readonly string[]): number {
+  const runs = new Map<string, Cell[]>();
+  for (const name of from) {
+    const last = readFileSync(name, "utf8").trim().split("\n").at(-1) ?? "";
+    const { title, cells } = JSON.parse(last) as { title: string; cells: Cell[] };
+    runs.set(title, [...(runs.get(title) ?? []), ...cells]);
+  }
+  writeDocs(file, formatDocs([...runs].map(([title, cells]) => ({ title, cells }))));
+  return 0;
+}
+
 async function main(selection: Selection): Promise<number> {
+  if (selection.docs !== undefined) return document(selection.docs, selection.from);
   const { peers, roles, cases, bytes, json } = selection;
   console.log(`node ${process.version}, ${peers.length} peers, ${roles.length} roles, ${cases.length} cases`);
   const folder = mkdtempSync(join(tmpdir(), "netquic-interop-run-"));
@@ -89,7 +110,7 @@ async function main(selection: Selection): Promise<number> {
   const failed = cells.filter(({ result }) => result === "fail").length;
   console.log(`\n${formatMatrix(cells)}`);
   console.log(`${passed} passed, ${failed} failed`);
-  if (json) console.log(JSON.stringify({ cells }));
+  if (json) console.log(JSON.stringify({ title: `Node ${process.version}`, cells }));
   return failed === 0 && passed > 0 ? 0 : 1;
 }
 
