@@ -5,7 +5,6 @@
 
 import { ECN_NOT_ECT, TX_COLS, TX_DEST, TX_ECN, TX_FLAGS, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";
 import type { CloseInfo, CloseType } from "../port/transport.js";
-import { CLOSE_PTOS } from "../proto/limits.js";
 import { SPACE_APP } from "../proto/space.js";
 import { DEADLINE_CLOSE } from "../timer/deadlines.js";
 import type { Connection } from "./connection.js";
@@ -98,11 +97,11 @@ export function abandon(conn: Connection): void {
   vanish(conn, info, Math.max(conn.counters.createdAtMicros, conn.recovery.lastEventMicros));
 }
 
-/** Closing and draining last three PTOs from their start (RFC 9000 §10.2). */
+/** Closing and draining last three PTOs or more from their start (RFC 9000 §10.2). */
 export function startPeriod(conn: Connection, nowMicros: number): void {
   conn.counters.closedAtMicros = nowMicros;
   conn.deadlines.clearAll();
-  conn.deadlines.set(DEADLINE_CLOSE, nowMicros + CLOSE_PTOS * conn.recovery.ptoMicros(SPACE_APP));
+  conn.deadlines.set(DEADLINE_CLOSE, nowMicros + conn.config.closePtos * conn.recovery.ptoMicros(SPACE_APP));
 }
 
 /** Puts the kept datagram into the batch. False = no room, call again. */

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  MAX_ACK_THRESHOLD_PACKETS,
+  MAX_CLOSE_PTOS,
   MAX_DATAGRAM_FRAME_BYTES,
   MAX_SEND_DATAGRAM_BYTES,
   MAX_STREAM_LIMIT,
@@ -20,6 +22,12 @@ test("undefined keeps a default, and what is out of range is named with what is 
   assert.equal(makeConfig({ maxDatagramFrameBytes: most }).maxDatagramFrameBytes, most);
   assert.throws(() => makeConfig({ maxDatagramFrameBytes: most + 1 }), /maxDatagramFrameBytes is 65536.*0 to 65535/);
   assert.throws(() => makeConfig({ initialMaxStreamsBidi: MAX_STREAM_LIMIT + 1 }), /initialMaxStreamsBidi is/);
+  assert.equal(makeConfig({ ackThresholdPackets: MAX_ACK_THRESHOLD_PACKETS }).ackThresholdPackets, 255);
+  assert.throws(() => makeConfig({ ackThresholdPackets: MAX_ACK_THRESHOLD_PACKETS + 1 }), /1 to 255/);
+  assert.throws(() => makeConfig({ ackThresholdPackets: 0 }), /1 to 255/);
+  assert.equal(makeConfig({ closePtos: MAX_CLOSE_PTOS }).closePtos, 255);
+  assert.throws(() => makeConfig({ closePtos: MAX_CLOSE_PTOS + 1 }), /3 to 255/);
+  assert.throws(() => makeConfig({ closePtos: 2 }), /3 to 255/);
   assert.throws(() => makeConfig({ ackDelayExponent: 21 }), /ackDelayExponent is 21.*0 to 20/);
   assert.throws(() => makeConfig({ keepAliveMillis: Number.NaN }), /keepAliveMillis is NaN/);
 });

@@ -7,8 +7,10 @@ import type { Path } from "../path/path.js";
 import type { Random } from "../port/random.js";
 import {
   ACK_DELAY_EXPONENT,
+  ACK_ELICITING_THRESHOLD,
   ACTIVE_CID_LIMIT,
   ACTIVE_CIDS,
+  CLOSE_PTOS,
   CONN_WINDOW_BYTES,
   CONN_WINDOW_MAX_BYTES,
   DATAGRAM_FRAME_BYTES,
@@ -17,6 +19,8 @@ import {
   IDLE_TIMEOUT_MILLIS,
   INITIAL_RTT_MICROS,
   MAX_ACK_DELAY_MILLIS,
+  MAX_ACK_THRESHOLD_PACKETS,
+  MAX_CLOSE_PTOS,
   MAX_DATAGRAM_FRAME_BYTES,
   MAX_STREAM_LIMIT,
   MAX_STREAMS_BIDI,
@@ -52,6 +56,8 @@ export interface ConnectionConfig {
   /** A PING after this much silence, milliseconds; 0 = off. */
   keepAliveMillis: number;
   handshakeTimeoutMillis: number;
+  /** Closing and draining last so many PTOs, 3 to 255 (RFC 9000 §10.2). */
+  closePtos: number;
   /**
    * UDP payload that we send at most, 1200 to 12288; the peer's max_udp_payload_size lowers it. A connection begins with
    * 1200 and finds out what the path carries (RFC 9000 §14.3).
@@ -62,6 +68,8 @@ export interface ConnectionConfig {
   initialRttMicros: number;
   maxAckDelayMillis: number;
   ackDelayExponent: number;
+  /** Ack-eliciting packets after which we acknowledge at once, 1 to 255, until the peer asks for something else. */
+  ackThresholdPackets: number;
   /** Take ACK_FREQUENCY frames, and send them to peers that do so too (draft-ietf-quic-ack-frequency). */
   ackFrequency: boolean;
   activeConnectionIdLimit: number;
@@ -101,11 +109,13 @@ function defaultConfig(): ConnectionConfig {
     congestion: "cubic",
     keepAliveMillis: 0,
     handshakeTimeoutMillis: HANDSHAKE_TIMEOUT_MICROS / 1000,
+    closePtos: CLOSE_PTOS,
     maxDatagramBytes: DEFAULT_DATAGRAM_BYTES,
     ecn: true,
     initialRttMicros: INITIAL_RTT_MICROS,
     maxAckDelayMillis: MAX_ACK_DELAY_MILLIS,
     ackDelayExponent: ACK_DELAY_EXPONENT,
+    ackThresholdPackets: ACK_ELICITING_THRESHOLD,
     ackFrequency: true,
     activeConnectionIdLimit: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
@@ -129,6 +139,8 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
     (config as unknown as Record<string, unknown>)[key] = value;
   }
   inRange("maxDatagramBytes", config.maxDatagramBytes, MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES);
+  inRange("ackThresholdPackets", config.ackThresholdPackets, 1, MAX_ACK_THRESHOLD_PACKETS);
+  inRange("closePtos", config.closePtos, CLOSE_PTOS, MAX_CLOSE_PTOS);
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);

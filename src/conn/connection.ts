@@ -134,7 +134,7 @@ export class Connection implements Transport, HeapItem {
     this.datagrams = new ConnectionDatagrams(this);
     this.recovery = new Recovery(recoveryOptions(isServer, config, this.path), new FrameFate(this));
     this.control = new ControlOut(this.localIds, this.peerIds, this.path.responses, this.recovery);
-    this.spaces = newSpaces(host.random, this.recovery, config.maxAckDelayMillis);
+    this.spaces = newSpaces(host.random, this.recovery, config);
     this.handshakeState = newHandshake(this);
     this.early = prepareEarly(this, init.remembered, init.earlyTickets);
     this.deadlines.set(DEADLINE_HANDSHAKE, init.nowMicros + config.handshakeTimeoutMillis * 1000);

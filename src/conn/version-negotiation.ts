@@ -58,7 +58,7 @@ function startOver(conn: Connection, version: number, nowMicros: number): void {
   keys.installInitial(version, conn.origDcid);
   conn.undecryptable.clear();
   conn.recovery.restart(nowMicros);
-  conn.spaces = newSpaces(host.random, conn.recovery, conn.config.maxAckDelayMillis);
+  conn.spaces = newSpaces(host.random, conn.recovery, conn.config);
   conn.cryptoOut[SPACE_INITIAL].discard();
   conn.cryptoOut[SPACE_INITIAL] = new CryptoOut(conn.cryptoHeld);
   conn.handshakeState.release();

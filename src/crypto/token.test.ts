@@ -114,6 +114,17 @@ describe("Retry tokens", () => {
     }
   });
 
+  test("RFC 9000 §8.1.4 an application may let tokens expire sooner or later, each kind for itself", () => {
+    const keys = new TokenKeys(newPortableAead(), counter(), new Uint8Array(32).fill(1), 3, 7);
+    for (const [token, seconds] of [
+      [keys.sealRetryToken(ODCID, SCID, VERSION_1, HERE, NOW), 3],
+      [keys.sealNewToken(VERSION_1, HERE, NOW), 7],
+    ] as const) {
+      assert.equal(keys.open(token, VERSION_1, HERE, NOW + seconds + 1), null);
+      assert.notEqual(keys.open(token, VERSION_1, HERE, NOW + seconds), null);
+    }
+  });
+
   test("T18 random bytes of any length are refused", () => {
     const keys = make();
     const random = counter();

@@ -76,9 +76,19 @@ export class TokenKeys {
   private keys: EpochKeys[] = [];
   private readonly resetKey: Uint8Array;
   private readonly used = new UsedTokens(MAX_USED_TOKENS);
+  private readonly retrySeconds: number;
+  private readonly newSeconds: number;
 
-  /** `secret`: 32 unpredictable bytes or more. */
-  constructor(aead: AeadPort, random: Random, secret: Uint8Array) {
+  /** `secret`: 32 unpredictable bytes or more. Tokens expire after so many seconds, TOKEN_KEY_SECONDS at most. */
+  constructor(
+    aead: AeadPort,
+    random: Random,
+    secret: Uint8Array,
+    retrySeconds: number = RETRY_TOKEN_SECONDS,
+    newSeconds: number = NEW_TOKEN_SECONDS,
+  ) {
+    this.retrySeconds = retrySeconds;
+    this.newSeconds = newSeconds;
     this.aead = aead;
     this.random = random;
     this.base = aead.hkdfExtract(HASH_SHA256, new Uint8Array(0), secret);
@@ -132,7 +142,7 @@ export class TokenKeys {
     reader.reset(plain, 0, plain.length);
     const issuedSeconds = reader.u32();
     // A wall clock that was set back must not end service: as far off in the future is as good as in the past.
-    const lifeSeconds = isRetry ? RETRY_TOKEN_SECONDS : NEW_TOKEN_SECONDS;
+    const lifeSeconds = isRetry ? this.retrySeconds : this.newSeconds;
     if (Math.abs(nowSeconds - issuedSeconds) > lifeSeconds) return null;
     if (reader.u32() !== version) return isRetry ? { kind: "other-version" } : null;
     if (!isRetry) return this.used.take(nonce, issuedSeconds) ? { kind: "new" } : null;

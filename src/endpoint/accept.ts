@@ -123,6 +123,11 @@ export class Acceptor {
     this.chooser = chooser;
   }
 
+  /** Another one decides from now on. */
+  replace(chooser: Chooser): void {
+    this.chooser = chooser;
+  }
+
   stop(): void {
     this.chooser = null;
     this.earlyHeld.clear();
@@ -434,7 +439,7 @@ export class Acceptor {
     const { endpoint } = this;
     endpoint.countDrop(DROP_UNKNOWN_CID);
     const resetBytes = statelessResetBytes(lengthBytes);
-    if (resetBytes === 0 || !endpoint.answers.allow(nowMicros)) return;
+    if (resetBytes === 0 || !endpoint.sendsResets || !endpoint.answers.allow(nowMicros)) return;
     const cid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const out = new Uint8Array(resetBytes);
     writeStatelessReset(out, 0, resetBytes, endpoint.resetToken(cid), endpoint.random);
@@ -446,7 +451,9 @@ export class Acceptor {
     const { endpoint } = this;
     if (!endpoint.answers.allow(nowMicros)) return;
     const answer = buildRefusal(endpoint, buf, header, code);
-    if (answer !== null) endpoint.answers.push(answer, addr, this.socket);
+    if (answer === null) return;
+    endpoint.answers.push(answer, addr, this.socket);
+    endpoint.counters.refusalsSent++;
   }
 }
 

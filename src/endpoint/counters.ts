@@ -14,6 +14,8 @@ export class EndpointCounters {
   connectionsStarted = 0;
   connectionsClosed = 0;
   connectionsRefused = 0;
+  /** CONNECTION_CLOSE without a connection: to those, and for tokens of Retry packets that do not hold. */
+  refusalsSent = 0;
   retriesSent = 0;
   versionNegotiationsSent = 0;
   statelessResetsSent = 0;

@@ -51,6 +51,11 @@ export interface EndpointOptions {
   wallSeconds: () => number;
   /** 32 bytes from which token and reset keys derive; random by default. Share it to let tokens outlive a restart. */
   secret?: Uint8Array;
+  /** How long tokens are good for: those of Retry, default 10 s, and of NEW_TOKEN, default a day, which is the most. */
+  retryTokenSeconds?: number;
+  newTokenSeconds?: number;
+  /** Answer packets of connections that nobody knows (RFC 9000 §10.3); default true. */
+  statelessResets?: boolean;
 }
 
 export interface ConnectOptions {
@@ -78,6 +83,7 @@ export class Endpoint implements ConnectionHost {
   readonly answers: Answers;
   readonly tokens: TokenKeys;
   readonly wallSeconds: () => number;
+  readonly sendsResets: boolean;
   /** Set by the owner: called at most once until the next `transmit`, never from inside a door. */
   onWork: (() => void) | null = null;
 
@@ -101,7 +107,9 @@ export class Endpoint implements ConnectionHost {
     this.wallSeconds = options.wallSeconds;
     this.answers = new Answers(options.nowMicros);
     const secret = options.secret ?? this.randomBytes(32);
-    this.tokens = new TokenKeys(options.aead, options.random, secret);
+    const { retryTokenSeconds, newTokenSeconds } = options;
+    this.tokens = new TokenKeys(options.aead, options.random, secret, retryTokenSeconds, newTokenSeconds);
+    this.sendsResets = options.statelessResets ?? true;
     const seeds = new DataView(this.randomBytes(8).buffer);
     this.table = new CidTable<Connection>(seeds.getInt32(0), seeds.getInt32(4));
     this.resets = new CidTable<Connection>(seeds.getInt32(4), seeds.getInt32(0));
@@ -134,9 +142,18 @@ export class Endpoint implements ConnectionHost {
 
   /** Accepts connections from now on. Throws when the endpoint already listens. */
   listen(options: ListenOptions): void {
+    this.acceptor.listen(this.chooserOf(options));
+  }
+
+  private chooserOf(options: ListenOptions): Chooser {
     const listener = new Listener(options);
     const { retry = "auto", earlyData = false } = options;
-    this.acceptor.listen({ retry, earlyData, versions: listener.config.versions, choose: () => listener });
+    return { retry, earlyData, versions: listener.config.versions, choose: () => listener };
+  }
+
+  /** From now on new connections are accepted with these options; those that exist go on as they began. */
+  relisten(options: ListenOptions): void {
+    this.acceptor.replace(this.chooserOf(options));
   }
 
   /** As `listen`, for several listeners, of which `chooser` names one when a ClientHello is whole. */

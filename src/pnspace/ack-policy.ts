@@ -25,6 +25,11 @@ export class AckPolicy {
     this.thresholdPackets = thresholdPackets;
   }
 
+  configure(maxAckDelayMicros: number, thresholdPackets: number): void {
+    this.maxAckDelayMicros = maxAckDelayMicros;
+    this.thresholdPackets = thresholdPackets;
+  }
+
   /** A packet arrived and was processed. `urgent`: reordered, after a gap, or marked CE (RFC 9000 §13.2.1). */
   onPacket(ackEliciting: boolean, urgent: boolean, nowMicros: number): void {
     this.hasNew = true;

@@ -130,8 +130,7 @@ export class PnSpace {
   onAckFrequency(seq: number, thresholdPackets: number, maxAckDelayMicros: number, reorderingPackets: number): void {
     if (seq <= this.ackFrequencySeq) return;
     this.ackFrequencySeq = seq;
-    this.ackPolicy.thresholdPackets = thresholdPackets + 1;
-    this.ackPolicy.maxAckDelayMicros = maxAckDelayMicros;
+    this.ackPolicy.configure(maxAckDelayMicros, thresholdPackets + 1);
     this.reorderingPackets = reorderingPackets;
   }
 
@@ -194,8 +193,12 @@ export function randomSkip(random: Random, window: SkipWindow): SkipDistance {
 }
 
 /** The three of a connection. Only 1-RTT packets are many enough to skip numbers among them. */
-export function newSpaces(random: Random, window: SkipWindow, maxAckDelayMillis: number): [PnSpace, PnSpace, PnSpace] {
+export function newSpaces(
+  random: Random,
+  window: SkipWindow,
+  acks: { readonly maxAckDelayMillis: number; readonly ackThresholdPackets: number },
+): [PnSpace, PnSpace, PnSpace] {
   const app = new PnSpace(SPACE_APP, randomSkip(random, window));
-  app.ackPolicy.maxAckDelayMicros = maxAckDelayMillis * 1000;
+  app.ackPolicy.configure(acks.maxAckDelayMillis * 1000, acks.ackThresholdPackets);
   return [new PnSpace(SPACE_INITIAL, null), new PnSpace(SPACE_HANDSHAKE, null), app];
 }

@@ -222,6 +222,8 @@ export const MAX_ACK_DELAY_MILLIS = 25;
 export const ACK_DELAY_EXPONENT = 3;
 /** Ack-eliciting packets before an ACK is due at once (RFC 9000 §13.2.2). */
 export const ACK_ELICITING_THRESHOLD = 2;
+/** What an application may raise it to. */
+export const MAX_ACK_THRESHOLD_PACKETS = 255;
 /** Shortest delay that a peer may ask us for: what every timer here can do (draft-ietf-quic-ack-frequency §3). */
 export const MIN_ACK_DELAY_MICROS = 1000;
 /** No peer may ask for this delay or a longer one (draft-ietf-quic-ack-frequency §4). */
@@ -237,6 +239,7 @@ export const ACK_FREQUENCY_RTT_SHARE = 1 / 4;
 export const IDLE_TIMEOUT_MILLIS = 30_000;
 /** Closing and draining last this many PTOs (RFC 9000 §10.2). */
 export const CLOSE_PTOS = 3;
+export const MAX_CLOSE_PTOS = 255;
 
 // --- keys --------------------------------------------------------------------------------------------------------------
 /** We update keys after this many packets, long before RFC 9001 §6.6 asks. */

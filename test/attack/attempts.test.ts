@@ -199,6 +199,7 @@ describe("several listeners on one endpoint", () => {
     assert.equal(peer.closeCode, 0x178);
     assert.deepEqual([arena.endpoint.connectionCount, arena.endpoint.halfOpenCount], [0, 0]);
     assert.equal(arena.endpoint.counters.connectionsRefused, 1);
+    assert.equal(arena.endpoint.counters.refusalsSent, 1);
     arena.assertCleanEnd();
   });
 

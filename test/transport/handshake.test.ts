@@ -188,6 +188,17 @@ describe("ends", () => {
     assert.equal(pair.clientConn.heldBytes() + (pair.serverConn?.heldBytes() ?? 0), 0);
   });
 
+  test("RFC 9000 §10.2 a closing period may last longer than three PTOs", () => {
+    const pair = new Pair({ client: { closePtos: 255 } });
+    pair.settle();
+    pair.clientConn.close("application", 0n, "");
+    const ptoMicros = pair.clientConn.recovery.ptoMicros(SPACE_APP);
+    pair.advance(254 * ptoMicros);
+    assert.deepEqual([pair.client.connectionCount, pair.server.connectionCount], [1, 0]);
+    pair.advance(ptoMicros);
+    assert.equal(pair.client.connectionCount, 0);
+  });
+
   test("the time of the end is that of the close, also when the connection is abandoned after it", () => {
     const pair = new Pair();
     pair.advance(100_000);

@@ -3,20 +3,21 @@
  * at the first connect or listen. It keeps the process alive while it listens or has sessions, else not.
  */
 
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import type { SocketAddress } from "node:net";
+import type { TlsContext } from "../../port/tls.js";
 import { ADDR_COLS, ADDR_PORT, type UdpOptions } from "../../port/udp.js";
 import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
-import { type Connection, EndpointHost, type HostOwner } from "../../runtime/loop.js";
+import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
 import { type Family, familyOf, type HostPort, resolveHost, setLocal, socketAddress } from "../address.js";
 import { Deferred } from "./deferred.js";
 import type { DevCertificate } from "./dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
-import type { EndpointSetup } from "./endpoint-options.js";
+import { type EndpointSetup, MIN_SECRET_BYTES } from "./endpoint-options.js";
 import { sharedTls, wantsKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";
 import { servePreferred } from "./preferred.js";
@@ -54,13 +55,15 @@ export class EndpointCore implements HostOwner {
   devCertificate: DevCertificate | null = null;
   private binding: Promise<EndpointHost> | null = null;
   private readonly sessions = new Set<SessionCore>();
-  private server: { setup: ServerSetup; onSession: OnSession; close: () => void } | null = null;
+  private server: { setup: ServerSetup; onSession: OnSession; options: ListenOptions } | null = null;
   /** Made by `connect` for its own use: closes itself when its last session is gone. */
   private readonly isAuto: boolean;
   /** Sessions on their way to be here. */
   private starting = 0;
   private idleTimer: NodeJS.Timeout | null = null;
   private boundAddress: SocketAddress | null = null;
+  /** Outlives a change of certificates, so that tickets do. */
+  private readonly ticketSecret: Uint8Array;
 
   /** `face`: null when `connect` or `listen` makes it. */
   constructor(
@@ -71,6 +74,7 @@ export class EndpointCore implements HostOwner {
     this.isAuto = isAuto;
     this.maxConnectionsTotal = setup.maxConnectionsTotal;
     this.maxConnectionsPerHost = setup.maxConnectionsPerHost;
+    this.ticketSecret = ticketSecret(setup.secret ?? randomBytes(MIN_SECRET_BYTES));
     this.face = face ?? faces.endpoint(this);
     liveEndpoints.add(this);
   }
@@ -139,25 +143,17 @@ export class EndpointCore implements HostOwner {
 
   async listen(setup: ServerSetup, onSession: OnSession): Promise<void> {
     if (this.server !== null) throw invalidState("the endpoint listens already");
-    const tls = sharedTls().newServerContext({
-      alpn: setup.alpn,
-      identities: setup.identities,
-      clientCertificate: setup.clientCertificate,
-      keylog: setup.keylog || wantsKeylogFile(),
-      earlyData: setup.earlyData,
-      ...(this.setup.secret !== undefined && { ticketSecret: ticketSecret(this.setup.secret) }),
-      ...(setup.ca !== undefined && { ca: setup.ca }),
-      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
-      ...(setup.groups !== undefined && { groups: setup.groups }),
-    });
-    this.server = { setup, onSession, close: () => tls.close() };
+    const tls = this.serverTls(setup);
+    this.server = { setup, onSession, options: { tls } };
     try {
       const host = await this.bind("127.0.0.1");
       const retry = this.setup.validateAddress ? "always" : "auto";
       const { config, earlyData, preferred: wanted } = setup;
       const open = (address: string, port: number): Promise<number> => this.addSocket(address, port);
       const preferred = wanted === null ? undefined : await servePreferred(host, open, wanted);
-      host.endpoint.listen({ tls, config, retry, earlyData, ...(preferred !== undefined && { preferred }) });
+      const options = { tls, config, retry, earlyData, ...(preferred !== undefined && { preferred }) } as const;
+      host.endpoint.listen(options);
+      this.server = { setup, onSession, options };
     } catch (error) {
       this.server = null;
       tls.close();
@@ -167,6 +163,20 @@ export class EndpointCore implements HostOwner {
     this.devCertificate = setup.devCertificate;
     this.listening = true;
     this.settle();
+  }
+
+  /** Other certificates for new sessions. Nothing changes when they are wrong. */
+  setIdentities(given: ServerSetup["identities"], replaces: boolean): void {
+    const { server, host } = this;
+    if (server === null || host === null || !this.listening) throw invalidState("the endpoint does not listen");
+    const identities = replaces ? given : { ...server.setup.identities, ...given };
+    if (Object.keys(identities).length === 0)
+      throw invalidValue("entries", "must leave one certificate at least", given);
+    const setup = { ...server.setup, identities };
+    const options = { ...server.options, tls: this.serverTls(setup) };
+    host.endpoint.relisten(options);
+    server.options.tls.close();
+    this.server = { setup, onSession: server.onSession, options };
   }
 
   /** Refuses new sessions, waits for those that are there, then gives the socket back. */
@@ -276,6 +286,20 @@ export class EndpointCore implements HostOwner {
     });
   }
 
+  private serverTls(setup: ServerSetup): TlsContext {
+    return sharedTls().newServerContext({
+      alpn: setup.alpn,
+      identities: setup.identities,
+      clientCertificate: setup.clientCertificate,
+      keylog: setup.keylog || wantsKeylogFile(),
+      earlyData: setup.earlyData,
+      ticketSecret: this.ticketSecret,
+      ...(setup.ca !== undefined && { ca: setup.ca }),
+      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
+      ...(setup.groups !== undefined && { groups: setup.groups }),
+    });
+  }
+
   private adopt(conn: Connection, setup: ConstructorParameters<typeof SessionCore>[2]): SessionCore {
     const session = new SessionCore(this, conn, setup);
     this.sessions.add(session);
@@ -297,7 +321,12 @@ export class EndpointCore implements HostOwner {
         {
           udp: this.udpOptions(setup.address?.host ?? fallback, setup.address?.port ?? 0),
           datapath: sharedDatapath(),
-          endpoint: setup.secret === undefined ? {} : { secret: setup.secret },
+          endpoint: {
+            statelessResets: setup.statelessResets,
+            ...(setup.secret !== undefined && { secret: setup.secret }),
+            ...(setup.retryTokenSeconds !== undefined && { retryTokenSeconds: setup.retryTokenSeconds }),
+            ...(setup.newTokenSeconds !== undefined && { newTokenSeconds: setup.newTokenSeconds }),
+          },
         },
         this,
       );
@@ -375,7 +404,7 @@ export class EndpointCore implements HostOwner {
     this.destroyedAtMicros = this.nowMicros();
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
     this.host?.close();
-    this.server?.close();
+    this.server?.options.tls.close();
     liveEndpoints.delete(this);
     if (error === undefined || error === null) this.closed.resolve();
     else this.closed.reject(error);

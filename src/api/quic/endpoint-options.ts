@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { type HostPort, parseAddress } from "../address.js";
+import { TOKEN_KEY_SECONDS } from "../../proto/limits.js";
 import { OptionReader } from "./option-reader.js";
 import { invalidValue } from "../errors.js";
 
@@ -20,6 +21,11 @@ export interface EndpointOptions {
   maxConnectionsPerHost?: number;
   /** Every client proves its address by a Retry (RFC 9000 §8.1.2); default false: under load only. */
   validateAddress?: boolean;
+  /** Seconds that tokens validate an address for: of a Retry, default 10, and of NEW_TOKEN, default 86,400; no more each. */
+  retryTokenExpiration?: bigint | number;
+  tokenExpiration?: bigint | number;
+  /** Packets of sessions that nobody knows here are not answered (RFC 9000 §10.3); default false. */
+  disableStatelessReset?: boolean;
   /** Kernel socket buffers, bytes; default 4 MiB each. */
   udpReceiveBufferSize?: number;
   udpSendBufferSize?: number;
@@ -45,6 +51,9 @@ export interface EndpointSetup {
   maxConnectionsTotal: number;
   maxConnectionsPerHost: number;
   validateAddress: boolean;
+  retryTokenSeconds: number | undefined;
+  newTokenSeconds: number | undefined;
+  statelessResets: boolean;
   receiveBufferBytes: number | undefined;
   sendBufferBytes: number | undefined;
   secret: Uint8Array | undefined;
@@ -53,7 +62,7 @@ export interface EndpointSetup {
 /** Largest value of both limits: what node:quic takes. */
 export const MAX_CONNECTIONS = 65_535;
 const SECRET_BYTES = 16;
-const MIN_SECRET_BYTES = 32;
+export const MIN_SECRET_BYTES = 32;
 const MAX_BUFFER_BYTES = 2 ** 30;
 
 /** @throws TypeError or RangeError that names the option. */
@@ -68,6 +77,9 @@ export function readEndpointOptions(given: unknown, path: string): EndpointSetup
     maxConnectionsTotal: reader.number("maxConnectionsTotal", 0, MAX_CONNECTIONS) ?? 0,
     maxConnectionsPerHost: reader.number("maxConnectionsPerHost", 0, MAX_CONNECTIONS) ?? 0,
     validateAddress: reader.boolean("validateAddress") ?? false,
+    retryTokenSeconds: reader.number("retryTokenExpiration", 1, TOKEN_KEY_SECONDS),
+    newTokenSeconds: reader.number("tokenExpiration", 1, TOKEN_KEY_SECONDS),
+    statelessResets: reader.boolean("disableStatelessReset") !== true,
     receiveBufferBytes: reader.number("udpReceiveBufferSize", 1, MAX_BUFFER_BYTES),
     sendBufferBytes: reader.number("udpSendBufferSize", 1, MAX_BUFFER_BYTES),
     secret: secretOf(reader),

@@ -6,6 +6,9 @@ import type { DevCertificate } from "./dev-certificate.js";
 import { EndpointCore } from "./endpoint-core.js";
 import { type EndpointOptions, MAX_CONNECTIONS, readEndpointOptions } from "./endpoint-options.js";
 import { faces } from "./faces.js";
+import { OptionReader } from "./option-reader.js";
+import type { SniContexts } from "./public-options.js";
+import { readSni } from "./session-options.js";
 import { type EndpointStats, endpointStats } from "./stats.js";
 
 /** Lets modules beside this one look inside. */
@@ -74,6 +77,17 @@ export class QuicEndpoint {
 
   get stats(): EndpointStats {
     return endpointStats(this.#core);
+  }
+
+  /**
+   * Other certificates for new sessions: these and the ones before, or with `replace` these alone. Sessions that exist, and
+   * their tickets, are good as before. @throws `ERR_INVALID_STATE` when the endpoint does not listen.
+   */
+  setSNIContexts(entries: SniContexts, options?: { replace?: boolean }): void {
+    const reader = new OptionReader(options, "options");
+    const replaces = reader.boolean("replace") ?? false;
+    reader.finish();
+    this.#core.setIdentities(readSni(entries, "entries"), replaces);
   }
 
   /** Refuses new sessions, waits until those that are open have ended, then frees the socket. Returns `closed`. */

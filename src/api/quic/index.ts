@@ -15,11 +15,13 @@ export type {
   ListenOptions,
   ServerTransportParamOptions,
   SessionOptions,
+  SniContexts,
   TransportParamOptions,
 } from "./public-options.js";
 export { type CreateStreamOptions, QuicSession } from "./session.js";
 export type { SendFileOptions } from "./send-file.js";
 export type { EndpointStats, SessionStats, StreamStats } from "./stats.js";
 export { type PriorityOptions, QuicStream, type ReadOptions } from "./stream.js";
+export type { SessionTransportParams } from "./transport-params.js";
 export type { CloseOptions, OpenedInfo, SessionCallbacks, StreamCallbacks } from "./types.js";
 export type { StreamWriter, WriteOptions, WriterChunk } from "./writer.js";

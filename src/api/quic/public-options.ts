@@ -63,6 +63,10 @@ export interface SessionOptions extends SessionCallbacks {
   keepAlive?: bigint | number;
   /** Milliseconds, default 10,000. */
   handshakeTimeout?: bigint | number;
+  /** Packets that ask for an acknowledgement before one is sent at once, 1 to 255; default 2, and 0 means that. */
+  unacknowledgedPacketThreshold?: bigint | number;
+  /** PTOs that a closed session answers late packets for, 3 (default) to 255. */
+  drainingPeriodMultiplier?: bigint | number;
   /**
    * UDP payload sent at most, 1200 to 12288 bytes; default 1452. A session begins with 1200 and raises it to what the
    * path is found to carry.
@@ -138,10 +142,13 @@ export interface ConnectOptions extends SessionOptions {
   };
 }
 
+/** Certificates by host name; `*` is the default, `*.example.org` takes one label. */
+export type SniContexts = Record<string, { keys: KeyInput | readonly KeyInput[]; certs: CertificateInput }>;
+
 export interface ListenOptions extends SessionOptions {
   transportParams?: ServerTransportParamOptions;
-  /** Certificates by host name; `*` is the default, `*.example.org` takes one label. */
-  sni?: Record<string, { keys: KeyInput | readonly KeyInput[]; certs: CertificateInput }>;
+  /** Certificates by host name, which `endpoint.setSNIContexts` can change later. */
+  sni?: SniContexts;
   /** Clients must show a certificate that `ca` verifies; with `rejectUnauthorized: false` they are only asked for one. */
   verifyClient?: boolean;
   ext?: {

@@ -7,8 +7,11 @@
 import type { TlsIdentity } from "../../port/tls.js";
 import {
   ACTIVE_CID_LIMIT,
+  CLOSE_PTOS,
   CONN_WINDOW_BYTES,
   DATAGRAMS_OUT,
+  MAX_ACK_THRESHOLD_PACKETS,
+  MAX_CLOSE_PTOS,
   MAX_DATAGRAM_FRAME_BYTES,
   MAX_DATAGRAMS_OUT,
   MAX_SEND_DATAGRAM_BYTES,
@@ -176,6 +179,8 @@ function readConfig(reader: OptionReader, params: OptionReader, ext: OptionReade
     congestion: readCongestion(reader),
     initialRttMicros: initialRtt === 0 ? undefined : Math.round(initialRtt * 1000),
     keepAliveMillis: reader.number("keepAlive", 0, 2 ** 31),
+    ackThresholdPackets: reader.number("unacknowledgedPacketThreshold", 0, MAX_ACK_THRESHOLD_PACKETS) || undefined,
+    closePtos: reader.number("drainingPeriodMultiplier", CLOSE_PTOS, MAX_CLOSE_PTOS),
     handshakeTimeoutMillis: reader.number("handshakeTimeout", 1, 2 ** 31),
     maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
     preferredAddress: readPolicy(reader),
@@ -200,22 +205,26 @@ function readCongestion(reader: OptionReader): "newreno" | "cubic" | "bbr" | und
   return cc === "reno" ? "newreno" : cc;
 }
 
+/** Certificates by host name, as `sni` and `setSNIContexts` have them. */
+export function readSni(sni: unknown, name: string): Record<string, TlsIdentity> {
+  if (typeof sni !== "object" || sni === null || Array.isArray(sni)) {
+    throw invalidType(name, "an object of host names with {keys, certs}", sni);
+  }
+  const identities: Record<string, TlsIdentity> = {};
+  for (const [host, entry] of Object.entries(sni)) {
+    const one = new OptionReader(entry, `${name}['${host}']`);
+    identities[host.toLowerCase()] = identityOf(one.raw("keys"), one.raw("certs"), one.path);
+    one.boolean("verifyPrivateKey"); // always verified
+    one.number("port", 0, 65_535); // of ORIGIN frames, which HTTP/3 alone has
+    one.boolean("authoritative");
+    one.finish();
+  }
+  return identities;
+}
+
 function readIdentities(reader: OptionReader): Record<string, TlsIdentity> {
   const sni = reader.raw("sni");
-  const identities: Record<string, TlsIdentity> = {};
-  if (sni !== undefined) {
-    if (typeof sni !== "object" || sni === null || Array.isArray(sni)) {
-      throw invalidType("options.sni", "an object of host names with {keys, certs}", sni);
-    }
-    for (const [host, entry] of Object.entries(sni)) {
-      const one = new OptionReader(entry, `options.sni['${host}']`);
-      identities[host.toLowerCase()] = identityOf(one.raw("keys"), one.raw("certs"), one.path);
-      one.boolean("verifyPrivateKey"); // always verified
-      one.number("port", 0, 65_535); // of ORIGIN frames, which HTTP/3 alone has
-      one.boolean("authoritative");
-      one.finish();
-    }
-  }
+  const identities = sni === undefined ? {} : readSni(sni, "options.sni");
   const keys = reader.raw("keys");
   const certs = reader.raw("certs");
   if (keys !== undefined || certs !== undefined) identities["*"] ??= identityOf(keys, certs, "options");

@@ -3,6 +3,7 @@
 import type { X509Certificate } from "node:crypto";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
 import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
+import { announcedHere, announcedThere } from "../../runtime/announced.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
@@ -13,6 +14,7 @@ import { OptionReader } from "./option-reader.js";
 import type { CloseRequest, SessionCore } from "./session-core.js";
 import { type SessionStats, sessionStats } from "./stats.js";
 import { checked, type PriorityOptions, type QuicStream } from "./stream.js";
+import { type SessionTransportParams, sessionTransportParams } from "./transport-params.js";
 import type { CloseOptions, OpenedInfo, SessionCallbacks } from "./types.js";
 
 export interface CreateStreamOptions {
@@ -82,6 +84,17 @@ export class QuicSession {
   /** This side's certificate, undefined when it has none. */
   get certificate(): X509Certificate | undefined {
     return this.#core.ownCertificate;
+  }
+
+  /** What this side has announced (RFC 9000 §18.2). */
+  get localTransportParams(): SessionTransportParams {
+    return sessionTransportParams(announcedHere(this.#core.transport));
+  }
+
+  /** And the peer; undefined before its hello. */
+  get remoteTransportParams(): SessionTransportParams | undefined {
+    const params = announcedThere(this.#core.transport);
+    return params === null ? undefined : sessionTransportParams(params);
   }
 
   get stats(): SessionStats {

@@ -78,7 +78,7 @@ export function endpointStats(core: EndpointCore): EndpointStats {
     retryCount: big(counters?.retriesSent),
     versionNegotiationCount: big(counters?.versionNegotiationsSent),
     statelessResetCount: big(counters?.statelessResetsSent),
-    immediateCloseCount: big(counters?.connectionsRefused),
+    immediateCloseCount: big(counters?.refusalsSent),
   };
 }
 
