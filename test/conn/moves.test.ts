@@ -38,6 +38,20 @@ describe("a client at another address", () => {
     arena.assertCleanEnd();
   });
 
+  test("packets that are under way with an id which the client has retired arrive, and bring no stateless reset", () => {
+    const { arena, peer, conn } = scene();
+    const [first, second] = conn.localIds.live.map(({ cid }) => cid);
+    const late = peer.packet(LEVEL_APP, [PING], { dcid: first });
+    peer.dcid = second;
+    peer.send(LEVEL_APP, bytes(0x19, vi(0)));
+    assert.equal(conn.localIds.has(first), false);
+    const before = conn.counters.packetsReceived;
+    arena.send(peer, late);
+    assert.equal(conn.counters.packetsReceived, before + 1);
+    assert.equal(arena.endpoint.counters.statelessResetsSent, 0);
+    arena.assertCleanEnd();
+  });
+
   test("RFC 9000 §8.2.2, §9.1 (9000-8.2.2-01, 8.2.1-02) a probe is answered where it came from, and moves nothing", () => {
     const { arena, peer, conn } = scene();
     const other = new Elsewhere(peer);
