@@ -1,11 +1,12 @@
 /**
  * Target: a whole endpoint behind null protection. An input is a role and a script of steps: payloads at any level that
- * authenticate, datagrams that do not, time, and calls of the application. Whatever comes, each connection stays inside
+ * authenticate, datagrams that do not, time, other addresses of the peer, and calls of the application. Whatever comes, each connection stays inside
  * its limits and leaves nothing behind.
  */
 
 import assert from "node:assert/strict";
 import { STREAM_BIDI, STREAM_UNI } from "#src/port/transport.js";
+import { ADDR_PORT } from "#src/port/udp.js";
 import { CONN_WINDOW_MAX_BYTES, LEDGER_FIXED_BYTES, LEDGER_WINDOW_SHARE } from "#src/proto/limits.js";
 import { Arena } from "../support/arena.js";
 import { bytes, newConnectionId, padding, pathChallenge, reset, sample, stream, vi } from "../support/raw-frames.js";
@@ -22,7 +23,11 @@ const STEP_WRITE = 6;
 const STEP_READ = 7;
 const STEP_END = 8;
 const STEP_ACK = 9;
-const STEPS = 10;
+/** The peer is at another of its addresses from now on: a move, or a probe if that is all it sends. */
+const STEP_ADDRESS = 10;
+const STEPS = 11;
+const FIRST_PORT = 60_000;
+const ADDRESSES = 8;
 const LEVELS = [LEVEL_APP, LEVEL_INITIAL, LEVEL_HANDSHAKE] as const;
 const MAX_STEPS = 40;
 const HELD_BYTES = LEDGER_WINDOW_SHARE * CONN_WINDOW_MAX_BYTES + 2 * LEDGER_FIXED_BYTES;
@@ -59,13 +64,31 @@ export const connectionTarget: Target = {
     ),
     bytes(
       0,
+      step(STEP_ADDRESS, Uint8Array.of(1)),
+      payload(pathChallenge(9)),
+      payload(newConnectionId(1, 0), newConnectionId(2, 0), stream(0, 0, padding(9))),
+      step(STEP_ADDRESS, Uint8Array.of(2)),
+      payload(stream(0, 9, padding(9))),
+      step(STEP_TIME, Uint8Array.of(9)),
+      step(STEP_ADDRESS, Uint8Array.of(1)),
+      payload(stream(0, 18, padding(9)), bytes(0x1b, vi(9, 8))),
+      step(STEP_ACK),
+    ),
+    bytes(
+      0,
+      payload(bytes(vi(0xaf), vi(0), vi(9), vi(5000), vi(2)), Uint8Array.of(0x1f)),
+      payload(bytes(0x31, vi(3), [1, 2, 3]), bytes(0x30, [4, 5])),
+      step(STEP_TIME, Uint8Array.of(5)),
+    ),
+    bytes(
+      0,
       step(STEP_DATAGRAM, padding(40)),
       step(STEP_PAYLOAD_INITIAL, padding(1200)),
       step(STEP_TIME, Uint8Array.of(1)),
     ),
   ],
   run(input) {
-    const arena = new Arena({ seed: 1 });
+    const arena = new Arena({ seed: 1, config: { maxDatagramFrameBytes: 1000 } });
     const isServer = ((input[0] ?? 0) & 1) === 1;
     const peer = new RawPeer(arena, { isServer });
     peer.validated = true;
@@ -98,6 +121,10 @@ function perform(arena: Arena, peer: RawPeer, kind: number, body: Uint8Array): v
     }
     case STEP_DATAGRAM:
       if (body.length > 0) arena.send(peer, body);
+      return;
+    case STEP_ADDRESS:
+      peer.address[ADDR_PORT] = FIRST_PORT + (value % ADDRESSES);
+      arena.add(peer);
       return;
     case STEP_TIME:
       arena.advance(1000 * 2 ** (value & 15));

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { connectionTarget } from "./connection.js";
 import { Coverage } from "./coverage.js";
 import { decoderTargets } from "./decoders.js";
+import { sessionTargets } from "./sessions.js";
 import { fuzz, type Target, tryInput } from "./loop.js";
 
 const RUN = fileURLToPath(new URL("run.js", import.meta.url));
@@ -45,7 +46,7 @@ describe("the fuzzing loop", () => {
 });
 
 describe("targets", () => {
-  for (const target of [...decoderTargets, connectionTarget]) {
+  for (const target of [...decoderTargets, ...sessionTargets, connectionTarget]) {
     test(`${target.name}: what it begins with is fine`, () => {
       for (const input of [...target.seeds(), new Uint8Array(0), Uint8Array.of(1)]) {
         assert.equal(tryInput(target, input)?.message, undefined);
