@@ -48,7 +48,7 @@ export const LIMITS: readonly Limit[] = [
   ...group("src/path/validation.test.ts", "MAX_PATH_RESPONSES", "MAX_PATH_CHALLENGES"),
   ...group("src/path/ecn-check.test.ts", "ECN_TESTING_DATAGRAMS"),
   ...group("src/connid/peer.test.ts", "ACTIVE_CID_LIMIT", "MAX_RETIRE_PENDING"),
-  ...group("src/connid/local.test.ts", "ACTIVE_CIDS", "CID_ISSUE_BURST", "CID_ISSUE_PER_SECOND"),
+  ...group("src/connid/local.test.ts", "ACTIVE_CIDS", "RETIRED_CIDS", "CID_ISSUE_BURST", "CID_ISSUE_PER_SECOND"),
   // packet number spaces, recovery
   ...group("src/pnspace/pnspace.test.ts", "MAX_ACK_RANGES_SENT", "ACK_ELICITING_THRESHOLD"),
   ...group("src/pnspace/pnspace.test.ts", "SKIP_PN_FIRST_PERIOD", "SKIP_PN_LEAST_PERIOD", "SKIP_PN_MAX_PERIOD"),
