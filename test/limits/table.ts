@@ -108,6 +108,7 @@ export const LIMITS: readonly Limit[] = [
   ...group("test/attack/ack-frequency.test.ts", ["MIN_ACK_DELAY_MICROS", TINY], "ACK_DELAY_LIMIT_MICROS"),
   ...group("src/outqueue/ack-frequency.test.ts", "ACK_FREQUENCY_MIN_PACKETS", "ACK_FREQUENCY_MAX_PACKETS"),
   ...group("src/outqueue/ack-frequency.test.ts", ["ACK_FREQUENCY_WINDOW_SHARE", TINY]),
+  ...group("src/conn/config.test.ts", "MAX_ACK_THRESHOLD_PACKETS", "MAX_CLOSE_PTOS"),
   // endpoint, datapath
   ...group(`${ATTACK}/attempts.test.ts`, "MAX_ATTEMPT_DATAGRAMS", "MAX_ATTEMPT_BYTES", "MAX_ATTEMPTS_BYTES"),
   ...group(`${ATTACK}/attempts.test.ts`, "ATTEMPT_MICROS"),
