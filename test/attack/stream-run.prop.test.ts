@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Connection } from "#src/conn/connection.js";
+import { FRAME_STREAM } from "#src/frame/table.js";
 import { ECN_CE, ECN_ECT0, ECN_NOT_ECT } from "#src/port/udp.js";
 import { SPACE_APP } from "#src/proto/space.js";
 import { DEADLINE_IDLE } from "#src/timer/deadlines.js";
@@ -82,6 +83,13 @@ const batches = fc.array(
 /** What the peer asks for first (draft-ietf-quic-ack-frequency): packets and reordering of its ACK_FREQUENCY. */
 const requests = fc.option(fc.tuple(fc.constantFrom(1, 4, 30), fc.constantFrom(0, 1, 3, 5)));
 
+/** A CloseInfo whose frame type, if that is STREAM, has no bits: packets that are filled up have frames with a length. */
+function withoutBits(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !("frameType" in value)) return value;
+  const { frameType } = value as { frameType: number };
+  return { ...value, frameType: (frameType & 0xf8) === FRAME_STREAM ? FRAME_STREAM : frameType };
+}
+
 class Side {
   readonly arena = new Arena({ config });
   readonly peer = new RawPeer(this.arena).connect();
@@ -149,7 +157,7 @@ class Side {
     });
     return {
       state: conn.state,
-      close: conn.closing.info,
+      close: withoutBits(conn.closing.info),
       counters: { ...conn.counters, bytesReceived: 0, bytesSent: 0 },
       drops: arena.endpoint.counters.dropsByName(),
       idle: conn.deadlines.get(DEADLINE_IDLE),
@@ -161,7 +169,10 @@ class Side {
       controlBits,
       streams,
       content: this.content,
-      events: arena.events.get(conn)?.calls.slice(1),
+      events: arena.events
+        .get(conn)
+        ?.calls.slice(1)
+        .map((call) => call.map(withoutBits)),
     };
   }
 
