@@ -31,6 +31,8 @@ export interface AckRanges {
   readonly first: Float64Array;
   readonly last: Float64Array;
   readonly count: number;
+  /** Ranges that end below this number were told often enough: only the newest is written whatever it is. */
+  readonly toldBelow: number;
 }
 
 /** Cumulative ECN counts of one packet number space (RFC 9000 §19.3.2). */
@@ -78,7 +80,8 @@ export function readAck(reader: Reader, hasEcn: boolean, ack: AckFrame): boolean
 }
 
 /**
- * Writes an ACK frame: the newest ranges first, as many as fit below `limit`, {@link MAX_ACK_RANGES_SENT} at most.
+ * Writes an ACK frame: the newest ranges first, as many as fit below `limit`, {@link MAX_ACK_RANGES_SENT} at most, down
+ * to what the peer was told often enough.
  *
  * @param delay the ACK Delay field, already shifted by our ack_delay_exponent
  * @returns the position after the frame, or -1 when there is nothing to acknowledge or not even one range fits
@@ -108,7 +111,7 @@ export function writeAck(
 
   const oldest = Math.max(0, newest - MAX_ACK_RANGES_SENT + 1);
   let index = newest - 1;
-  for (; index >= oldest; index--) {
+  for (; index >= oldest && ranges.last[index] >= ranges.toldBelow; index--) {
     const gap = first - ranges.last[index] - 2;
     const length = ranges.last[index] - ranges.first[index];
     if (at + varintLength(gap) + varintLength(length) > room) break;

@@ -228,7 +228,7 @@ describe("writeAck", () => {
         last[i] = at + length;
         at += length + 2 + gap;
       });
-      return { first, last, count: steps.length };
+      return { first, last, count: steps.length, toldBelow: 0 };
     });
   const ecnOf = fc.option(fc.record({ ect0: number, ect1: number, ce: number }), { nil: null });
 
@@ -252,6 +252,7 @@ describe("writeAck", () => {
             first: ranges.first.subarray(ranges.count - 1),
             last: ranges.last.subarray(ranges.count - 1),
             count: 1,
+            toldBelow: 0,
           };
           assert.ok(writeAck(least, START, 500, one, delay, ecn) > START + room, "not even one range fits");
           return;
@@ -266,8 +267,21 @@ describe("writeAck", () => {
     );
   });
 
+  test("RFC 9000 §13.2.4 what was told often enough is left out, but for the newest range", () => {
+    const ranges = { first: Float64Array.of(0, 10, 20), last: Float64Array.of(5, 15, 25), count: 3 };
+    const told = (toldBelow: number): string => {
+      const buf = new Uint8Array(100);
+      return linesOf(buf, writeAck(buf, START, 100, { ...ranges, toldBelow }, 0, null))[0] ?? "";
+    };
+    assert.match(told(0), / 20-25,10-15,0-5$/);
+    assert.match(told(6), / 20-25,10-15$/);
+    assert.match(told(15), / 20-25,10-15$/);
+    assert.match(told(16), / 20-25$/);
+    assert.match(told(100), / 20-25$/);
+  });
+
   test("nothing to acknowledge is no frame", () => {
-    const none = { first: new Float64Array(1), last: new Float64Array(1), count: 0 };
+    const none = { first: new Float64Array(1), last: new Float64Array(1), count: 0, toldBelow: 0 };
     assert.equal(writeAck(new Uint8Array(50), 0, 50, none, 0, null), -1);
   });
 });

@@ -123,6 +123,7 @@ export class PnSpace {
   /** An ACK frame with all that is known went into a packet. */
   onAckSent(): void {
     this.reportedPn = this.received.largest;
+    this.received.onTold();
     this.ackPolicy.onAckSent();
   }
 

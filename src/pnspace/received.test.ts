@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { MAX_ACK_RANGES } from "../proto/limits.js";
+import { ACK_RANGE_REPEATS, MAX_ACK_RANGES } from "../proto/limits.js";
 import { PN_DUPLICATE, PN_NEW, PN_TOO_OLD, ReceivedPns } from "./received.js";
 
 function ranges(received: ReceivedPns): [number, number][] {
@@ -106,5 +106,30 @@ describe("received packet numbers", () => {
     assert.equal(received.isContiguous(3, 5), true);
     received.forgetBelow(4);
     assert.equal(received.isContiguous(1, 5), true);
+  });
+
+  test("RFC 9000 §13.2.4 a range is told in ACK_RANGE_REPEATS frames, again when it changes late, and one range for ever", () => {
+    const received = withPns(0, 2, 3);
+    for (let frame = 0; frame < ACK_RANGE_REPEATS; frame++) {
+      assert.equal(received.toldBelow, 0);
+      received.onTold();
+      received.record(4 + frame, 0);
+    }
+    received.onTold();
+    assert.equal(received.toldBelow, 3);
+    received.record(1, 0);
+    assert.equal(received.toldBelow, 1);
+    for (let frame = 0; frame < ACK_RANGE_REPEATS; frame++) {
+      received.onTold();
+      assert.equal(received.toldBelow, 1);
+    }
+    received.onTold();
+    assert.equal(received.toldBelow, received.largest);
+  });
+
+  test("numbers without a gap need nothing remembered", () => {
+    const received = withPns(0, 1, 2);
+    for (let i = 0; i < 100; i++) received.onTold();
+    assert.equal(received.toldBelow, 0);
   });
 });

@@ -7,7 +7,7 @@
  * in; the range of the largest number is always kept.
  */
 
-import { MAX_ACK_RANGES } from "../proto/limits.js";
+import { ACK_RANGE_REPEATS, MAX_ACK_RANGES } from "../proto/limits.js";
 
 export const PN_NEW = 0;
 export const PN_DUPLICATE = 1;
@@ -28,6 +28,11 @@ export class ReceivedPns {
   largest = -1;
   /** When `largest` arrived, microseconds: the ACK Delay counts from here (RFC 9000 §13.2.5). */
   largestTimeMicros = 0;
+  /** Everything below was in ACK_RANGE_REPEATS ACK frames since it last changed. */
+  toldBelow = 0;
+  /** Largest number in each of the last ACK frames, a ring. */
+  private told = NO_ROWS;
+  private nextTold = 0;
   private floor = 0;
 
   /** Records `pn`. Call it only after the packet was authenticated (RFC 9000 §12.3). */
@@ -50,7 +55,7 @@ export class ReceivedPns {
     if (pn > this.largest) {
       this.largest = pn;
       this.largestTimeMicros = nowMicros;
-    }
+    } else if (pn < this.toldBelow) this.tellAgain(pn);
     return PN_NEW;
   }
 
@@ -59,6 +64,24 @@ export class ReceivedPns {
     this.largest += packets;
     this.last[this.count - 1] = this.largest;
     this.largestTimeMicros = nowMicros;
+  }
+
+  /** An ACK frame with all that is to be told went into a packet. */
+  onTold(): void {
+    if (this.told.length === 0) {
+      if (this.count < 2) return; // nothing but the newest range: none is told again
+      this.told = new Float64Array(ACK_RANGE_REPEATS);
+    }
+    const { told, nextTold } = this;
+    this.toldBelow = told[nextTold];
+    told[nextTold] = this.largest;
+    this.nextTold = nextTold + 1 === ACK_RANGE_REPEATS ? 0 : nextTold + 1;
+  }
+
+  /** `pn` came so late that the ranges around it are not told any more. */
+  private tellAgain(pn: number): void {
+    this.toldBelow = pn;
+    for (let i = 0; i < this.told.length; i++) this.told[i] = Math.min(this.told[i], pn);
   }
 
   /** Whether no number in (after, pn) is missing; forgotten ones count as received. `pn` itself was recorded. */
@@ -97,7 +120,7 @@ export class ReceivedPns {
   close(): void {
     this.floor = Infinity;
     this.count = 0;
-    this.first = this.last = NO_ROWS;
+    this.first = this.last = this.told = NO_ROWS;
   }
 
   private insertAt(index: number, pn: number): boolean {

@@ -36,6 +36,8 @@ export const AMPLIFICATION_FACTOR = 3;
 // --- one packet number space -----------------------------------------------------------------------------------------
 /** ACK ranges kept [neqo 128, quiche 68]; beyond it the oldest are forgotten. */
 export const MAX_ACK_RANGES = 128;
+/** ACK frames that a range is in (RFC 9000 §13.2.4): all of them lost in a row, and the peer takes it for lost, too. */
+export const ACK_RANGE_REPEATS = 16;
 /** ACK ranges sent in one frame. */
 export const MAX_ACK_RANGES_SENT = 64;
 /** Sent packets remembered per connection and space [quic-go 25,000]; beyond it sending waits for acknowledgements. */
