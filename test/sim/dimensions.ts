@@ -131,6 +131,7 @@ export const ROWS = [
     name: "restart", // another process with the same secret (RFC 9000 §10.3)
     chance: 0.02,
     draw(scenario, prng) {
+      if (scenario.kill !== undefined) return; // a host that is gone stays away
       scenario.restartMicros = Math.floor(prng.logUniform(20_000, 3_000_000));
       scenario.mayTimeOut = true;
       const atMicros = scenario.restartMicros;

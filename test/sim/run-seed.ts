@@ -344,7 +344,8 @@ class World implements ActWorld {
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.
       // The address was the old one, or the client's ids were used up when it was found elsewhere (RFC 9000 §9.5).
-      const mayMiss = this.scenario.mayTimeOut || (finished && this.moves) || this.hasRefused();
+      // Or a reset overtook the close, which a reordering link held.
+      const mayMiss = this.scenario.mayTimeOut || (finished && (this.moves || on.reorder)) || this.hasRefused();
       const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
       // a Retry token is good for a while only (RFC 9000 §8.1.3)
       const expired = (on.wallClock || on.stalls) && info.type === "transport" && info.code === INVALID_TOKEN;
