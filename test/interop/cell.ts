@@ -152,7 +152,9 @@ class CellRun {
   ): Promise<string> {
     const setup = CASE_SETUPS[interopCase];
     const common = commonOptions(peer, interopCase, bytes, files);
-    const serverOptions: ProgramOptions = { ...common, role: "server", port: 0 };
+    // A server of ours takes version 2 from who offers it, and leaves version 1 to others: the fact tells.
+    const versions = common.versions.length > 0 ? [...common.versions, 1] : [];
+    const serverOptions: ProgramOptions = { ...common, versions, role: "server", port: 0 };
     const server = this.start("server", role === "server" ? peer.command(serverOptions) : ownCommand(serverOptions));
     const listening = server.line<{ listening: number }>("listening");
     let { listening: port } = await Promise.race([listening, this.limit(LISTEN_LIMIT_MILLIS, "listening")]);

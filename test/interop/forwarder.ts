@@ -18,6 +18,7 @@ import type { DirectionPlan } from "../sim/scenario.js";
  */
 const SEED = 7131;
 const VERSION_1 = 1;
+const VERSION_2 = 0x6b3343cf;
 const TYPE_INITIAL = 0;
 const TYPE_HANDSHAKE = 2;
 const TYPE_RETRY = 3;
@@ -266,11 +267,18 @@ class Amplification {
   }
 }
 
-/** Long packet type of the first packet, -1 for anything but a long header of version 1. */
+/** Long packet type of the first packet in the numbers of version 1, -1 for anything but a long header of version 1 or 2. */
 export function longType(datagram: Uint8Array): number {
   if (datagram.length < 7 || (datagram[0]! & 0x80) === 0) return -1;
-  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
-  return view.getUint32(1) === VERSION_1 ? (datagram[0]! & 0x30) >> 4 : -1;
+  const type = (datagram[0]! & 0x30) >> 4;
+  switch (new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength).getUint32(1)) {
+    case VERSION_1:
+      return type;
+    case VERSION_2:
+      return (type + 3) & 3; // RFC 9369 §3.2
+    default:
+      return -1;
+  }
 }
 
 /** Whether the token of an Initial packet has a length other than 0. */

@@ -161,7 +161,9 @@ describe("the Retry witness", () => {
   const cids = [4, 1, 2, 3, 4, 2, 9, 9];
   const long = (type: number, ...rest: number[]) => Uint8Array.of(0xc0 | (type << 4), 0, 0, 0, 1, ...cids, ...rest);
 
-  test("knows the long packet types of version 1 only", () => {
+  test("knows the long packet types of versions 1 and 2 only", () => {
+    assert.equal(longType(Uint8Array.of(0xd0, 0x6b, 0x33, 0x43, 0xcf, 0, 0)), 0, "RFC 9369 §3.2: Initial");
+    assert.equal(longType(Uint8Array.of(0xc0, 0x6b, 0x33, 0x43, 0xcf, 0, 0)), 3, "RFC 9369 §3.2: Retry");
     assert.equal(longType(long(3)), 3);
     assert.equal(longType(long(0)), 0);
     assert.equal(longType(Uint8Array.of(0xc0, 0, 0, 0, 0, 0, 0)), -1, "version negotiation");

@@ -16,6 +16,8 @@ import {
 } from "../../../dist-test/interop/protocol.js";
 
 const options = readOptions();
+/** Of its own accord bun gives up after ten seconds of silence. A server of its takes no handshakeTimeout above ten seconds. */
+const transportParams = { maxIdleTimeout: options.patienceMillis / 1000 };
 
 /** The writer takes bytes while it has room; then it is asked again, as bun has no event for it. */
 function fromQuicStream(stream) {
@@ -55,6 +57,7 @@ async function serve() {
     {
       sni: { "*": { keys: [createPrivateKey(readFileSync(options.key))], certs: [readFileSync(options.cert)] } },
       alpn: [options.alpn],
+      transportParams,
       endpoint: { address: addressOf(options), validateAddress: options.retry },
     },
   );
@@ -74,6 +77,7 @@ async function requestOnce(extra, until) {
     servername: "localhost",
     alpn: options.alpn,
     handshakeTimeout: options.patienceMillis,
+    transportParams,
     endpoint: { address: options.host.includes(":") ? "[::1]:0" : "127.0.0.1:0" },
     ca: [readFileSync(options.ca)],
     ...extra,
