@@ -89,6 +89,11 @@ export async function withPair<T>(
 
 /** Of a program: its job. `answers` are its replies to `Child.ask`, by question. */
 export function ownJob<J>(answers: Record<string, (argument: unknown) => unknown> = {}): J {
+  process.once("uncaughtException", (error: Error & { code?: string }) => {
+    // errors with a code are for people, who did something wrong; the others are ours, and want their stack
+    console.error(error.code?.startsWith("ERR_") === true ? error.message : error);
+    process.exit(1);
+  });
   const lines = createInterface({ input: process.stdin });
   lines.on("close", () => process.exit(0));
   lines.on("line", async (line) => {
