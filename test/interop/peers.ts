@@ -143,6 +143,9 @@ const NO_V2 = "has no option for version 2";
 const NO_MIGRATION = "has no call to change its address";
 
 const QUICHE_TICKETS = "@matrixai/quic makes a TLS context for each connection, so its tickets open nowhere";
+const QUICHE_REFUSAL =
+  "refuses 0-RTT, as it makes a TLS context for each connection; what is sent again arrives with the client's Finished, " +
+  "before @matrixai/quic has told its program of the connection, and is answered by RESET_STREAM with code 0";
 const QUICHE_SESSIONS = "@matrixai/quic keeps no session";
 const QUICHE_SECOND_PATH = "follows one rebinding; to the port after that it sends nothing at all";
 const QUICHE_GAPS: Gaps = {
@@ -155,7 +158,7 @@ const QUICHE_GAPS: Gaps = {
   },
   server: {
     resumption: QUICHE_TICKETS,
-    zerortt: QUICHE_TICKETS,
+    zerortt: QUICHE_REFUSAL,
     rebindport: QUICHE_SECOND_PATH,
     rebindaddress: QUICHE_SECOND_PATH,
   },
