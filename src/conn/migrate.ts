@@ -97,7 +97,8 @@ function moveTo(conn: Connection, path: Path, nowMicros: number): boolean {
   const migration = moves.own as Migration;
   if (!claimCid(conn, path, nowMicros)) return false; // the server has demanded it back, and left no other
   const left = conn.path;
-  forgetLeft(conn, Infinity);
+  const leftBefore = migration.takeLeft(Infinity);
+  if (leftBefore !== null && leftBefore !== path) forget(conn, leftBefore);
   drop(moves.probed, path);
   const isSameRoute = path.knowsLocal && hasSameIp(path, left);
   if (isSameRoute) path.continueMtu(left);
@@ -167,7 +168,7 @@ function giveUp(conn: Connection, attempt: Attempt, result: "failure" | "aborted
 
 function forgetLeft(conn: Connection, nowMicros: number): void {
   const left = conn.moves.own?.takeLeft(nowMicros) ?? null;
-  if (left !== null && left !== conn.path) forget(conn, left);
+  if (left !== null) forget(conn, left);
 }
 
 function forget(conn: Connection, path: Path): void {

@@ -1,5 +1,5 @@
 /**
- * A host of the simulation: one endpoint with its application behind one address. It does what an event loop does:
+ * A host of the simulation: one endpoint with its application behind an address, or several. It does what an event loop does:
  * gathers arrivals into batches, tells the time, sends what the endpoint has, and sleeps until the next deadline.
  *
  * Guards: no more than 100 wakeups or rounds at one instant, and after the last round nothing is overdue
@@ -8,7 +8,7 @@
 
 import { ADDR_COLS, type RxBatch, TX_COLS, TX_DEST, TX_ECN, TX_LEN, TX_OFF, type TxBatch } from "../port/udp.js";
 import { addToRx } from "./batches.js";
-import { ADDRESS_WORDS, type Datagram } from "./datagram.js";
+import { ADDRESS_WORDS, type Datagram, sameAddress } from "./datagram.js";
 import type { NetSink, NetTimer } from "./node.js";
 import type { Prng } from "./prng.js";
 import type { Simulation } from "./simulation.js";
@@ -88,6 +88,9 @@ export class Host implements NetSink, NetTimer {
   readonly address: Int32Array;
   readonly endpoint: SimEndpoint;
   readonly app: SimApp;
+  /** Addresses by the number of the socket (port/udp), and which of them are gone. */
+  private readonly sockets: Int32Array[];
+  private readonly gone = new Set<number>();
   private readonly options: HostOptions;
   private readonly prng: Prng;
 
@@ -97,6 +100,7 @@ export class Host implements NetSink, NetTimer {
   ) {
     this.name = setup.name;
     this.address = setup.address;
+    this.sockets = [setup.address];
     this.endpoint = setup.endpoint;
     this.app = setup.app;
     this.options = setup.options ?? PROMPT_HOST;
@@ -145,6 +149,18 @@ export class Host implements NetSink, NetTimer {
     this.sim.schedule(at, this, null);
   }
 
+  /** One more socket of the endpoint's; `isReachable` false: what is sent from it is never answered. Returns its number. */
+  addSocket(address: Int32Array, isReachable = true): number {
+    if (isReachable) this.sim.network.addAlias(address, this.id);
+    return this.sockets.push(address) - 1;
+  }
+
+  /** What comes to that socket, or is sent from it, is lost from now on. */
+  removeSocket(socket: number): void {
+    this.sim.network.removeAlias(this.sockets[socket]);
+    this.gone.add(socket);
+  }
+
   /** The host vanishes: no farewell, nothing received any more. */
   kill(): void {
     this.alive = false;
@@ -174,7 +190,14 @@ export class Host implements NetSink, NetTimer {
       const most = this.options.batchPackets;
       rx.count = 0;
       rx.sourceCount = 0;
-      while (next < inbox.length && rx.count < most && addToRx(rx, inbox[next], this.address)) {
+      rx.socket = this.socketOf(inbox[next]);
+      const local = this.sockets[rx.socket];
+      if (this.gone.has(rx.socket)) {
+        sim.drop(inbox[next++], "gone", nowMicros);
+        continue;
+      }
+      while (next < inbox.length && rx.count < most && this.socketOf(inbox[next]) === rx.socket) {
+        if (!addToRx(rx, inbox[next], local)) break;
         const datagram = inbox[next++];
         this.datagramsReceived++;
         this.bytesReceived += datagram.length;
@@ -184,6 +207,14 @@ export class Host implements NetSink, NetTimer {
       this.endpoint.receive(rx, nowMicros);
     }
     inbox.length = 0;
+  }
+
+  /** What came to the public side of a NAT is for the first socket. */
+  private socketOf({ dest }: Datagram): number {
+    for (let socket = this.sockets.length - 1; socket > 0; socket--) {
+      if (sameAddress(this.sockets[socket], 0, dest, 0)) return socket;
+    }
+    return 0;
   }
 
   /** Application and endpoint take turns until neither has anything left to do now. */
@@ -221,19 +252,21 @@ export class Host implements NetSink, NetTimer {
 
   private send(tx: TxBatch, row: number, nowMicros: number): void {
     const { sim } = this;
+    const source = this.sockets[tx.socket];
     const off = tx.rows[row + TX_OFF];
     const datagram = sim.newDatagram();
     datagram.set(tx.buf, off, off + tx.rows[row + TX_LEN]);
     datagram.ecn = tx.rows[row + TX_ECN];
     const dest = tx.rows[row + TX_DEST] * ADDR_COLS;
     for (let i = 0; i < ADDRESS_WORDS; i++) {
-      datagram.source[i] = this.address[i];
+      datagram.source[i] = source[i];
       datagram.dest[i] = tx.dests[dest + i];
     }
     this.datagramsSent++;
     this.bytesSent += datagram.length;
     sim.tap?.onSent(this, datagram, nowMicros);
-    sim.network.send(this.id, datagram, nowMicros);
+    if (this.gone.has(tx.socket)) sim.drop(datagram, "gone", nowMicros);
+    else sim.network.send(this.id, datagram, nowMicros);
   }
 
   private arm(nowMicros: number): void {

@@ -4,7 +4,7 @@
  * nowhere. Switched off until `enabled` is set.
  */
 
-import { ADDRESS_WORDS, type Datagram } from "./datagram.js";
+import { ADDRESS_WORDS, type Datagram, sameAddress } from "./datagram.js";
 import type { Network } from "./network.js";
 import { NOWHERE, type NetNode, type NetSink } from "./node.js";
 
@@ -15,14 +15,17 @@ export class Nat implements NetNode {
   rebindings = 0;
   private current: Int32Array | null = null;
 
-  /** `host`: what `Network.attach` returned for the host behind the NAT. */
+  /** `host`: what `Network.attach` returned for the host behind the NAT; its address there is `inside`. */
   constructor(
     private readonly network: Network,
     private readonly host: number,
+    private readonly inside: Int32Array,
   ) {}
 
   push(datagram: Datagram, nowMicros: number): void {
-    if (this.enabled && this.current !== null) datagram.source.set(this.current.subarray(0, ADDRESS_WORDS));
+    // other addresses of the host lead round it
+    const isMine = this.enabled && sameAddress(this.inside, 0, datagram.source, 0);
+    if (isMine && this.current !== null) datagram.source.set(this.current.subarray(0, ADDRESS_WORDS));
     this.next.push(datagram, nowMicros);
   }
 

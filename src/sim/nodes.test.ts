@@ -199,7 +199,7 @@ describe("NAT", () => {
     const server = simAddress(10, 0, 0, 1, 443);
     const client = sim.network.attach(inside, sink("client"));
     const other = sim.network.attach(server, sink("server"));
-    const nat = new Nat(sim.network, client);
+    const nat = new Nat(sim.network, client, inside);
     sim.network.join(client, other, [nat]);
     sim.network.join(other, client, []);
     const send = (from: number, source: Int32Array, dest: Int32Array): void => {
@@ -219,6 +219,8 @@ describe("NAT", () => {
     send(client, inside, server);
     send(other, server, simAddress(203, 0, 113, 1, 5000));
     send(other, server, simAddress(203, 0, 113, 1, 5001));
+    send(client, simAddress(192, 168, 0, 3, 1001), server);
+    assert.deepEqual(got.splice(-1), ["server from port 1001"], "another address of the host leads round it");
     assert.deepEqual(got, [
       "server from port 1000",
       "server from port 5000",

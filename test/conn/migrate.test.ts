@@ -234,11 +234,12 @@ describe("a client that moves", () => {
   });
 
   test("a forced move that leads nowhere goes back", () => {
-    const { pair, dead } = scene();
+    const { pair, dead, seen } = scene();
     dead.add(1);
     pair.clientConn.migrate(target(1, OTHER, true), pair.nowMicros);
     const id = transfer(pair, 1000);
     pair.advance(20 * SECOND);
+    assert.deepEqual(sharedIds(seen), [], "each path has the id that it had");
     assert.deepEqual(results(pair), ["failure"]);
     assert.equal(pair.clientConn.path.socket, 0);
     assert.equal(pair.serverConn?.readable(id), 1000);

@@ -55,7 +55,7 @@ export class Checker implements WireTap {
     if (isServer) {
       this.checkAmplification(datagram);
       this.paths?.onSent(datagram, host.app as Program);
-    }
+    } else this.paths?.onClientSent(datagram, host.app as Program);
     if (this.readable) this.checkPackets(host, datagram, isServer);
   }
 

@@ -16,6 +16,8 @@ import {
   type Simulation,
 } from "#src/sim/index.js";
 import { STREAM_UNI } from "#src/port/transport.js";
+import type { Connection } from "#src/conn/connection.js";
+import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0 } from "#src/port/udp.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -312,6 +314,35 @@ export const ROWS = [
       delete scenario.backward.corrupt;
     },
   },
+  {
+    // the client goes to other addresses of its own; some lead nowhere, and some that it leaves are gone (RFC 9000 §9)
+    name: "migrate",
+    chance: 0.25,
+    draw(scenario, prng) {
+      for (let left = prng.range(1, 5), host = 2; left > 0; left--) {
+        if (prng.chance(0.6)) host++;
+        const isDead = prng.chance(0.15);
+        const vanishes = !isDead && prng.chance(0.2);
+        const address = simAddress(10, 1, 0, host, 51_000 + left);
+        const what = `migrates to host ${host}${isDead ? ", which is dead" : ""}${vanishes ? ", the old address is gone" : ""}`;
+        const atMicros = Math.floor(prng.logUniform(20_000, 5_000_000));
+        const move = { address, isDead, vanishes };
+        scenario.acts.push({ what, atMicros, run: (world) => migrate(world, move) });
+        // a path that is gone before the new one has answered leaves nothing to go back to
+        scenario.mayTimeOut ||= vanishes;
+      }
+      scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
+    },
+  },
+  {
+    name: "preferred", // RFC 9000 §9.6
+    chance: 0.15,
+    draw(scenario, prng) {
+      scenario.preferred = prng.chance(0.3) ? "dead" : "alive";
+      scenario.clientConfig.preferredAddress = "use";
+      scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
+    },
+  },
 ] as const satisfies readonly Row[];
 
 type Versions = Pick<Partial<ConnectionConfig>, "versions" | "firstVersion">;
@@ -328,8 +359,8 @@ const VERSION_CHOICES: readonly [Versions, Versions][] = [
 ];
 
 /** A server may see its client at another address. */
-export function mayMove({ rebind, copies, natFlips, deadAddress }: Scenario["on"]): boolean {
-  return rebind || copies || natFlips || deadAddress;
+export function mayMove({ rebind, copies, natFlips, deadAddress, migrate, preferred }: Scenario["on"]): boolean {
+  return rebind || copies || natFlips || deadAddress || migrate || preferred;
 }
 
 /** It becomes a sample of the RTT: a probe timeout is then three times as long, and the end of a close nine times. */
@@ -391,4 +422,27 @@ function flip(world: ActWorld, address: Int32Array | null): void {
   nat.enabled = address !== null;
   if (address !== null) nat.rebind(address);
   world.mark("address of before");
+}
+
+interface Migration {
+  address: Int32Array;
+  isDead: boolean;
+  /** The address that is left is gone at the same moment: the client takes the new one at once. */
+  vanishes: boolean;
+}
+
+function migrate(world: ActWorld, { address, isDead, vanishes }: Migration): void {
+  const { sim, client, clientHost } = world;
+  if (!world.isConfirmed) return;
+  const socket = clientHost.addSocket(address, !isDead);
+  const local = new Int32Array(ADDR_COLS);
+  local.set(address.subarray(ADDR_IP0, ADDR_IP3 + 1), ADDR_LOCAL_IP0);
+  for (const { conn } of client.peers) {
+    const left = (conn as Connection).path.socket;
+    const refusal = conn.migrate({ socket, local, isIpv4: true, force: vanishes }, sim.nowMicros);
+    world.mark(refusal === null ? `migrates${isDead ? " to nowhere" : ""}` : `migration refused: ${refusal}`);
+    if (refusal !== null || !vanishes) continue;
+    clientHost.removeSocket(left);
+    world.mark("migrates by force");
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * What a server sends to which address, seen from outside (RFC 9000 §8.1, §9.5): nobody who cannot answer gets more than
- * three times of what came from there, and no connection id of the client's goes to two addresses.
+ * What is sent to which address, seen from outside (RFC 9000 §8.1, §9.5): nobody who cannot answer gets more than three
+ * times of what a server got from there, and no connection id is on two paths, whose ever it is.
  */
 
 import type { Connection } from "#src/conn/connection.js";
@@ -10,6 +10,8 @@ import type { Datagram } from "#src/sim/index.js";
 import type { Program } from "./program.js";
 
 const PORTS = 65_536;
+/** Makes one number of two addresses, 48 bits each; that two pairs have the same one is too rare to matter. */
+const PATH_FACTOR = 29;
 /** 198.51.100.0/24: nothing that is sent there arrives. */
 const SPOOFED_NET = (198 << 24) | (51 << 16) | (100 << 8);
 const NET_MASK = ~255;
@@ -21,19 +23,30 @@ interface Bytes {
 
 export class PathChecker {
   private readonly spoofed = new Map<number, Bytes>();
-  /** Address by connection id. */
-  private readonly addresses = new Map<number, number>();
+  /** Path by connection id, of what servers and what clients send. */
+  private readonly byServer = new Map<number, number>();
+  private readonly byClient = new Map<number, number>();
 
   /** The server sends. */
-  onSent({ bytes, length, dest }: Datagram, server: Program): void {
-    const address = addressKey(dest);
-    if (isSpoofed(dest)) this.checkAmplification(this.bytesOf(address), length);
+  onSent(datagram: Datagram, server: Program): void {
+    const { length, dest } = datagram;
+    if (isSpoofed(dest)) this.checkAmplification(this.bytesOf(addressKey(dest)), length);
+    this.checkId(this.byServer, datagram, server);
+  }
+
+  /** The client sends. */
+  onClientSent(datagram: Datagram, client: Program): void {
+    this.checkId(this.byClient, datagram, client);
+  }
+
+  private checkId(paths: Map<number, number>, { bytes, source, dest }: Datagram, sender: Program): void {
     if ((bytes[0] & 0x80) !== 0) return;
     const id = idKey(bytes);
-    const before = this.addresses.get(id);
-    if (before === undefined) this.addresses.set(id, address);
-    else if (before !== address && !hasShared(server)) {
-      throw new Error(`I14: connection id ${id.toString(16)} goes to two addresses`);
+    const path = addressKey(dest) * PATH_FACTOR + addressKey(source);
+    const before = paths.get(id);
+    if (before === undefined) paths.set(id, path);
+    else if (before !== path && !hasShared(sender)) {
+      throw new Error(`I14: connection id ${id.toString(16)} is on two paths`);
     }
   }
 
@@ -56,8 +69,8 @@ export class PathChecker {
 }
 
 /** A NAT had changed the client's address when no spare id was there: the one in use went on (RFC 9000 §9.5). */
-function hasShared(server: Program): boolean {
-  return server.peers.some(({ conn }) => (conn as Connection).moves.shared > 0);
+function hasShared(sender: Program): boolean {
+  return sender.peers.some(({ conn }) => (conn as Connection).moves.shared > 0);
 }
 
 function isSpoofed(address: Int32Array): boolean {

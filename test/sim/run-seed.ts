@@ -24,6 +24,7 @@ import { TracingTap } from "./tracing-tap.js";
 
 const CLIENT_ADDRESS = simAddress(10, 0, 0, 1, 50_000);
 const SERVER_ADDRESS = simAddress(10, 0, 0, 2, 4433);
+const PREFERRED_ADDRESS = simAddress(10, 0, 0, 3, 4434);
 const SECOND = 1_000_000;
 /** Virtual time that the work may take after the network became good: slow links, long backoff. */
 const WORK_LIMIT_MICROS = 1800 * SECOND;
@@ -108,11 +109,12 @@ class World implements ActWorld {
     };
     this.clientHost = add("client", CLIENT_ADDRESS);
     this.serverHost = add("server", SERVER_ADDRESS);
+    if (scenario.preferred !== "no") this.serverHost.addSocket(PREFERRED_ADDRESS, scenario.preferred === "alive");
     this.directions = [
       buildDirection(sim, scenario.forward, seed, "forward"),
       buildDirection(sim, scenario.backward, seed, "backward"),
     ];
-    this.nat = new Nat(sim.network, this.clientHost.id);
+    this.nat = new Nat(sim.network, this.clientHost.id, CLIENT_ADDRESS);
     const [forward, backward] = this.directions;
     this.copier = new Copier(sim, sim.network, new Prng(seed, "copier"));
     sim.join(this.clientHost, this.serverHost, [this.nat, this.copier, ...forward.nodes], backward.nodes);
@@ -264,8 +266,10 @@ class World implements ActWorld {
   }
 
   private listen(): void {
-    const { serverConfig: config, retry } = this.scenario;
-    this.server.endpoint.listen({ tls: this.crypto.serverTls, config, retry, earlyData: true });
+    const { serverConfig: config, retry, preferred } = this.scenario;
+    const rows = { ipv4: PREFERRED_ADDRESS, ipv6: null };
+    const options = { tls: this.crypto.serverTls, config, retry, earlyData: true };
+    this.server.endpoint.listen({ ...options, ...(preferred !== "no" && { preferred: rows }) });
   }
 
   private updateKeys(program: Program): void {

@@ -145,6 +145,8 @@ export interface Scenario {
   kill?: { host: "client" | "server"; atMicros: number };
   /** What else happens during the run (`dimensions.ts`). */
   acts: Act[];
+  /** The server has a second address, and says that it prefers it; `dead`: nothing arrives there. */
+  preferred: "no" | "alive" | "dead";
 }
 
 const NO_JITTER = { jitterMicros: 0, jitter: "uniform", fifo: true } as const;
@@ -183,6 +185,7 @@ export function plainScenario(seed: number): Scenario {
     mayTimeOut: false,
     rebindings: [],
     acts: [],
+    preferred: "no",
   };
 }
 

@@ -62,6 +62,7 @@ function carry(from: Endpoint, to: Endpoint, source: Int32Array, { nowMicros, sc
     rx.sources.set(source, 0);
     rx.sourceCount = 1;
     rx.count = tx.count;
+    rx.socket = 0;
     for (let i = 0; i < tx.count; i++) {
       const row = i * RX_COLS;
       rx.rows[row + RX_OFF] = tx.rows[i * TX_COLS + TX_OFF];
