@@ -34,7 +34,7 @@ import { closeTransport, onPeerClose } from "./close.js";
 import { minAckDelayMicros } from "./config.js";
 import type { Connection } from "./connection.js";
 import { confirmHandshake, feedTls, issueIds, pumpTls, takeCrypto } from "./handshake.js";
-import { onOwnPathResponse } from "./migrate.js";
+import { onFollowed, onOwnPathResponse } from "./migrate.js";
 import { onPathChallenge, onPathResponse } from "./moves.js";
 import { onServedResponse } from "./served-preferred.js";
 import { sealPeerToken } from "./session-ticket.js";
@@ -107,6 +107,8 @@ export class ConnectionFrames implements FrameHandler {
     const pnspace = conn.space(space);
     if (ack.largest > pnspace.largestAcked) pnspace.largestAcked = ack.largest;
     if (space !== SPACE_APP) return;
+    const { own, arrival } = conn.moves;
+    if (own?.isFollowed === false && arrival === null) onFollowed(conn, this.nowMicros);
     conn.streams.smoothedRttMicros = conn.recovery.rtt.smoothedRttMicros;
     conn.control.ackFrequency.reconsider(conn.path.maxDatagramBytes, this.nowMicros);
     const ptoMicros = conn.recovery.ptoMicros(SPACE_APP);

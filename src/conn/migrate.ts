@@ -4,7 +4,7 @@
  * as soon as it answers. A move that is forced, because the old address is gone, uses the new path at once and asks
  * after that. The path that was left is listened to, and answers, for some time.
  *
- *   start --> asking --PATH_RESPONSE--> moved --3 PTO--> the old path is forgotten
+ *   start --> asking --PATH_RESPONSE--> moved --the server is there, too, and 3 PTO--> the old path is forgotten
  *               '------3 PTO without--> failed: data stays where it was, or goes back there
  *
  * Invariants: paths that are asked, and the one that was left, are among `moves.probed`, where what comes from elsewhere is
@@ -107,7 +107,7 @@ function moveTo(conn: Connection, path: Path, nowMicros: number): boolean {
   else recovery.onNewPath(nowMicros);
   moves.count++;
   moves.probed.push(left);
-  migration.keepLeft(left, nowMicros + PATH_VALIDATION_PTOS * validationPtoMicros(conn));
+  migration.keepLeft(left);
   conn.control.sendPing(); // more than a probe: the server follows it
   setPathDeadline(conn);
   return true;
@@ -164,6 +164,12 @@ function giveUp(conn: Connection, attempt: Attempt, result: "failure" | "aborted
   if (result !== null) tellPath(conn, result, path, conn.path, isPreferred);
   if (path === conn.path || path === migration.left) return;
   forget(conn, path);
+}
+
+/** An ACK came on the path of a client's last move: the server is there, too, which may take it a while (RFC 9000 §9.6.2). */
+export function onFollowed(conn: Connection, nowMicros: number): void {
+  conn.moves.own?.onFollowed(nowMicros + PATH_VALIDATION_PTOS * validationPtoMicros(conn));
+  setPathDeadline(conn);
 }
 
 function forgetLeft(conn: Connection, nowMicros: number): void {

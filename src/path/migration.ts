@@ -23,6 +23,8 @@ export class Migration {
   /** The path before, while it still counts. */
   left: Path | null = null;
   private leftUntilMicros = Infinity;
+  /** The peer has sent more than probes on the path of the last move. */
+  isFollowed = true;
   /** The server's preferred address was reached, or did not answer: it is not asked again. */
   preferredSettled = false;
   isOnPreferred = false;
@@ -37,9 +39,16 @@ export class Migration {
     return earliest;
   }
 
-  keepLeft(path: Path, untilMicros: number): void {
+  /** Until the peer has followed, and then for a while. */
+  keepLeft(path: Path): void {
     this.left = path;
-    this.leftUntilMicros = untilMicros;
+    this.leftUntilMicros = Infinity;
+    this.isFollowed = false;
+  }
+
+  onFollowed(untilMicros: number): void {
+    this.isFollowed = true;
+    if (this.left !== null) this.leftUntilMicros = untilMicros;
   }
 
   /** The path whose time is over, or null. */

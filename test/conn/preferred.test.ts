@@ -80,6 +80,33 @@ describe("a server's preferred address", () => {
     assert.ok(seen.every(({ server }) => server === SERVER));
   });
 
+  test("RFC 9000 §9.6.2 the client listens to the address of before for as long as the server is there", () => {
+    const { pair } = scene("use");
+    const { filter } = pair;
+    let fromThere = 0;
+    // the server gets no answer to what it asks from its preferred address: only the first datagram arrives
+    pair.filter = (fromClient, bytes, from, to) =>
+      filter(fromClient, bytes, from, to) && (fromClient || from !== SERVER || fromThere++ === 0);
+    pair.advance(5 * SECOND);
+    assert.equal(pair.clientConn.path.addr[ADDR_PORT], 4443);
+    assert.equal(pair.serverConn?.path.socket, 0);
+    for (let i = 0; i < 10; i++) {
+      const id = transfer(pair, 5000);
+      pair.advance(3 * SECOND);
+      assert.equal(pair.serverConn?.readable(id), 5000);
+      assert.equal(pair.serverConn?.write(id, new Uint8Array(5000), 0, 5000, true), 5000);
+      pair.advance(3 * SECOND);
+      assert.equal(pair.clientConn.readable(id), 5000, `after ${6 * i} s`);
+    }
+    pair.filter = filter;
+    transfer(pair, 100);
+    pair.advance(10 * SECOND);
+    transfer(pair, 100);
+    pair.advance(10 * SECOND);
+    assert.equal(pair.serverConn?.path.socket, SERVER);
+    assert.equal(pair.clientConn.moves.probed.length, 0);
+  });
+
   test("RFC 9000 §5.1.1 its connection id has the number 1, and is the one that goes there first", () => {
     const { pair, seen } = scene("use");
     pair.settle();
