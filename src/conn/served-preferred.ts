@@ -5,7 +5,7 @@
  */
 
 import { type Attempt, Migration } from "../path/migration.js";
-import type { Path } from "../path/path.js";
+import { hasSameLocal, type Path } from "../path/path.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { Connection } from "./connection.js";
 import { endValidation, rememberPath, setPathDeadline, takePath, tellPath, validationPtoMicros } from "./moves.js";
@@ -21,10 +21,24 @@ export function onServedArrival(conn: Connection, path: Path, leads: boolean, no
     attempt.challenge.start(nowMicros, validationPtoMicros(conn));
     own.attempts.length = 0; // where the client is now counts
     own.attempts.push(attempt);
+    takeOver(conn, path);
     setPathDeadline(conn);
   }
   attempt.isLed ||= leads;
   if (path.validated) move(conn, attempt, nowMicros);
+}
+
+/** Without a spare id: where a NAT gave the client another address, the id of the address before goes on (RFC 9000 §9.5). */
+function takeOver(conn: Connection, path: Path): void {
+  const { moves, peerIds } = conn;
+  if (path.cidSeq >= 0 || peerIds.hasSpare) return;
+  for (const before of moves.probed) {
+    if (before === path || before.cidSeq < 0 || !hasSameLocal(before, path) || !before.hasSameDcid(path)) continue;
+    path.cidSeq = before.cidSeq;
+    before.cidSeq = -1;
+    moves.shared++;
+    return;
+  }
 }
 
 /** A PATH_RESPONSE came; true = it was about this. */
@@ -66,6 +80,7 @@ function move(conn: Connection, attempt: Attempt, nowMicros: number): void {
   }
   takePath(conn, path);
   conn.recovery.onNewPath(nowMicros); // RFC 9000 §9.4
+  conn.control.sendPing(); // its acknowledgement finds what was lost on the path before
   rememberPath(conn, left);
   moves.count++;
   moves.validated++;

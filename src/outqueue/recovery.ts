@@ -456,7 +456,10 @@ export class Recovery {
 
   private measureDelivery(): void {
     this.delivery = this.cc.onRateSample === undefined ? null : new DeliveryRate();
-    this.sent[SPACE_APP].delivery = this.delivery;
+    const sent = this.sent[SPACE_APP];
+    sent.delivery = this.delivery;
+    // on another path the ring of sent packets is there already
+    if (sent.mask >= 0) this.delivery?.resize(sent.mask + 1, sent.next, sent.next);
   }
 
   private onRestart(nowMicros: number): void {

@@ -174,6 +174,22 @@ describe("a client that moves", () => {
     assert.equal(rttResets, 1);
   });
 
+  test("RFC 9000 §9.4 BBR measures the new path from its first packet on", () => {
+    const { pair } = scene([OTHER], { client: { congestion: "bbr" } });
+    const { clientConn } = pair;
+    transfer(pair, 100_000);
+    pair.settle();
+    clientConn.migrate(target(1), pair.nowMicros);
+    pair.settle();
+    assert.equal(clientConn.path.socket, 1);
+    for (let i = 0; i < 3; i++) {
+      transfer(pair, 100_000);
+      pair.advance(SECOND);
+      assert.ok(Number.isFinite(clientConn.recovery.cc.cwndBytes));
+      assert.equal(clientConn.recovery.bytesInFlight, 0);
+    }
+  });
+
   test("RFC 9000 §8.2.4, §9.3.2 a path that does not answer is not used, and its id is not used again", () => {
     const { pair, seen, dead } = scene();
     dead.add(1);
