@@ -5,6 +5,7 @@ import type { Cell } from "./cell.js";
 
 const TABLE_START = "<!-- table -->\n";
 const TABLE_END = "<!-- end of table -->\n";
+const REASON_CHARS = 360;
 const SIGNS = { pass: "yes", fail: "**NO**", unsupported: "-", absent: "absent" } as const;
 
 export function formatMatrix(cells: readonly Pick<Cell, "peer" | "role" | "case" | "result">[]): string {
@@ -30,7 +31,12 @@ type DocCell = Pick<Cell, "peer" | "role" | "case" | "result" | "detail">;
 
 /** The matrix as Markdown, a row for each case, and below it what peers answered where they cannot do what a case asks for. */
 export function formatDocs(runs: readonly { title: string; cells: readonly DocCell[] }[]): string {
-  return runs.map(({ title, cells }) => `### ${title}\n\n${docTable(cells)}`).join("\n") + gaps(runs[0]?.cells ?? []);
+  const first = new Map<string, DocCell>(); // the first answer of each; others differ in ports and greased versions
+  for (const cell of runs.flatMap(({ cells }) => cells)) {
+    const key = `${cell.peer} ${cell.role} ${cell.case}`;
+    if (first.get(key)?.result !== "unsupported") first.set(key, cell);
+  }
+  return runs.map(({ title, cells }) => `### ${title}\n\n${docTable(cells)}`).join("\n") + gaps([...first.values()]);
 }
 
 function docTable(cells: readonly DocCell[]): string {
@@ -55,7 +61,10 @@ function gaps(cells: readonly DocCell[]): string {
   const reasons = new Map<string, string[]>();
   for (const { peer, role, case: name, result, detail } of cells) {
     if (result !== "unsupported") continue;
-    const reason = `${peer} as ${role} | ${detail.replaceAll(/127\.0\.0\.1:\d+ /g, "").replaceAll("|", "/")}`;
+    const reason = `${peer} as ${role} | ${detail
+      .replaceAll(/127\.0\.0\.1:\d+ /g, "")
+      .replaceAll("|", "/")
+      .slice(0, REASON_CHARS)}`;
     reasons.set(reason, [...(reasons.get(reason) ?? []), name]);
   }
   const lines = [...reasons].map(([reason, names]) => {

@@ -35,6 +35,8 @@ import {
 /** H3_NO_ERROR (RFC 9114 §8.1). */
 const H3_NO_ERROR = 0x100;
 const TICKET_TRIES = 100;
+const MIGRATE_TRIES = 20;
+const MIGRATE_PAUSE_MILLIS = 10;
 const TICKET_PAUSE_MILLIS = 20;
 
 function fromQuicStream(stream: QuicStream): InteropStream {
@@ -92,6 +94,18 @@ async function updateWhenOpen(session: QuicSession): Promise<number> {
   while (!session.destroyed && session.ext.stats().keyUpdates === before) await setTimeout(1);
   session.updateKey();
   return session.ext.stats().keyUpdates;
+}
+
+/** Moves to another port as soon as the server has left a connection id for that. */
+async function migrate(session: QuicSession): Promise<{ local: { port: number } }> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await session.ext.migrate();
+    } catch (error) {
+      if (tries === MIGRATE_TRIES || !/no connection id/.test(describe(error))) throw error;
+      await setTimeout(MIGRATE_PAUSE_MILLIS);
+    }
+  }
 }
 
 function factsOf(session: QuicSession, early: boolean): SessionFacts {
@@ -175,7 +189,7 @@ async function runRequest(
   // In 0-RTT the request does not wait for the handshake.
   if (extra.sessionTicket === undefined) await session.opened;
   const updates = options.keyUpdate ? updateWhenOpen(session) : null;
-  const move = options.migrates ? session.ext.migrate() : null;
+  const move = options.migrates ? migrate(session) : null;
   move?.catch(() => {}); // awaited below
   const isH3 = options.alpn === "h3";
   if (isH3) await openControlStream(session);
