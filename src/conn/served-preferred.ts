@@ -22,6 +22,7 @@ export function onServedArrival(conn: Connection, path: Path, leads: boolean, no
     own.attempts.length = 0; // where the client is now counts
     own.attempts.push(attempt);
     takeOver(conn, path);
+    if (!claimCid(conn, path, nowMicros)) conn.moves.refused++; // it is asked as soon as the client gives an id
     setPathDeadline(conn);
   }
   attempt.isLed ||= leads;
