@@ -94,12 +94,11 @@ export class ReceivedPns {
 
   /** The smallest number above `pn` that did not arrive; forgotten ones count as received. */
   firstMissingAbove(pn: number): number {
-    const { first, last, count } = this;
-    let missing = Math.max(pn + 1, this.floor);
-    for (let range = 0; range < count && first[range] <= missing; range++) {
-      if (last[range] >= missing) missing = last[range] + 1;
-    }
-    return missing;
+    const { first, last } = this;
+    const least = Math.max(pn + 1, this.floor);
+    let range = this.count - 1; // what is asked for is near the largest
+    while (range >= 0 && first[range] > least) range--;
+    return range >= 0 && last[range] >= least ? last[range] + 1 : least;
   }
 
   /**
