@@ -110,7 +110,7 @@ export class ConnectionFrames implements FrameHandler {
     const { own, arrival } = conn.moves;
     if (own?.isFollowed === false && arrival === null) onFollowed(conn, this.nowMicros);
     conn.streams.smoothedRttMicros = conn.recovery.rtt.smoothedRttMicros;
-    conn.control.ackFrequency.reconsider(conn.path.maxDatagramBytes, this.nowMicros);
+    conn.control.ackFrequency.reconsider(conn.path.maxDatagramBytes, ack.largest, this.nowMicros);
     const ptoMicros = conn.recovery.ptoMicros(SPACE_APP);
     const wrong = conn.keys.phases.onAcked(ack.largest, this.keyPhase, this.nowMicros, ptoMicros);
     this.verdict(wrong, FRAME_ACK, "old keys acknowledge a packet of new keys");

@@ -27,6 +27,7 @@ class Bench {
   };
   readonly frequency = new AckFrequency(this.sender);
   nowMicros = 0;
+  private largestAcked = -1;
   private readonly sent = new SentPackets(SPACE_APP);
 
   constructor(isAllowed = true, ownMicros = MAX_MICROS) {
@@ -35,11 +36,12 @@ class Bench {
   }
 
   /** An ACK arrives when the window and the round trip are such; the request that follows, or "". */
-  ack(windowPackets: number, smoothedRttMicros = 40_000, afterMicros = 1_000_000): string {
+  ack(windowPackets: number, smoothedRttMicros = 40_000, afterMicros = 1_000_000, coveredPackets = 2): string {
     this.nowMicros += afterMicros;
+    this.largestAcked += coveredPackets;
     this.sender.cc.cwndBytes = windowPackets * DATAGRAM_BYTES;
     this.sender.rtt.smoothedRttMicros = smoothedRttMicros;
-    this.frequency.reconsider(DATAGRAM_BYTES, this.nowMicros);
+    this.frequency.reconsider(DATAGRAM_BYTES, this.largestAcked, this.nowMicros);
     return this.send();
   }
 
@@ -59,6 +61,15 @@ class Bench {
 describe("what is asked for", () => {
   test("draft-ietf-quic-ack-frequency §3 nothing of a peer without min_ack_delay", () => {
     assert.equal(new Bench(false).ack(10_000), "");
+  });
+
+  test("nothing of a peer whose ACK frames cover as many packets by themselves; it is asked when they do not any more", () => {
+    const bench = new Bench();
+    for (let i = 0; i < 40; i++) bench.ack(FIRST_PACKETS - 1, 40_000, 1_000_000, 100);
+    assert.equal(bench.ack(FIRST_PACKETS, 40_000, 1_000_000, 100), "");
+    let asked = "";
+    for (let i = 0; i < 40 && asked === ""; i++) asked = bench.ack(FIRST_PACKETS);
+    assert.match(asked, /^ACK_FREQUENCY 0 /);
   });
 
   test("draft-ietf-quic-ack-frequency §8.1 nothing while the window is small, then a share of it and of the round trip", () => {

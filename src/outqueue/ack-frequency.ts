@@ -9,6 +9,7 @@
  * (6 to 10 times in 512 MiB over loopback, not once with it). One request is on its way at a time.
  */
 
+import { DOUBLE } from "../base/double.js";
 import { writeAckFrequency } from "../frame/control.js";
 import {
   ACK_ELICITING_THRESHOLD,
@@ -28,6 +29,8 @@ export interface AckSender {
   maxAckDelayMicros: number;
 }
 
+/** Weight of the latest ACK frame in the number of packets that one covers. */
+const COVERED_WEIGHT = 1 / 8;
 /** Delays within this factor of what was asked for are not worth a frame. */
 const SAME_DELAY = 2;
 
@@ -46,9 +49,13 @@ export class AckFrequency {
   private delayMicros = 0;
   private isInFlight = false;
   private notBeforeMicros = 0;
+  private largestAcked = -1;
+  /** Packets that an ACK frame of the peer covers, on average. */
+  private coveredPackets = DOUBLE;
 
   constructor(sender: AckSender) {
     this.sender = sender;
+    this.coveredPackets = ACK_ELICITING_THRESHOLD;
   }
 
   /** From the peer's transport parameters; `minDelayMicros` is at most `maxDelayMicros`. */
@@ -62,12 +69,19 @@ export class AckFrequency {
     return this.packets > ACK_ELICITING_THRESHOLD;
   }
 
-  /** An ACK came, and window and round trip may be others: asks anew when it pays, once in a round trip at most. */
-  reconsider(datagramBytes: number, nowMicros: number): void {
+  /**
+   * An ACK up to `largestAcked` came, and window and round trip may be others: asks anew when it pays, once in a round trip at
+   * most. A peer that takes packets in large batches sends few ACK frames by itself, and would only wait for a timer.
+   */
+  reconsider(datagramBytes: number, largestAcked: number, nowMicros: number): void {
+    const newlyAcked = largestAcked - this.largestAcked;
+    if (newlyAcked > 0) this.coveredPackets += (newlyAcked - this.coveredPackets) * COVERED_WEIGHT;
+    this.largestAcked = Math.max(this.largestAcked, largestAcked);
     if (this.minDelayMicros === Infinity || nowMicros < this.notBeforeMicros) return;
     if (this.isWanted || this.isInFlight) return;
     const { cc, rtt } = this.sender;
     const packets = packetsFor(cc.cwndBytes / datagramBytes);
+    if (!this.isReduced && this.coveredPackets >= packets) return;
     const delayMicros =
       packets === ACK_ELICITING_THRESHOLD ? this.ownDelayMicros : this.delayFor(rtt.smoothedRttMicros);
     if (packets === this.packets && !this.isOtherDelay(delayMicros)) return;
