@@ -53,7 +53,7 @@ export interface RawPeerOptions {
   autoTls?: boolean;
   /** A server sends HANDSHAKE_DONE when its handshake is complete; default true. */
   confirm?: boolean;
-  /** A server's first Initial arrived; true = the script does what is to be done. */
+  /** The first Initial of a client's flight arrived; true = the script does what is to be done, the rest of it is dropped. */
   onFirst?: (peer: RawPeer, header: Header) => boolean;
   /** A client follows a Retry; default true. */
   followRetry?: boolean;
@@ -504,13 +504,21 @@ export class RawPeer {
     return true;
   }
 
+  /** Version and destination id of the flight that `onFirst` took. */
+  private answeredFlight = "";
+
   private onFirstInitial(header: Header): boolean {
+    const flight = `${header.version} ${Buffer.from(header.dcid).toString("hex")}`;
+    if (flight === this.answeredFlight) return false; // a ClientHello in several datagrams is one flight
     this.dcid = Buffer.from(header.scid);
     this.keyDcid = Buffer.from(header.dcid);
     if (!this.retried) this.origDcid = this.keyDcid;
     this.version = header.version;
     this.installInitial(header.version, this.keyDcid);
-    if (this.options.onFirst?.(this, header) === true) return false;
+    if (this.options.onFirst?.(this, header) === true) {
+      this.answeredFlight = flight;
+      return false;
+    }
     this.knowsPeer = true;
     return true;
   }
