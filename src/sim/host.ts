@@ -88,6 +88,8 @@ export class Host implements NetSink, NetTimer {
   readonly address: Int32Array;
   readonly endpoint: SimEndpoint;
   readonly app: SimApp;
+  /** Numbers of the sockets whose addresses lead nowhere: what is sent from there arrives, and nothing comes back. */
+  readonly unanswered = new Set<number>();
   /** Addresses by the number of the socket (port/udp), and which of them are gone. */
   private readonly sockets: Int32Array[];
   private readonly gone = new Set<number>();
@@ -152,6 +154,7 @@ export class Host implements NetSink, NetTimer {
   /** One more socket of the endpoint's; `isReachable` false: what is sent from it is never answered. Returns its number. */
   addSocket(address: Int32Array, isReachable = true): number {
     if (isReachable) this.sim.network.addAlias(address, this.id);
+    else this.unanswered.add(this.sockets.length);
     return this.sockets.push(address) - 1;
   }
 

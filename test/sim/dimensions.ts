@@ -398,6 +398,8 @@ function attackerAddress(forwards: boolean, index: number, isNewHost: boolean): 
 
 const COPY_TRIES = 50;
 const COPY_TRY_MICROS = 20_000;
+/** The mark of an attacker that lets the client have what its copies brought. */
+export const HANDED_ON = "copies, and answers handed on";
 
 /** A copy of a first packet would be a connection of its own: nothing is copied before all are confirmed. */
 function copy(world: ActWorld, options: CopierOptions, forwards: boolean, lastMicros: number, tries: number): void {
@@ -408,7 +410,7 @@ function copy(world: ActWorld, options: CopierOptions, forwards: boolean, lastMi
   }
   copier.options = options;
   if (forwards) for (const source of options.sources) sim.network.addAlias(source, clientHost.id);
-  world.mark(forwards ? "copies, and answers handed on" : "copies");
+  world.mark(forwards ? HANDED_ON : "copies");
   sim.after(lastMicros, () => {
     copier.options = null;
     for (const source of options.sources) sim.network.removeAlias(source);

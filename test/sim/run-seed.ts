@@ -11,7 +11,7 @@ import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS } from "#src/proto/limits.js";
 import { Copier, type Host, Nat, Prng, SimScratch, simAddress, Simulation } from "#src/sim/index.js";
 import { Checker } from "./checker.js";
-import { type ActWorld, FIRST_PUBLIC, mayMove } from "./dimensions.js";
+import { type ActWorld, FIRST_PUBLIC, HANDED_ON, mayMove } from "./dimensions.js";
 import { collectMarks } from "./marks.js";
 import { type Mode, type RunCrypto, SERVER_NAME } from "./modes.js";
 import { buildDirection, type Direction } from "./network.js";
@@ -348,8 +348,9 @@ class World implements ActWorld {
       const early = !finished && info.type === "transport" && info.code === 0x0cn;
       // The close was lost, or the other end had gone before it heard of the connection: the timers speak.
       // The address was the old one, or the client's ids were used up when it was found elsewhere (RFC 9000 §9.5).
-      // Or a reset overtook the close, which a reordering link held.
-      const mayMiss = this.scenario.mayTimeOut || (finished && (this.moves || on.reorder)) || this.hasRefused();
+      // Or a reset overtook the close, which a reordering link held. Or a client was lured to where nothing arrives.
+      const mayMiss =
+        this.scenario.mayTimeOut || (finished && (this.moves || on.reorder)) || this.hasRefused() || this.wasMisled();
       const silent = mayMiss && (info.type.endsWith("timeout") || info.type === "stateless-reset");
       // a Retry token is good for a while only (RFC 9000 §8.1.3)
       const expired = (on.wallClock || on.stalls) && info.type === "transport" && info.code === INVALID_TOKEN;
@@ -391,6 +392,13 @@ class World implements ActWorld {
 
   private hasRefused(): boolean {
     return this.server.peers.some(({ conn }) => (conn as Connection).moves.refused > 0);
+  }
+
+  /** A client is where no answer comes: somebody else had handed on the one to its challenge, which counts (RFC 9000 §8.2.3). */
+  private wasMisled(): boolean {
+    const { unanswered } = this.clientHost;
+    const isAt = ({ conn }: Peer): boolean => unanswered.has((conn as Connection).path.socket);
+    return this.marks.has(HANDED_ON) && this.client.peers.some(isAt);
   }
 
   private peers(): Peer[] {
