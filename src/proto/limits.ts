@@ -56,7 +56,7 @@ export const MAX_UNDECRYPTABLE_BYTES = 24 * KIB;
  * the last, and is never above two congestion windows or the least, whichever is more.
  */
 export const SKIP_PN_FIRST_PERIOD = 256;
-export const SKIP_PN_LEAST_PERIOD = 64;
+export const SKIP_PN_LEAST_PERIOD = 256;
 export const SKIP_PN_MAX_PERIOD = 131_072;
 
 // --- connection ids, paths -------------------------------------------------------------------------------------------

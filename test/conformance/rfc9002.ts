@@ -79,14 +79,19 @@ row("9002-5.3-01", async (check) => {
 row("9002-6.1.1-01", async (check) => {
   const { peer, app, id } = await sender(check);
   for (let i = 0; i < 6; i++) await roundTrip(check, peer, app, id, 80); // a long time threshold
-  const before = appPackets(peer).length;
   const lostBefore = app.conn.stats().packetsLost;
-  app.write(id, filled(8000), false);
-  const data = (): ReadPacket[] => appPackets(peer).slice(before).filter(isEliciting);
-  await check.until(() => data().length >= 6, "six packets");
-  const pns = data()
-    .map(({ pn }) => pn)
-    .slice(0, 6);
+  let pns: number[] = [];
+  // a number that was left out among them would be acknowledged, too: such a flight is settled, and another one sent
+  for (let tries = 0; tries < 4 && (pns.length === 0 || (pns[3] as number) - (pns[0] as number) !== 3); tries++) {
+    for (const pn of pns) peer.send(APP, ack([pn, pn]));
+    const before = appPackets(peer).length;
+    app.write(id, filled(8000), false);
+    const data = (): ReadPacket[] => appPackets(peer).slice(before).filter(isEliciting);
+    await check.until(() => data().length >= 6, "six packets");
+    pns = data()
+      .map(({ pn }) => pn)
+      .slice(0, 6);
+  }
   const [first, second, third, fourth] = pns as [number, number, number, number];
   // the second and third came, the first may be late
   peer.send(APP, ack([second, third]));
