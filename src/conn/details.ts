@@ -17,6 +17,7 @@ import {
   SEND_RESET_SENT,
   SEND_SEND,
 } from "../stream/send.js";
+import { CONTROL_MAX_STREAM_DATA } from "../stream/stream.js";
 import type { Connection } from "./connection.js";
 
 /** In the order of RFC 9000 §3.1 and §3.2, which is that of port/transport. */
@@ -33,6 +34,15 @@ export class ConnectionDetails implements DetailTransport {
 
   watch(details: number): void {
     this.conn.events.watched = details;
+  }
+
+  announce(id: number): boolean {
+    const { streams, host } = this.conn;
+    const stream = streams.find(id);
+    if (stream === null || stream.send === null || stream.recv === null) return false;
+    streams.control(stream, CONTROL_MAX_STREAM_DATA);
+    host.schedule(this.conn);
+    return true;
   }
 
   stream(id: number): StreamDetails | null {

@@ -238,6 +238,11 @@ export interface StreamDetails {
 export interface DetailTransport {
   /** DETAIL_* bits that `onDetail` is called for from now on. */
   watch(details: number): void;
+  /**
+   * Makes the peer see a bidirectional stream that was opened here before anything is written to it: it is told again what it
+   * may send there (RFC 9000 §3.2: MAX_STREAM_DATA opens a stream, too). False when there is no such stream.
+   */
+  announce(id: number): boolean;
   /** Null for a stream that is finished and forgotten, or was never there. */
   stream(id: number): StreamDetails | null;
   /** How many more streams of this kind the peer lets us open now. */

@@ -33,6 +33,21 @@ async function streamPair(bench: Bench): Promise<{ near: QuicStream; far: QuicSt
 
 describe("streams", () => {
   test(
+    "a server speaks first on a stream that its client has announced",
+    withBench(async (bench) => {
+      const { client, server } = await bench.pair();
+      const incoming = nextStream(server);
+      const near = await client.createBidirectionalStream();
+      near.ext.announce();
+      const far = await incoming;
+      await far.writer.write("220 ready");
+      assert.equal(Buffer.from((await near.ext.read()) as Uint8Array).toString(), "220 ready");
+      near.destroy();
+      near.ext.announce(); // of no consequence
+    }),
+  );
+
+  test(
     "20 MB arrive as they were sent, in chunks of 64 KiB at most",
     withBench(async (bench) => {
       const { client, server } = await bench.pair();

@@ -100,6 +100,21 @@ describe("states of a stream", () => {
     assert.equal(server.stream(id)?.sendState, 0);
   });
 
+  test("RFC 9000 §3.2 a stream that is announced is there before anything is written to it", () => {
+    const { pair, client, server } = scene(0);
+    const id = pair.clientConn.open(STREAM_BIDI);
+    pair.settle();
+    assert.equal(server.opened(STREAM_BIDI, true), 0);
+    assert.equal(client.announce(id), true);
+    pair.settle();
+    assert.deepEqual([server.opened(STREAM_BIDI, true), server.stream(id)?.recvState], [1, 0]);
+    assert.equal(pair.serverConn?.write(id, DATA, 0, 5, false), 5, "it may speak first");
+    pair.settle();
+    assert.equal(pair.clientConn.readable(id), 5);
+    assert.equal(client.announce(pair.clientConn.open(STREAM_UNI)), false);
+    assert.equal(client.announce(id + 400), false);
+  });
+
   test("RFC 9000 §4.1 what may be written is bounded by the stream and by the connection", () => {
     const config = { initialMaxData: 3000, initialMaxStreamDataUni: 2000 };
     const { pair, client } = scene(0, { server: config });

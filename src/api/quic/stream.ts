@@ -3,6 +3,7 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { DEFAULT_URGENCY, URGENCIES } from "../../proto/limits.js";
+import { ConnectionDetails } from "../../runtime/loop.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { sendBody, type StreamBody } from "./body.js";
 import { watchAbort } from "./deferred.js";
@@ -201,6 +202,15 @@ export class QuicStreamExt {
   async sendFile(file: number | FileHandle, options: SendFileOptions = {}): Promise<number> {
     claimWriter(this.#core);
     return await sendFile(this.#core, file, options);
+  }
+
+  /**
+   * Makes the peer see a bidirectional stream before anything is written to it, for protocols whose server speaks first.
+   * Nothing is lost by it when something is written at once.
+   */
+  announce(): void {
+    const { session, id, destroyed } = this.#core;
+    if (!destroyed) new ConnectionDetails(session.transport).announce(id);
   }
 
   /** Bytes that can be read now. */
