@@ -2,7 +2,7 @@
 
 import type { OpenFileHandle } from "../../port/file.js";
 import { invalidType } from "../errors.js";
-import { viewOf } from "./option-reader.js";
+import { viewOf } from "../option-reader.js";
 import { FileWrite, isOpenFile } from "./send-file.js";
 import type { StreamCore } from "./stream-core.js";
 import { bytesOf, type WriterChunk } from "./writer.js";

@@ -6,7 +6,7 @@ import { familyOf, type HostPort, isLoopback, parseAddress, resolveHost } from "
 import { coreOf, QuicEndpoint } from "./endpoint.js";
 import { EndpointCore, liveEndpoints, type OnSession } from "./endpoint-core.js";
 import { type EndpointOptions, readEndpointOptions } from "./endpoint-options.js";
-import { OptionReader } from "./option-reader.js";
+import { OptionReader } from "../option-reader.js";
 import type { ConnectOptions, ListenOptions } from "./public-options.js";
 import type { QuicSession } from "./session.js";
 import "./session.js";

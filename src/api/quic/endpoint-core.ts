@@ -6,16 +6,16 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import type { TlsContext } from "../../port/tls.js";
-import { ADDR_COLS, ADDR_PORT, type UdpOptions } from "../../port/udp.js";
+import { ADDR_PORT, type UdpOptions } from "../../port/udp.js";
 import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
-import { setAddressRow } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, resolveHost, setLocal, socketAddress } from "../address.js";
-import { Deferred } from "./deferred.js";
-import type { DevCertificate } from "./dev-certificate.js";
+import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "../address.js";
+import { Deferred } from "../deferred.js";
+import { openConnection } from "../open-connection.js";
+import type { DevCertificate } from "../dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import { type EndpointSetup, MIN_SECRET_BYTES } from "./endpoint-options.js";
 import { sharedTls, wantsKeylogFile } from "../environment.js";
@@ -246,35 +246,17 @@ export class EndpointCore implements HostOwner {
     }
     const host = await this.bind(family === "IPv4" ? "0.0.0.0" : "::");
     setup.signal?.throwIfAborted();
-    const row = new Int32Array(ADDR_COLS);
-    if (!setAddressRow(row, 0, remote, port)) throw invalidValue("address", "is no literal address", remote);
-    setLocal(row, host.socket.address);
     const { identity, pins } = setup;
     // a resumed session shows no certificate, and pins want to see one
     const ticket = pins === null ? setup.ticket : undefined;
-    const earlyAlpn = ticket !== undefined && setup.earlyData && setup.alpn.length === 1 ? setup.alpn[0] : undefined;
-    const tls = sharedTls().newClientContext({
-      alpn: setup.alpn,
+    const { conn, release } = openConnection(host, {
+      ...setup,
+      ticket,
+      remote,
+      port,
       serverName,
-      verify: setup.manual || pins !== null ? "report" : "strict",
-      keylog: setup.keylog || wantsKeylogFile(),
-      earlyData: earlyAlpn !== undefined,
-      ...(setup.ca !== undefined && { ca: setup.ca }),
-      ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
-      ...(setup.groups !== undefined && { groups: setup.groups }),
-      ...(identity !== undefined && { identity }),
+      report: setup.manual || pins !== null,
     });
-    const conn = host.endpoint.connect(
-      {
-        tls,
-        remote: row,
-        config: setup.config,
-        ...(ticket !== undefined && { ticket }),
-        ...(earlyAlpn !== undefined && { earlyAlpn }),
-        ...(setup.token !== undefined && { token: setup.token }),
-      },
-      host.now(),
-    );
     this.clientSessions++;
     return this.adopt(conn, {
       callbacks: setup.callbacks,
@@ -282,7 +264,7 @@ export class EndpointCore implements HostOwner {
       keylog: setup.keylog,
       datagramQueue: setup.datagramQueue,
       ownCertificate: () => identity?.cert,
-      release: () => tls.close(),
+      release,
     });
   }
 

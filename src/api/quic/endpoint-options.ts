@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { type HostPort, parseAddress } from "../address.js";
 import { TOKEN_KEY_SECONDS } from "../../proto/limits.js";
-import { OptionReader } from "./option-reader.js";
+import { OptionReader } from "../option-reader.js";
 import { invalidValue } from "../errors.js";
 
 export interface EndpointOptions {

@@ -2,11 +2,11 @@
 
 import type { SocketAddress } from "node:net";
 import { invalidType } from "../errors.js";
-import type { DevCertificate } from "./dev-certificate.js";
+import type { DevCertificate } from "../dev-certificate.js";
 import { EndpointCore } from "./endpoint-core.js";
 import { type EndpointOptions, MAX_CONNECTIONS, readEndpointOptions } from "./endpoint-options.js";
 import { faces } from "./faces.js";
-import { OptionReader } from "./option-reader.js";
+import { OptionReader } from "../option-reader.js";
 import type { SniContexts } from "./public-options.js";
 import { readSni } from "./session-options.js";
 import { type EndpointStats, endpointStats } from "./stats.js";

@@ -4,7 +4,7 @@ export { QuicError, type QuicErrorOptions } from "../errors.js";
 export type { StreamBody } from "./body.js";
 export { connect, listen, listEndpoints } from "./connect.js";
 export { constants } from "./constants.js";
-export type { DevCertificate } from "./dev-certificate.js";
+export type { DevCertificate } from "../dev-certificate.js";
 export type { ToDuplexOptions } from "./duplex.js";
 export { QuicEndpoint } from "./endpoint.js";
 export type { OnSession } from "./endpoint-core.js";

@@ -9,8 +9,8 @@ import { ADDR_COLS } from "../../port/udp.js";
 import { isMappedIpv4 } from "../../runtime/address.js";
 import { invalidState, invalidValue, QuicError } from "../errors.js";
 import { setLocal } from "../address.js";
-import { Deferred, watchAbort } from "./deferred.js";
-import { OptionReader } from "./option-reader.js";
+import { Deferred, watchAbort } from "../deferred.js";
+import { OptionReader } from "../option-reader.js";
 import type { SessionCore } from "./session-core.js";
 
 export interface MigrateOptions {

@@ -8,7 +8,7 @@ import { isAnyAddress, setAddressRow } from "../../runtime/address.js";
 import type { EndpointHost, ListenOptions } from "../../runtime/loop.js";
 import { invalidValue } from "../errors.js";
 import { type Family, familyOf, type HostPort, parseAddress } from "../address.js";
-import type { OptionReader } from "./option-reader.js";
+import type { OptionReader } from "../option-reader.js";
 
 export interface PreferredSetup {
   ipv4: HostPort | null;

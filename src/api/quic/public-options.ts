@@ -1,10 +1,10 @@
 /** Options of `connect` and `listen`, as users write them. They are checked in `session-options.ts`. */
 
 import type { SocketAddress } from "node:net";
-import type { DevCertificate } from "./dev-certificate.js";
+import type { DevCertificate } from "../dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import type { EndpointOptions } from "./endpoint-options.js";
-import type { CertificateInput, KeyInput } from "./pem.js";
+import type { CertificateInput, KeyInput } from "../pem.js";
 import type { SessionCallbacks } from "./types.js";
 
 /** What is announced to the peer (RFC 9000 §18.2). Windows in bytes. */

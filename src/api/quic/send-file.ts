@@ -6,9 +6,9 @@
 import type { FileRange, FileSource, OpenFile } from "../../port/file.js";
 import { sharedDatapath } from "../datapath.js";
 import { invalidState, invalidType, wireCode } from "../errors.js";
-import { watchAbort } from "./deferred.js";
-import { OptionReader } from "./option-reader.js";
-import type { WriteDone } from "./send-half.js";
+import { watchAbort } from "../deferred.js";
+import { OptionReader } from "../option-reader.js";
+import type { WriteDone } from "../send-half.js";
 import type { StreamCore } from "./stream-core.js";
 
 export interface SendFileOptions {

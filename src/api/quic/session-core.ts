@@ -29,7 +29,7 @@ import type { Connection } from "../../runtime/loop.js";
 import { verifyErrorCode } from "../../runtime/native/tls-verify.js";
 import { closeError, datagramTooLarge, invalidState, noDatagrams, QuicError } from "../errors.js";
 import { localOf, remoteOf } from "../address.js";
-import { Deferred } from "./deferred.js";
+import { Deferred } from "../deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
 import { writeKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";

@@ -5,29 +5,17 @@
  */
 
 import type { TlsIdentity } from "../../port/tls.js";
-import {
-  ACTIVE_CID_LIMIT,
-  CLOSE_PTOS,
-  CONN_WINDOW_BYTES,
-  DATAGRAMS_OUT,
-  MAX_ACK_THRESHOLD_PACKETS,
-  MAX_CLOSE_PTOS,
-  MAX_DATAGRAM_FRAME_BYTES,
-  MAX_DATAGRAMS_OUT,
-  MAX_SEND_DATAGRAM_BYTES,
-  MAX_STREAM_LIMIT,
-  MIN_INITIAL_DATAGRAM_BYTES,
-  STREAM_WINDOW_BYTES,
-} from "../../proto/limits.js";
+import { DATAGRAMS_OUT, MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { invalidType, invalidValue } from "../errors.js";
-import { type DevCertificate, identityOfDev, readDevCertificate } from "./dev-certificate.js";
-import { OptionReader, viewOf } from "./option-reader.js";
-import { certificates, identityOf } from "./pem.js";
+import { type DevCertificate, identityOfDev, readDevCertificate } from "../dev-certificate.js";
+import { readAlpn, readConfig } from "../connection-options.js";
+import { OptionReader, viewOf } from "../option-reader.js";
+import { certificates, identityOf } from "../pem.js";
 import { type PreferredSetup, readPreferred } from "./preferred.js";
 import type { DatagramQueueOptions } from "./session-core.js";
 import { CALLBACK_NAMES, type SessionCallbacks } from "./types.js";
-import { readVersions } from "./version-options.js";
+import { readVersions } from "../version-options.js";
 
 /** What client and server have in common. */
 interface CommonSetup {
@@ -66,7 +54,6 @@ export interface ServerSetup extends CommonSetup {
 }
 
 const DEFAULT_ALPN = "h3";
-const MAX_SAFE = Number.MAX_SAFE_INTEGER;
 
 export function readClientOptions(given: unknown): ClientSetup {
   const reader = new OptionReader(given, "options");
@@ -121,7 +108,7 @@ function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReade
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);
   return {
-    alpn: readAlpn(reader),
+    alpn: readAlpn(reader, "alpn") ?? [DEFAULT_ALPN],
     ca: ca === undefined ? undefined : certificates(ca, "options.ca"),
     ciphers: reader.string("ciphers"),
     groups: reader.string("groups"),
@@ -140,69 +127,6 @@ function readDatagramQueue(reader: OptionReader): DatagramQueueOptions {
     maxPending: reader.number("maxPendingDatagrams", 1, MAX_DATAGRAMS_OUT) ?? DATAGRAMS_OUT,
     dropsOldest: reader.oneOf("datagramDropPolicy", ["drop-oldest", "drop-newest"]) !== "drop-newest",
   };
-}
-
-function readAlpn(reader: OptionReader): string[] {
-  const given = reader.raw("alpn") ?? DEFAULT_ALPN;
-  const list: unknown[] = Array.isArray(given) ? given : [given];
-  if (list.length === 0) throw invalidValue("options.alpn", "must name at least one protocol", given);
-  for (const protocol of list) {
-    if (typeof protocol !== "string") throw invalidType("options.alpn", "a string or an array of strings", given);
-    const bytes = Buffer.byteLength(protocol);
-    if (bytes < 1 || bytes > 255)
-      throw invalidValue("options.alpn", "has a protocol that is not 1 to 255 bytes", given);
-  }
-  return list as string[];
-}
-
-function readConfig(reader: OptionReader, params: OptionReader, ext: OptionReader): Partial<ConnectionConfig> {
-  const bytes = (key: string): number | undefined => params.number(key, 0, MAX_SAFE);
-  const idleSeconds = params.number("maxIdleTimeout", 0, 2 ** 31, true);
-  const initialRtt = reader.number("initialRtt", 0, 60_000, true) ?? 0;
-  const streamMax = reader.number("maxStreamWindow", 1, MAX_SAFE);
-  const connMax = reader.number("maxWindow", 1, MAX_SAFE);
-  const streamWindow = Math.min(STREAM_WINDOW_BYTES, streamMax ?? Infinity);
-  const config: { [K in keyof ConnectionConfig]?: ConnectionConfig[K] | undefined } = {
-    maxIdleTimeoutMillis: idleSeconds === undefined ? undefined : Math.round(idleSeconds * 1000),
-    initialMaxData: bytes("initialMaxData") ?? Math.min(CONN_WINDOW_BYTES, connMax ?? Infinity),
-    initialMaxStreamDataBidiLocal: bytes("initialMaxStreamDataBidiLocal") ?? streamWindow,
-    initialMaxStreamDataBidiRemote: bytes("initialMaxStreamDataBidiRemote") ?? streamWindow,
-    initialMaxStreamDataUni: bytes("initialMaxStreamDataUni") ?? streamWindow,
-    initialMaxStreamsBidi: params.number("initialMaxStreamsBidi", 0, MAX_STREAM_LIMIT),
-    initialMaxStreamsUni: params.number("initialMaxStreamsUni", 0, MAX_STREAM_LIMIT),
-    ackDelayExponent: params.number("ackDelayExponent", 0, 20),
-    maxAckDelayMillis: params.number("maxAckDelay", 0, 2 ** 14 - 1),
-    maxDatagramFrameBytes: params.number("maxDatagramFrameSize", 0, MAX_DATAGRAM_FRAME_BYTES),
-    activeConnectionIdLimit: params.number("activeConnectionIDLimit", 2, ACTIVE_CID_LIMIT),
-    streamWindowMaxBytes: streamMax,
-    connWindowMaxBytes: connMax,
-    congestion: readCongestion(reader),
-    initialRttMicros: initialRtt === 0 ? undefined : Math.round(initialRtt * 1000),
-    keepAliveMillis: reader.number("keepAlive", 0, 2 ** 31),
-    ackThresholdPackets: reader.number("unacknowledgedPacketThreshold", 0, MAX_ACK_THRESHOLD_PACKETS) || undefined,
-    closePtos: reader.number("drainingPeriodMultiplier", CLOSE_PTOS, MAX_CLOSE_PTOS),
-    handshakeTimeoutMillis: reader.number("handshakeTimeout", 1, 2 ** 31),
-    maxDatagramBytes: reader.number("maxPayloadSize", MIN_INITIAL_DATAGRAM_BYTES, MAX_SEND_DATAGRAM_BYTES),
-    preferredAddress: readPolicy(reader),
-    grease: ext.boolean("grease"),
-    disable1RttEncryption: ext.boolean("disable1RttEncryption"),
-    ackFrequency: ext.boolean("ackFrequency"),
-    sendBufferBytes: ext.number("sendBufferBytes", 1024, 2 ** 30),
-  };
-  for (const key of Object.keys(config) as (keyof ConnectionConfig)[])
-    if (config[key] === undefined) delete config[key];
-  return config as Partial<ConnectionConfig>;
-}
-
-/** As node:quic: whoever says nothing ignores it, and its own default is to use it. */
-function readPolicy(reader: OptionReader): "use" | "ignore" {
-  const policy = reader.oneOf("preferredAddressPolicy", ["use", "ignore", "default"]);
-  return policy === undefined || policy === "ignore" ? "ignore" : "use";
-}
-
-function readCongestion(reader: OptionReader): "newreno" | "cubic" | "bbr" | undefined {
-  const cc = reader.oneOf("cc", ["reno", "cubic", "bbr"]);
-  return cc === "reno" ? "newreno" : cc;
 }
 
 /** Certificates by host name, as `sni` and `setSNIContexts` have them. */

@@ -10,7 +10,7 @@ import type { QuicEndpoint } from "./endpoint.js";
 import { sharedTls } from "../environment.js";
 import { faces } from "./faces.js";
 import { type MigrateOptions, SessionMoves, type SessionPath } from "./migrate.js";
-import { OptionReader } from "./option-reader.js";
+import { OptionReader } from "../option-reader.js";
 import type { CloseRequest, SessionCore } from "./session-core.js";
 import { type SessionStats, sessionStats } from "./stats.js";
 import { checked, type PriorityOptions, type QuicStream } from "./stream.js";

@@ -5,10 +5,10 @@
 
 import { DEFAULT_URGENCY } from "../../proto/limits.js";
 import { streamAborted, streamReset, streamStopped, wireCode } from "../errors.js";
-import { Deferred } from "./deferred.js";
+import { Deferred } from "../deferred.js";
 import { faces } from "./faces.js";
-import { RecvHalf } from "./recv-half.js";
-import { SendHalf } from "./send-half.js";
+import { RecvHalf } from "../recv-half.js";
+import { SendHalf } from "../send-half.js";
 import type { SessionCore } from "./session-core.js";
 import type { QuicStream } from "./stream.js";
 import { callUser, type StreamCallbacks, warnOfThrow } from "./types.js";

@@ -4,9 +4,9 @@
  */
 
 import { invalidState, invalidType, wireCode } from "../errors.js";
-import { viewOf } from "./option-reader.js";
-import { watchAbort } from "./deferred.js";
-import type { SendHalf, WriteDone } from "./send-half.js";
+import { viewOf } from "../option-reader.js";
+import { watchAbort } from "../deferred.js";
+import type { SendHalf, WriteDone } from "../send-half.js";
 import type { StreamCore } from "./stream-core.js";
 
 export type WriterChunk = string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView;

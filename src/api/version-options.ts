@@ -3,8 +3,8 @@
  * by their number on the wire (RFC 9000 §15, RFC 9369 §3.1), or 2 for version 2.
  */
 
-import { isSupportedVersion, SUPPORTED_VERSIONS, VERSION_2 } from "../../proto/version.js";
-import { invalidType, invalidValue } from "../errors.js";
+import { isSupportedVersion, SUPPORTED_VERSIONS, VERSION_2 } from "../proto/version.js";
+import { invalidType, invalidValue } from "./errors.js";
 import type { OptionReader } from "./option-reader.js";
 
 /** What conn/config takes. */

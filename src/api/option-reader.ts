@@ -3,7 +3,7 @@
  * a misspelt option is an error and never a silent default.
  */
 
-import { invalidType, invalidValue } from "../errors.js";
+import { invalidType, invalidValue } from "./errors.js";
 
 export class OptionReader {
   private readonly given: Record<string, unknown>;

@@ -4,10 +4,10 @@
  * with an error; nothing is called twice.
  */
 
-import { DOUBLE } from "../../base/double.js";
-import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../../port/file.js";
-import { T_STOPPED, type Transport } from "../../port/transport.js";
-import { invalidState, streamAborted, streamStopped, wireCode } from "../errors.js";
+import { DOUBLE } from "../base/double.js";
+import { FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource } from "../port/file.js";
+import { T_STOPPED, type Transport } from "../port/transport.js";
+import { invalidState, streamAborted, streamStopped, wireCode } from "./errors.js";
 
 /** Null: every byte was taken. */
 export type WriteDone = (error: unknown) => void;

@@ -4,8 +4,8 @@
  * a stream that nobody reads, what has arrived is kept here; the reader gets that first.
  */
 
-import { DOUBLE } from "../../base/double.js";
-import type { Transport } from "../../port/transport.js";
+import { DOUBLE } from "../base/double.js";
+import type { Transport } from "../port/transport.js";
 
 /** Largest chunk that is handed out, bytes. */
 export const READ_CHUNK_BYTES = 64 * 1024;

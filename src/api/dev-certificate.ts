@@ -1,8 +1,8 @@
 /** A certificate for development: made in memory when asked for, and announced so that nobody runs one unknowingly. */
 
-import { devCertificate } from "../../runtime/native/x509.js";
-import type { TlsIdentity } from "../../port/tls.js";
-import { invalidType, invalidValue } from "../errors.js";
+import { devCertificate } from "../runtime/native/x509.js";
+import type { TlsIdentity } from "../port/tls.js";
+import { invalidType, invalidValue } from "./errors.js";
 import { OptionReader } from "./option-reader.js";
 
 /** PEM texts, and the two hashes by which a client can pin it (lower-case hex). */

@@ -1,8 +1,8 @@
 /** Keys and certificates in the forms that Node's APIs take, made into the PEM text that port/tls takes. */
 
 import { createPrivateKey, KeyObject, X509Certificate } from "node:crypto";
-import type { TlsIdentity } from "../../port/tls.js";
-import { invalidType, invalidValue } from "../errors.js";
+import type { TlsIdentity } from "../port/tls.js";
+import { invalidType, invalidValue } from "./errors.js";
 import { viewOf } from "./option-reader.js";
 
 const BEGIN = "-----BEGIN ";

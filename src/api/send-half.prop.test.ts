@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { FILE_ENDED, FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource, type FileState } from "../../port/file.js";
-import type { Transport } from "../../port/transport.js";
+import { FILE_ENDED, FILE_FAILED, FILE_PENDING, FILE_READY, type FileSource, type FileState } from "../port/file.js";
+import type { Transport } from "../port/transport.js";
 import { SendHalf, type WriteDone } from "./send-half.js";
 
 /** A transport of one stream that takes what it has room for. */
