@@ -24,9 +24,11 @@
         "addon/tls_js.cc",
         "addon/tls_openssl.cc",
         "addon/tls_openssl_context.cc",
+        "addon/tls_openssl_psk.cc",
         "addon/tls_openssl_tickets.cc",
         "addon/tls_gnutls.cc",
         "addon/tls_gnutls_context.cc",
+        "addon/tls_gnutls_psk.cc",
         "addon/tls_gnutls_verify.cc",
         "addon/x509.cc"
       ],

@@ -41,6 +41,12 @@ int pick_identity(const std::vector<Identity>& identities, const std::string& se
   return by_wildcard >= 0 ? by_wildcard : by_default;
 }
 
+int find_psk(const std::vector<Psk>& psks, const void* identity, size_t len) {
+  for (size_t i = 0; i < psks.size(); i++)
+    if (psks[i].identity.size() == len && !memcmp(psks[i].identity.data(), identity, len)) return int(i);
+  return -1;
+}
+
 // As OpenSSL maps them, so that both libraries answer alike.
 int alert_of_verify_code(int verify_code) {
   switch (verify_code) {

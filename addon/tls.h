@@ -37,6 +37,11 @@ struct Identity {
   std::string cert, key;
 };
 
+// A key that both sides were given beforehand (RFC 8446 §4.2.11). Its hash is SHA-256.
+struct Psk {
+  std::string identity, key;
+};
+
 enum class ClientCert { IGNORE, REQUEST, REQUIRE };
 
 struct Config {
@@ -49,6 +54,7 @@ struct Config {
   std::string ciphers;  // OpenSSL: cipher suites; GnuTLS: the whole priority string
   std::string groups;   // OpenSSL only
   std::vector<Identity> identities;
+  std::vector<Psk> psks;  // any = certificates are neither shown nor taken; a client offers the first
 };
 
 struct SessionOptions {
@@ -63,7 +69,7 @@ struct SessionOptions {
 };
 
 struct Info {
-  std::string alpn, server_name, cipher, group;
+  std::string alpn, server_name, cipher, group, psk_identity;
   bool resumed = false, early_data_accepted = false;
   std::vector<std::string> peer_certs;  // DER, leaf first
   int verify_code = VERIFY_OK;
@@ -140,8 +146,14 @@ Library* gnutls_library(std::string* why);
 // The identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`.
 // -1 = none.
 int pick_identity(const std::vector<Identity>& identities, const std::string& server_name);
+// What a server says of a wrong key it also says of an unknown identity, so that nobody learns which ones there are
+// (RFC 8446 §6.2, unknown_psk_identity).
+constexpr int ALERT_BAD_PSK = ALERT_DECRYPT_ERROR;
+constexpr const char* UNKNOWN_PSK_IDENTITY = "unknown PSK identity";
 // The alert that a failed certificate check is answered with.
 int alert_of_verify_code(int verify_code);
+// Index of the key with this identity, -1 = none.
+int find_psk(const std::vector<Psk>& psks, const void* identity, size_t len);
 // `TLS_...` by AeadId 1..4.
 const char* cipher_suite_name(int aead);
 // Whether this handshake message, header included, is a HelloRetryRequest (RFC 8446 §4.1.3).

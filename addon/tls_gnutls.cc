@@ -56,6 +56,11 @@ class GnutlsSession : public tls::Session, public EarlyDataJudge {
   int on_ticket();
   int on_keylog(const char* label, const Datum* secret);
   void on_alert(int alert) { alert_ = alert; }
+  const tls::Config& config() const { return context_->config; }
+  void on_psk(int index) {
+    psk_ = index;
+    psk_unknown_ = index < 0;
+  }
 
  private:
   unsigned flags() const;
@@ -73,6 +78,8 @@ class GnutlsSession : public tls::Session, public EarlyDataJudge {
   int verify_code_ = tls::VERIFY_OK;
   bool verify_failed_ = false;
   bool done_ = false;
+  int psk_ = -1;              // server: the key that the client named
+  bool psk_unknown_ = false;  // and whether there is none
   std::string server_name_;
 };
 
@@ -140,6 +147,7 @@ void GnutlsSession::set_callbacks() {
 bool GnutlsSession::set_role() {
   const Api& a = api();
   const tls::Config& config = context_->config;
+  if (!config.psks.empty() && !set_psk_credentials(*context_, session_)) return false;
   if (!config.is_server) {
     a.gnutls_handshake_set_hook_function(session_, HANDSHAKE_NEW_SESSION_TICKET, HOOK_POST, ticket_cb);
     // A bad ticket means a full handshake.
@@ -197,6 +205,9 @@ void GnutlsSession::finish() {
   const char* group = a.gnutls_group_get_name(a.gnutls_group_get(session_));
   info->group = group ? group : "";
   info->resumed = a.gnutls_session_is_resumed(session_) != 0;
+  int psk = config.is_server ? psk_ : 0;
+  if (psk >= 0 && size_t(psk) < config.psks.size() && !info->resumed)
+    info->psk_identity = config.psks[size_t(psk)].identity;
   info->early_data_accepted = (a.gnutls_session_get_flags(session_) & SFLAGS_EARLY_DATA) != 0;
   unsigned count = 0;
   const Datum* chain = info->resumed ? nullptr : a.gnutls_certificate_get_peers(session_, &count);
@@ -211,6 +222,12 @@ void GnutlsSession::finish() {
 }
 
 void GnutlsSession::fail_now(int error) {
+  if (psk_unknown_) {
+    push_alert(tls::ALERT_BAD_PSK, tls::UNKNOWN_PSK_IDENTITY, tls::VERIFY_OK);
+    return;
+  }
+  if (psk_ >= 0 && read_level_ == tls::LEVEL_INITIAL && error == E_RECEIVED_ILLEGAL_PARAMETER)
+    alert_ = tls::ALERT_BAD_PSK;  // its binder was made with another key (RFC 8446 §4.2.11.2)
   int alert = verify_failed_ ? tls::alert_of_verify_code(verify_code_) : alert_;
   push_alert(alert >= 0 ? alert : alert_of_error(error), api().gnutls_strerror(error), verify_code_);
 }
@@ -250,6 +267,7 @@ int GnutlsSession::on_client_hello() {
   unsigned type = 0;
   if (a.gnutls_server_name_get(session_, name, &len, &type, 0) == 0 && type == NAME_DNS) server_name_.assign(name, len);
   while (!server_name_.empty() && server_name_.back() == '\0') server_name_.pop_back();
+  if (!context_->config.psks.empty()) return 0;
   int index = tls::pick_identity(context_->config.identities, server_name_);
   if (index < 0) return E_UNRECOGNIZED_NAME;
   return a.gnutls_credentials_set(session_, CRD_CERTIFICATE, context_->credentials[size_t(index)]);
@@ -304,6 +322,9 @@ int GnutlsSession::on_keylog(const char* label, const Datum* secret) {
 }
 
 }  // namespace
+
+const tls::Config& config_of(SessionT* session) { return of(session)->config(); }
+void note_psk(SessionT* session, int index) { of(session)->on_psk(index); }
 
 std::unique_ptr<tls::Session> GnutlsContext::new_session(const tls::SessionOptions& options, std::string* error) {
   auto self = std::static_pointer_cast<GnutlsContext>(shared_from_this());

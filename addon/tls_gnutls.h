@@ -30,7 +30,16 @@ class GnutlsContext : public tls::Context {
   AntiReplayT* anti_replay = nullptr;       // server with early data
   EarlyDataJudge* current = nullptr;        // in the handshake that runs now
   std::vector<CredentialsT*> credentials;   // server: parallel to config.identities; client: one, maybe empty
+  PskClientT* psk_client = nullptr;         // these two where the configuration has keys
+  PskServerT* psk_server = nullptr;
 };
+
+// Gives GnuTLS the keys of the configuration, tls_gnutls_psk.cc; false when it refuses.
+bool add_psks(GnutlsContext* context);
+bool set_psk_credentials(const GnutlsContext& context, SessionT* session);
+// The configuration of a session; what a server found for an identity, -1 = nothing.
+const tls::Config& config_of(SessionT* session);
+void note_psk(SessionT* session, int index);
 
 // Checks the peer's chain, leaf first, and its name. Returns an OpenSSL X509_V_ERR number, 0 when all is well.
 int verify_chain(const GnutlsTrust& trust, const Datum* chain, unsigned count, bool peer_is_server,

@@ -10,6 +10,8 @@ namespace gtls {
 
 struct SessionT;
 struct CredentialsT;
+struct PskClientT;
+struct PskServerT;
 struct PriorityT;
 struct TrustListT;
 struct CertT;
@@ -48,6 +50,13 @@ struct TypedData {
   X(void, gnutls_certificate_free_credentials, (CredentialsT*))                                                        \
   X(int, gnutls_certificate_set_x509_key_mem2,                                                                         \
     (CredentialsT*, const Datum*, const Datum*, int, const char*, unsigned))                                           \
+  X(int, gnutls_psk_allocate_client_credentials, (PskClientT**))                                                       \
+  X(void, gnutls_psk_free_client_credentials, (PskClientT*))                                                           \
+  X(int, gnutls_psk_set_client_credentials2, (PskClientT*, const Datum*, const Datum*, int))                           \
+  X(int, gnutls_psk_allocate_server_credentials, (PskServerT**))                                                       \
+  X(void, gnutls_psk_free_server_credentials, (PskServerT*))                                                           \
+  X(void, gnutls_psk_set_server_credentials_function2,                                                                 \
+    (PskServerT*, int (*)(SessionT*, const Datum*, Datum*)))                                                           \
   X(void, gnutls_certificate_server_set_request, (SessionT*, int))                                                     \
   X(const Datum*, gnutls_certificate_get_peers, (SessionT*, unsigned*))                                                \
   X(void, gnutls_session_set_verify_function, (SessionT*, int (*)(SessionT*)))                                         \
@@ -99,6 +108,7 @@ struct Api {
   NETQUIC_GNUTLS_SYMBOLS(NETQUIC_DECLARE)
 #undef NETQUIC_DECLARE
   void (*free)(void*);      // what GnuTLS allocates for its caller
+  void* (*malloc)(size_t);  // what GnuTLS frees for its caller
   const char* missing = nullptr;  // the library, or the first symbol that it lacks
 };
 
@@ -112,6 +122,8 @@ constexpr unsigned INIT_ENABLE_EARLY_DATA = 1 << 20;
 constexpr unsigned INIT_NO_AUTO_SEND_TICKET = 1 << 21;
 constexpr unsigned INIT_NO_END_OF_EARLY_DATA = 1 << 22;  // RFC 9001 §8.3
 constexpr int CRD_CERTIFICATE = 1;
+constexpr int CRD_PSK = 4;
+constexpr int PSK_KEY_RAW = 0;
 constexpr int X509_FMT_DER = 0;
 constexpr int X509_FMT_PEM = 1;
 constexpr int NAME_DNS = 1;
@@ -134,6 +146,7 @@ constexpr int E_AGAIN = -28;
 constexpr int E_DB_ENTRY_EXISTS = -428;
 constexpr int E_INVALID_REQUEST = -50;
 constexpr int E_INTERRUPTED = -52;
+constexpr int E_RECEIVED_ILLEGAL_PARAMETER = -55;
 constexpr int E_INTERNAL_ERROR = -59;
 constexpr int E_UNRECOGNIZED_NAME = -294;
 constexpr int E_PARSING_ERROR = -302;

@@ -26,6 +26,8 @@ const Api& api() {
     // A variable that holds the function.
     auto* release = static_cast<void (**)(void*)>(dlsym(library, "gnutls_free"));
     a.free = release && *release ? *release : ::free;
+    auto* allocate = static_cast<void* (**)(size_t)>(dlsym(library, "gnutls_malloc"));
+    a.malloc = allocate && *allocate ? *allocate : ::malloc;
     if (!a.missing && !a.gnutls_check_version(OLDEST)) a.missing = OLDEST;
     return a;
   }();
@@ -41,6 +43,8 @@ GnutlsContext::~GnutlsContext() {
   if (priority) a.gnutls_priority_deinit(priority);
   if (anti_replay) a.gnutls_anti_replay_deinit(anti_replay);
   for (CredentialsT* each : credentials) a.gnutls_certificate_free_credentials(each);
+  if (psk_client) a.gnutls_psk_free_client_credentials(psk_client);
+  if (psk_server) a.gnutls_psk_free_server_credentials(psk_server);
 }
 
 namespace {
@@ -108,6 +112,10 @@ class GnutlsLibrary : public tls::Library {
     for (const tls::Identity& identity : c.identities)
       if (!add_credentials(context.get(), &identity, error)) return nullptr;
     if (context->credentials.empty() && !add_credentials(context.get(), nullptr, error)) return nullptr;
+    if (!c.psks.empty() && !add_psks(context.get())) {
+      *error = "psk: GnuTLS does not take the keys";
+      return nullptr;
+    }
     if (c.is_server && c.early_data) {
       a.gnutls_anti_replay_init(&context->anti_replay);
       a.gnutls_anti_replay_set_add_function(context->anti_replay, judge_early_data);

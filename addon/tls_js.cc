@@ -74,6 +74,31 @@ bool read_identities(napi_env env, napi_value config, std::vector<tls::Identity>
   return true;
 }
 
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Keys come in lower-case hexadecimal.
+bool read_psks(napi_env env, napi_value config, std::vector<tls::Psk>* out) {
+  std::vector<std::string> identities, keys;
+  if (!js_get_strings(env, config, "pskIdentities", &identities) || !js_get_strings(env, config, "pskKeys", &keys) ||
+      keys.size() != identities.size())
+    return false;
+  for (size_t i = 0; i < keys.size(); i++) {
+    const std::string& hex = keys[i];
+    std::string key;
+    for (size_t at = 0; at + 1 < hex.size(); at += 2) {
+      int high = hex_digit(hex[at]), low = hex_digit(hex[at + 1]);
+      if (high < 0 || low < 0) return false;
+      key.push_back(char(high * 16 + low));
+    }
+    if (identities[i].empty() || key.empty() || key.size() * 2 != hex.size()) return false;
+    out->push_back({identities[i], key});
+  }
+  return true;
+}
+
 bool read_config(napi_env env, napi_value value, tls::Config* out) {
   double client_cert = 0;
   if (!js_is_object(env, value) || !js_get_bool(env, value, "isServer", &out->is_server) ||
@@ -81,13 +106,13 @@ bool read_config(napi_env env, napi_value value, tls::Config* out) {
       !js_get_bool(env, value, "earlyData", &out->early_data) ||
       !js_get_number(env, value, "clientCert", &client_cert) || !js_get_strings(env, value, "alpn", &out->alpn) ||
       !js_get_string(env, value, "ciphers", &out->ciphers) || !js_get_string(env, value, "groups", &out->groups) ||
-      !read_identities(env, value, &out->identities))
+      !read_identities(env, value, &out->identities) || !read_psks(env, value, &out->psks))
     return false;
   if (client_cert == 1) out->client_cert = tls::ClientCert::REQUEST;
   if (client_cert == 2) out->client_cert = tls::ClientCert::REQUIRE;
   for (const std::string& protocol : out->alpn)
     if (protocol.empty() || protocol.size() > 255) return false;
-  return !out->alpn.empty() && (!out->is_server || !out->identities.empty());
+  return !out->alpn.empty() && (!out->is_server || out->identities.empty() != out->psks.empty());
 }
 
 // tlsLibrary(name) -> {version, missing}: one of the two is "".
@@ -209,6 +234,7 @@ napi_value info_object(napi_env env, const tls::Info& info) {
   js_set_string(env, object, "serverName", info.server_name);
   js_set_string(env, object, "cipher", info.cipher);
   js_set_string(env, object, "group", info.group);
+  js_set_string(env, object, "pskIdentity", info.psk_identity);
   js_set_bool(env, object, "resumed", info.resumed);
   js_set_bool(env, object, "earlyDataAccepted", info.early_data_accepted);
   napi_value certs = nullptr;

@@ -50,6 +50,11 @@ class OpensslSession : public tls::Session {
   bool on_early_data() const;
   void on_message(const uint8_t* message, size_t len);
   const std::string& ticket_keys() const { return ticket_keys_; }
+  const tls::Config& config() const { return context_->config; }
+  void on_psk(int index) {
+    psk_ = index;
+    psk_unknown_ = index < 0;
+  }
   void on_alert(int alert) {
     if (alert_ < 0) alert_ = alert;  // what follows the first is only its consequence
   }
@@ -64,6 +69,7 @@ class OpensslSession : public tls::Session {
   void fail_now(int fallback_alert);
   std::vector<std::string> peer_certs() const;
   int verify_code() const;
+  std::string psk_identity() const;
 
   std::shared_ptr<OpensslContext> context_;
   Ptr<Ssl> ssl_;
@@ -76,6 +82,8 @@ class OpensslSession : public tls::Session {
   int alert_ = -1;
   int verify_error_ = tls::VERIFY_OK;
   bool done_ = false;
+  int psk_ = -1;              // server: the key that the client named last
+  bool psk_unknown_ = false;  // and whether there is none
   std::string server_name_;
 };
 
@@ -244,12 +252,22 @@ void OpensslSession::finish() {
   if (cipher) info->cipher = tls::cipher_suite_name(int(a.SSL_CIPHER_get_id(cipher) & 0xff));
   const char* group = a.SSL_get0_group_name(ssl_.get());
   info->group = group ? group : "";
-  info->resumed = a.SSL_session_reused(ssl_.get()) == 1;
+  info->psk_identity = psk_identity();
+  info->resumed = info->psk_identity.empty() && a.SSL_session_reused(ssl_.get()) == 1;
   info->early_data_accepted = a.SSL_get_early_data_status(ssl_.get()) == EARLY_DATA_ACCEPTED;
-  if (!info->resumed) info->peer_certs = peer_certs();
+  if (!info->resumed && info->psk_identity.empty()) info->peer_certs = peer_certs();
   info->verify_code = verify_code();
   push(Result::DONE, 0, nullptr, 0);
   results.back().info = std::move(info);
+}
+
+// To OpenSSL such a handshake is one that was resumed, but without a ticket.
+std::string OpensslSession::psk_identity() const {
+  const Api& a = api();
+  const std::vector<tls::Psk>& psks = context_->config.psks;
+  if (psks.empty() || a.SSL_session_reused(ssl_.get()) != 1) return "";
+  if (context_->config.is_server) return psk_ < 0 ? "" : psks[size_t(psk_)].identity;
+  return a.SSL_SESSION_has_ticket(a.SSL_get_session(ssl_.get())) ? "" : psks.front().identity;
 }
 
 int OpensslSession::verify_code() const {
@@ -278,7 +296,8 @@ std::vector<std::string> OpensslSession::peer_certs() const {
 }
 
 void OpensslSession::fail_now(int fallback_alert) {
-  push_alert(alert_ >= 0 ? alert_ : fallback_alert, last_error(), verify_error_);
+  if (psk_unknown_) push_alert(tls::ALERT_BAD_PSK, tls::UNKNOWN_PSK_IDENTITY, tls::VERIFY_OK);
+  else push_alert(alert_ >= 0 ? alert_ : fallback_alert, last_error(), verify_error_);
 }
 
 int OpensslSession::on_send(const uint8_t* data, size_t len) {
@@ -331,6 +350,7 @@ int OpensslSession::on_server_name(int* alert) {
   if (!context_->config.is_server) return TLSEXT_ERR_OK;
   const char* name = a.SSL_get_servername(ssl_.get(), 0);
   server_name_ = name ? name : "";
+  if (!context_->config.psks.empty()) return TLSEXT_ERR_OK;
   int index = tls::pick_identity(context_->config.identities, server_name_);
   if (index < 0) {
     *alert = tls::ALERT_UNRECOGNIZED_NAME;
@@ -355,6 +375,7 @@ int OpensslSession::on_alpn(const uint8_t** out, uint8_t* out_len, const uint8_t
 }
 
 int OpensslSession::on_verify(int ok, X509StoreCtx* store) {
+  if (!context_->config.psks.empty()) return 0;  // a peer that shows a certificate does not have the key
   if (ok) return 1;
   const Api& a = api();
   int error = a.X509_STORE_CTX_get_error(store);
@@ -397,10 +418,13 @@ void OpensslSession::on_ticket(SslSession* session) {
 }  // namespace
 
 const std::string& ticket_keys_of(const Ssl* ssl) { return of(ssl)->ticket_keys(); }
+const tls::Config& config_of(const Ssl* ssl) { return of(ssl)->config(); }
+void note_psk(const Ssl* ssl, int index) { of(ssl)->on_psk(index); }
 
 void set_callbacks(OpensslContext* context) {
   const Api& a = api();
   SslCtx* ctx = context->ctx.get();
+  set_psk_callbacks(context);
   if (context->config.keylog) a.SSL_CTX_set_keylog_callback(ctx, keylog_cb);
   if (context->config.is_server) {
     a.SSL_CTX_callback_ctrl(ctx, CTRL_SET_SERVERNAME_CB, erase(servername_cb));

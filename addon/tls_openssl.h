@@ -30,6 +30,11 @@ class OpensslContext : public tls::Context {
 int ticket_key_cb(Ssl* ssl, uint8_t* name, uint8_t* iv, EvpCipherCtx* cipher, EvpMacCtx* mac, int enc);
 // What a session was given for its tickets.
 const std::string& ticket_keys_of(const Ssl* ssl);
+// Gives OpenSSL the keys of the configuration, tls_openssl_psk.cc.
+void set_psk_callbacks(OpensslContext* context);
+// The configuration of a session; what a server found for an identity, -1 = nothing.
+const tls::Config& config_of(const Ssl* ssl);
+void note_psk(const Ssl* ssl, int index);
 // Callbacks of the SSL_CTX, in tls_openssl.cc.
 void set_callbacks(OpensslContext* context);
 

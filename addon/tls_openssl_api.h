@@ -32,6 +32,8 @@ struct Dispatch {
   void (*fn)();
 };
 using VerifyCallback = int (*)(int, X509StoreCtx*);
+using PskUseCallback = int (*)(Ssl*, const void*, const uint8_t**, size_t*, SslSession**);
+using PskFindCallback = int (*)(Ssl*, const uint8_t*, size_t, SslSession**);
 using TicketKeyCallback = int (*)(Ssl*, uint8_t*, uint8_t*, EvpCipherCtx*, EvpMacCtx*, int);
 using PasswordCallback = int (*)(char*, int, int, void*);
 
@@ -106,6 +108,14 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(SslSession*, d2i_SSL_SESSION, (SslSession**, const uint8_t**, long))                                             \
   X(int, SSL_set_quic_tls_transport_params, (Ssl*, const uint8_t*, size_t))                                          \
   X(int, SSL_set_quic_tls_early_data_enabled, (Ssl*, int))                                                           \
+  X(void, SSL_CTX_set_psk_use_session_callback, (SslCtx*, PskUseCallback))                                           \
+  X(void, SSL_CTX_set_psk_find_session_callback, (SslCtx*, PskFindCallback))                                         \
+  X(const SslCipher*, SSL_CIPHER_find, (Ssl*, const uint8_t*))                                                       \
+  X(SslSession*, SSL_SESSION_new, ())                                                                                \
+  X(int, SSL_SESSION_set1_master_key, (SslSession*, const uint8_t*, size_t))                                         \
+  X(int, SSL_SESSION_set_cipher, (SslSession*, const SslCipher*))                                                    \
+  X(int, SSL_SESSION_set_protocol_version, (SslSession*, int))                                                       \
+  X(int, SSL_SESSION_has_ticket, (const SslSession*))                                                                \
   X(X509Store*, X509_STORE_new, ())                                                                                  \
   X(void, X509_STORE_free, (X509Store*))                                                                             \
   X(int, X509_STORE_up_ref, (X509Store*))                                                                            \

@@ -43,6 +43,8 @@ export interface TlsInfo {
   /** Key exchange group as the library names it, "" when unknown. */
   group: string;
   resumed: boolean;
+  /** Identity of the pre-shared key that both sides proved to have, "" for none. Those of a ticket do not count. */
+  pskIdentity: string;
   earlyDataAccepted: boolean;
   /** Peer's certificate chain, DER, leaf first; empty when none was sent (or the session was resumed). */
   peerCertificates: Uint8Array[];
@@ -56,6 +58,14 @@ export interface TlsIdentity {
   key: string;
 }
 
+/** A key that both sides were given beforehand (RFC 8446 §4.2.11), used with a key exchange and with SHA-256. */
+export interface TlsPsk {
+  /** 1 to 65,535 bytes of UTF-8; everyone on the way can read it. */
+  identity: string;
+  /** 16 to 256 bytes that nobody can guess (RFC 9257 §6): no password. */
+  key: Uint8Array;
+}
+
 /** What client and server share. */
 interface TlsCommonConfig {
   /** ALPN protocols in order of preference; at least one (RFC 9001 §8.1). */
@@ -67,6 +77,11 @@ interface TlsCommonConfig {
   /** Key exchange groups in order, OpenSSL names: `X25519:P-256`. */
   groups?: string;
   keylog?: boolean;
+  /**
+   * In place of certificates, which are then neither shown nor taken: a client offers the first, a server takes any. Ciphers of
+   * another hash than SHA-256 are left out. An identity or a key that is wrong is alert 51 (decrypt_error) at the server.
+   */
+  psk?: TlsPsk[];
 }
 
 export interface TlsClientConfig extends TlsCommonConfig {
@@ -85,7 +100,7 @@ export interface TlsClientConfig extends TlsCommonConfig {
 }
 
 export interface TlsServerConfig extends TlsCommonConfig {
-  /** By SNI host name, lower case; `*` is the default and `*.example.org` one label. At least one. */
+  /** By SNI host name, lower case; `*` is the default and `*.example.org` one label. At least one, or none with `psk`. */
   identities: Record<string, TlsIdentity>;
   /** `require` fails the handshake without a valid client certificate; `request` reports through verifyError. */
   clientCertificate?: "ignore" | "request" | "require";

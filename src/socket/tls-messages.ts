@@ -54,6 +54,7 @@ export class MessageTls implements TlsContext, TlsSession {
       cipher: "",
       group: "",
       resumed: false,
+      pskIdentity: "",
       earlyDataAccepted: false,
       peerCertificates: [],
       verifyError: "",

@@ -201,7 +201,7 @@ describe("what crashed once or went through", () => {
         alpn: ["h3"],
         groups: "X25519",
       },
-      ...{ ticketKey: new Uint8Array(0), names: [], certs: [], keys: [] },
+      ...{ ticketKey: new Uint8Array(0), names: [], certs: [], keys: [], pskIdentities: [], pskKeys: [] },
     };
     const ciphers: Record<string, string> = {
       openssl: "TLS_AES_128_GCM_SHA256",
@@ -222,7 +222,7 @@ describe("what crashed once or went through", () => {
     const trust = addon.tlsTrust?.(library, { pems: [cert], lenient: false });
     const ciphers = library === "openssl" ? "TLS_AES_128_GCM_SHA256" : "NORMAL:-VERS-ALL:+VERS-TLS1.3";
     const flags = { isServer: false, report: false, keylog: false, earlyData: false, clientCert: 0 };
-    const lists = { alpn: ["h3"], names: [], certs: [], keys: [] };
+    const lists = { alpn: ["h3"], names: [], certs: [], keys: [], pskIdentities: [], pskKeys: [] };
     const config = { ...flags, ...lists, ciphers, groups: "X25519" };
     const context = addon.tlsContext?.(library, config, trust);
     const options = {

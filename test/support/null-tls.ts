@@ -149,6 +149,7 @@ class NullSession implements TlsSession {
       cipher: CIPHERS.get(this.aead) ?? "",
       group: "null",
       resumed: false,
+      pskIdentity: "",
       earlyDataAccepted: false,
       peerCertificates: [],
       verifyError: "",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { caDigest, nativeClientConfig, nativeName, nativeServerConfig } from "./tls-config.js";
+import { nativeClientConfig, nativeName, nativeServerConfig, trustDigest } from "./tls-config.js";
 
 const yes = () => true;
 const no = () => false;
@@ -37,6 +37,27 @@ describe("names of ciphers and groups", () => {
 });
 
 describe("options", () => {
+  test("pre-shared keys: 1 to 65,535 bytes of identity, 16 to 256 of key, each identity once, and no certificate", () => {
+    const key = new Uint8Array(16);
+    const ok = { identity: "a", key };
+    const make = (psk: { identity: string; key: Uint8Array }[]) => nativeClientConfig("openssl", { ...base, psk }, yes);
+    for (const good of [ok, { identity: "a".repeat(65_535), key }, { identity: "a", key: new Uint8Array(256) }]) {
+      assert.doesNotThrow(() => make([good]));
+    }
+    const long = { identity: "a".repeat(65_536), key };
+    const [short, fat] = [15, 257].map((bytes) => ({ identity: "a", key: new Uint8Array(bytes) }));
+    for (const bad of [[], [long], [{ identity: "", key }], [short], [fat], [ok, ok]]) {
+      assert.throws(() => make(bad as (typeof ok)[]), /psk/);
+    }
+    const identity = { cert: "", key: "" };
+    assert.throws(() => nativeClientConfig("openssl", { ...base, psk: [ok], identity }, yes), /psk/);
+    const server = { alpn: ["h3"], identities: {}, psk: [ok] };
+    assert.equal(nativeServerConfig("openssl", server, yes).pskKeys[0], "00".repeat(16));
+    assert.throws(() => nativeServerConfig("openssl", { ...server, identities: { "*": identity } }, yes), /psk/);
+    assert.throws(() => nativeServerConfig("openssl", { ...server, clientCertificate: "request" }, yes), /psk/);
+    assert.throws(() => nativeClientConfig("openssl", { ...base, psk: [ok], ciphers: "TLS_AES_256_GCM_SHA384" }, yes));
+  });
+
   test("ALPN protocols have 1 to 255 bytes", () => {
     for (const alpn of [[], [""], ["x".repeat(256)]]) {
       assert.throws(() => nativeClientConfig("openssl", { ...base, alpn }, no), { code: "ERR_INVALID_ARG_VALUE" });
@@ -65,8 +86,16 @@ describe("options", () => {
   });
 
   test("anchors have one digest for one list", () => {
-    assert.deepEqual(caDigest(["a", "b"]), caDigest(["a", "b"]));
-    assert.notDeepEqual(caDigest(["a"]), caDigest(["b"]));
-    assert.deepEqual(caDigest(undefined), new Uint8Array(8));
+    assert.deepEqual(trustDigest({ ca: ["a", "b"] }), trustDigest({ ca: ["a", "b"] }));
+    assert.notDeepEqual(trustDigest({ ca: ["a"] }), trustDigest({ ca: ["b"] }));
+    assert.deepEqual(trustDigest({}), new Uint8Array(8));
+  });
+
+  test("keys have one digest for one identity and key", () => {
+    const digest = (identity: string, fill: number): Uint8Array =>
+      trustDigest({ psk: [{ identity, key: new Uint8Array(16).fill(fill) }] });
+    assert.deepEqual(digest("a", 1), digest("a", 1));
+    assert.notDeepEqual(digest("a", 1), digest("b", 1));
+    assert.notDeepEqual(digest("a", 1), digest("a", 2));
   });
 });

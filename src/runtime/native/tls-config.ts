@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
 import { domainToASCII } from "node:url";
-import type { TlsClientConfig, TlsIdentity, TlsServerConfig } from "../../port/tls.js";
+import type { TlsClientConfig, TlsIdentity, TlsPsk, TlsServerConfig } from "../../port/tls.js";
 
 export type LibraryName = "openssl" | "gnutls";
 
@@ -27,6 +27,9 @@ export interface NativeConfig {
   names: string[];
   certs: string[];
   keys: string[];
+  pskIdentities: string[];
+  /** Lower-case hexadecimal. */
+  pskKeys: string[];
 }
 
 /** Where the peer's name goes: one of `verifyDns` and `verifyIp` is set, `sni` never holds an address (RFC 6066 §3). */
@@ -43,6 +46,8 @@ const GNUTLS_CIPHERS: Readonly<Record<string, string>> = {
   TLS_CHACHA20_POLY1305_SHA256: "CHACHA20-POLY1305",
   TLS_AES_128_CCM_SHA256: "AES-128-CCM",
 };
+/** Those of SHA-256, with which pre-shared keys go. */
+const PSK_CIPHERS = /_SHA256$/;
 export const DEFAULT_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
 /** Groups by OpenSSL's names, lower case, as GnuTLS calls them. */
@@ -66,6 +71,10 @@ const HYBRID_GROUP = "X25519MLKEM768";
 
 export const MIN_TICKET_SECRET_BYTES = 32;
 const MAX_ALPN_BYTES = 255;
+const MAX_PSK_IDENTITY_BYTES = 65_535;
+/** RFC 9257 §6: 128 bits of entropy at least. */
+const MIN_PSK_BYTES = 16;
+const MAX_PSK_BYTES = 256;
 const MAX_HOST_BYTES = 253;
 
 /** @throws RangeError with code `ERR_INVALID_ARG_VALUE` that names the option. */
@@ -75,10 +84,13 @@ export function nativeServerConfig(
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
   const names = Object.keys(config.identities);
-  if (names.length === 0) throw invalid("identities: at least one, `*` is the default");
+  const hasPsk = (config.psk ?? []).length > 0;
+  if (names.length === 0 && !hasPsk) throw invalid("identities: at least one, `*` is the default");
+  if (names.length > 0 && hasPsk) throw invalid("psk: there are certificates, too (identities)");
   const identities = Object.values(config.identities);
   const { clientCertificate = "ignore", ticketSecret } = config;
   const clientCert = ["ignore", "request", "require"].indexOf(clientCertificate);
+  if (clientCert > 0 && hasPsk) throw invalid("psk: no client certificate can be asked for (clientCertificate)");
   if (clientCert < 0) throw invalid("clientCertificate is ignore, request or require");
   if (ticketSecret !== undefined && ticketSecret.length < MIN_TICKET_SECRET_BYTES) {
     throw invalid(`ticketSecret has at least ${MIN_TICKET_SECRET_BYTES} bytes`);
@@ -99,6 +111,8 @@ export function nativeClientConfig(
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
   const identities = config.identity === undefined ? [] : [config.identity];
+  if (config.identity !== undefined && config.psk !== undefined)
+    throw invalid("psk: there is a certificate, too (identity)");
   if (config.verify !== "strict" && config.verify !== "report") throw invalid("verify is strict or report");
   return {
     ...commonConfig(library, config, identities, hasGroup),
@@ -122,23 +136,44 @@ function commonConfig(
     const bytes = Buffer.byteLength(protocol);
     if (bytes < 1 || bytes > MAX_ALPN_BYTES) throw invalid(`alpn: a protocol has 1 to ${MAX_ALPN_BYTES} bytes`);
   }
-  const suites = (config.ciphers ?? DEFAULT_CIPHERS).split(":");
-  for (const suite of suites) {
+  const named = (config.ciphers ?? DEFAULT_CIPHERS).split(":");
+  for (const suite of named) {
     if (!Object.hasOwn(GNUTLS_CIPHERS, suite)) {
       throw invalid(`ciphers: ${suite} is not one of ${Object.keys(GNUTLS_CIPHERS).join(", ")}`);
     }
   }
+  const psk = checkedPsk(config.psk);
+  const suites = psk.length === 0 ? named : named.filter((suite) => PSK_CIPHERS.test(suite));
+  if (suites.length === 0) throw invalid("ciphers: none is of SHA-256, with which pre-shared keys go");
   const isOpenssl = library === "openssl";
   const groups = isOpenssl ? opensslGroups(config.groups, hasGroup) : "";
   return {
     keylog: config.keylog ?? false,
     earlyData: config.earlyData ?? false,
     alpn: config.alpn,
-    ciphers: isOpenssl ? suites.join(":") : gnutlsPriority(suites, config.groups, hasGroup),
+    ciphers: isOpenssl ? suites.join(":") : gnutlsPriority(suites, config.groups, hasGroup, psk.length > 0),
     groups,
     certs: identities.map((identity) => identity.cert),
     keys: identities.map((identity) => identity.key),
+    pskIdentities: psk.map(({ identity }) => identity),
+    pskKeys: psk.map(({ key }) => Buffer.from(key).toString("hex")),
   };
+}
+
+function checkedPsk(psk: readonly TlsPsk[] | undefined): readonly TlsPsk[] {
+  if (psk === undefined) return [];
+  if (psk.length === 0) throw invalid("psk: at least one key");
+  for (const { identity, key } of psk) {
+    const bytes = Buffer.byteLength(identity);
+    if (bytes < 1 || bytes > MAX_PSK_IDENTITY_BYTES) {
+      throw invalid(`psk: an identity has 1 to ${MAX_PSK_IDENTITY_BYTES} bytes`);
+    }
+    if (key.length < MIN_PSK_BYTES || key.length > MAX_PSK_BYTES) {
+      throw invalid(`psk: a key has ${MIN_PSK_BYTES} to ${MAX_PSK_BYTES} bytes`);
+    }
+  }
+  if (new Set(psk.map(({ identity }) => identity)).size < psk.length) throw invalid("psk: an identity is there twice");
+  return psk;
 }
 
 function opensslGroups(groups: string | undefined, hasGroup: (name: string) => boolean): string {
@@ -152,6 +187,7 @@ function gnutlsPriority(
   suites: readonly string[],
   groups: string | undefined,
   hasGroup: (name: string) => boolean,
+  isPsk: boolean,
 ): string {
   const hybrid = hasGroup("X25519-MLKEM768") ? `${HYBRID_GROUP}:` : "";
   const wanted = (groups ?? hybrid + DEFAULT_GROUPS).split(":").map((name) => {
@@ -160,7 +196,9 @@ function gnutlsPriority(
     return `+GROUP-${mapped}`;
   });
   const ciphers = suites.map((suite) => `+${GNUTLS_CIPHERS[suite]}`);
-  const parts = ["NORMAL", "-VERS-ALL", "+VERS-TLS1.3", "-CIPHER-ALL", ...ciphers, "-GROUP-ALL", ...wanted];
+  const keyExchange = isPsk ? ["-KX-ALL", "+ECDHE-PSK", "+DHE-PSK"] : [];
+  const versions = ["-VERS-ALL", "+VERS-TLS1.3"];
+  const parts = ["NORMAL", ...versions, ...keyExchange, "-CIPHER-ALL", ...ciphers, "-GROUP-ALL", ...wanted];
   return [...parts, "%DISABLE_TLS13_COMPAT_MODE"].join(":");
 }
 
@@ -205,10 +243,16 @@ function extraCa(path: string): string[] {
   }
 }
 
-/** Says which trust anchors a ticket was verified with: 8 bytes, the same for the same list. */
-export function caDigest(ca: readonly string[] | undefined): Uint8Array {
+/** Says how a ticket's server was verified, by trust anchors or by a key: 8 bytes, the same for the same ones. */
+export function trustDigest({ ca, psk }: Pick<TlsClientConfig, "ca" | "psk">): Uint8Array {
+  const [key] = psk ?? [];
+  if (key !== undefined) return digest(`psk ${key.identity} ${Buffer.from(key.key).toString("hex")}`);
   if (ca === undefined) return new Uint8Array(8);
-  return new Uint8Array(createHash("sha256").update(ca.join("\n")).digest().subarray(0, 8));
+  return digest(ca.join("\n"));
+}
+
+function digest(text: string): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(text).digest().subarray(0, 8));
 }
 
 function invalid(message: string): RangeError {

@@ -19,7 +19,6 @@ import type {
 import { localAlertText } from "../../proto/tls-alert.js";
 import { loadAddon } from "./addon.js";
 import {
-  caDigest,
   defaultCa,
   type LibraryName,
   MIN_TICKET_SECRET_BYTES,
@@ -28,6 +27,7 @@ import {
   nativeClientConfig,
   nativeName,
   nativeServerConfig,
+  trustDigest,
 } from "./tls-config.js";
 import { TicketKeys } from "./ticket-keys.js";
 import { openTicket, sealTicket, type TicketBinding } from "./tls-ticket.js";
@@ -104,7 +104,8 @@ class NativeProvider implements TlsProvider {
     const native = nativeServerConfig(this.name, config, this.hasGroup);
     const handle = this.context(native, native.clientCert === 0 ? [] : config.ca);
     // a resumed session shows no certificate: who asks for one takes no ticket of a server that does not
-    const policy = native.clientCert === 0 ? "" : `clientCertificate ${native.clientCert} `;
+    const certificates = native.clientCert === 0 ? "" : `clientCertificate ${native.clientCert} `;
+    const policy = config.psk === undefined ? certificates : "psk ";
     return new ServerContext(this.addon, handle, new TicketKeys(this.name, secret, this.nowSeconds, policy));
   }
 
@@ -150,6 +151,7 @@ class ServerContext implements TlsContext {
 class ClientContext implements TlsContext {
   readonly isServer = false;
   private readonly caDigest: Uint8Array;
+  private readonly mayBeNameless: boolean;
 
   constructor(
     private readonly addon: TlsAddon,
@@ -157,14 +159,15 @@ class ClientContext implements TlsContext {
     private readonly library: LibraryName,
     private readonly config: TlsClientConfig,
   ) {
-    this.caDigest = caDigest(config.ca);
-    nativeName(config.serverName, config.verify === "report"); // a bad name throws here, not at the first session
+    this.caDigest = trustDigest(config);
+    this.mayBeNameless = config.verify === "report" || config.psk !== undefined;
+    nativeName(config.serverName, this.mayBeNameless); // a bad name throws here, not at the first session
   }
 
   newSession(options: TlsSessionOptions): TlsSession {
     const { verify } = this.config;
     const serverName = options.serverName ?? this.config.serverName;
-    const name = nativeName(serverName, verify === "report");
+    const name = nativeName(serverName, this.mayBeNameless);
     const binding: TicketBinding = {
       library: this.library,
       caDigest: this.caDigest,

@@ -2,6 +2,7 @@
 
 import type { TlsProvider } from "../../port/tls.js";
 import { tlsContract } from "./tls.contract.js";
+import { pskContract } from "./tls-psk.contract.js";
 import { gnutlsMissing, gnutlsTls } from "./tls-gnutls.js";
 import { opensslMissing, opensslTls } from "./tls-openssl.js";
 
@@ -19,5 +20,6 @@ for (const client of providers) {
       () => server,
       lifecycles,
     );
+    pskContract(name, client, server);
   }
 }
