@@ -21,6 +21,7 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
   for (let i = moves.probed.length - 1; i >= 0; i--) {
     if (!answer(conn, tx, moves.probed[i], nowMicros)) return false;
   }
+  if (waitsForAcks(conn) && !answer(conn, tx, conn.path, nowMicros)) return false;
   const { previous, own } = moves;
   if (own !== null && !challengeOwn(conn, tx, own, nowMicros)) return false;
   if (previous === null) return true;
@@ -30,10 +31,19 @@ export function transmitMoves(conn: Connection, tx: TxBatch, nowMicros: number):
   return challenge(conn, tx, previous, nowMicros);
 }
 
+/**
+ * The window is full and nothing comes back: the peer may acknowledge nothing here before it knows that we are here. An
+ * answer that then waited for the window would come after the peer has given up, each time.
+ */
+function waitsForAcks({ path, recovery }: Connection): boolean {
+  if (path.responses.count === 0 || recovery.ptoCount === 0) return false;
+  return !recovery.canSend(path.maxDatagramBytes + path.reservedBytes);
+}
+
 /** What the peer asked on `path`; without an id for it the answer waits. False = the batch is full. */
 function answer(conn: Connection, tx: TxBatch, path: Path, nowMicros: number): boolean {
   const { responses } = path;
-  if (responses.count === 0 || !claimCid(conn, path, nowMicros)) return true;
+  if (responses.count === 0 || (path !== conn.path && !claimCid(conn, path, nowMicros))) return true;
   for (let data = responses.peek(); data !== null; data = responses.peek()) {
     if (!hasRoom(conn, tx, path)) return false;
     sendAlone(conn, tx, path, writePathResponse, data, nowMicros);

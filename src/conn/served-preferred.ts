@@ -6,7 +6,7 @@
 
 import { type Attempt, Migration } from "../path/migration.js";
 import { hasSameLocal, type Path } from "../path/path.js";
-import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
+import { PathChallenge, VALIDATION_FAILED, VALIDATION_PENDING } from "../path/validation.js";
 import type { Connection } from "./connection.js";
 import { endValidation, rememberPath, setPathDeadline, takePath, tellPath, validationPtoMicros } from "./moves.js";
 import { claimCid, leavePath } from "./path-cids.js";
@@ -17,6 +17,8 @@ export function onServedArrival(conn: Connection, path: Path, leads: boolean, no
   if (own.isOnPreferred) return;
   let attempt = own.attempts.find((one) => one.path === path);
   if (attempt === undefined) {
+    // answers to our own challenges come from there, too: if they began it anew, two paths would displace each other forever
+    if (!leads && own.attempts[0]?.challenge.state === VALIDATION_PENDING) return;
     attempt = { path, challenge: new PathChallenge(conn.host.random), isPreferred: true, isLed: false };
     attempt.challenge.start(nowMicros, validationPtoMicros(conn));
     own.attempts.length = 0; // where the client is now counts

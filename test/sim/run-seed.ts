@@ -162,11 +162,11 @@ class World implements ActWorld {
     this.crypto.close();
   }
 
-  private program(name: "client" | "server", aead: RunCrypto["clientAead"]): Program {
+  private program(name: "client" | "server", aead: RunCrypto["clientAead"], drawsFrom: string = name): Program {
     const { sim, scenario } = this;
     const endpoint = new Endpoint({
       aead,
-      random: new Prng(scenario.seed, `${name} random`),
+      random: new Prng(scenario.seed, `${drawsFrom} random`),
       nowMicros: sim.nowMicros,
       wallSeconds: () => sim.wallSeconds(),
       secret: new Uint8Array(32).fill(name === "client" ? 1 : 2),
@@ -254,7 +254,7 @@ class World implements ActWorld {
   private restartServer(): void {
     const { scenario } = this;
     this.restarted = true;
-    this.server = this.program("server", this.crypto.serverAead);
+    this.server = this.program("server", this.crypto.serverAead, "restarted server");
     this.listen();
     this.serverHost = this.sim.replaceHost(this.serverHost, {
       name: "server",
