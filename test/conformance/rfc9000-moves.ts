@@ -43,7 +43,7 @@ function responseTo(peer: RawPeer, address: number): Uint8Array {
   return bytes(0x1b, challenge.data);
 }
 
-const SPEAK_TRIES = 8;
+const SPEAK_TRIES = 40;
 const SPEAK_MILLIS = 400;
 
 /** The peer speaks from `address` until that shows: an acknowledgement of its own from home may be newer (RFC 9000 §9.3). */

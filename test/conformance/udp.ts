@@ -22,6 +22,8 @@ import { ALPN, type App, type DialOptions, engineIdentity, type Lab, rawCa, type
 
 const HOST = "127.0.0.1";
 const POLL_MILLIS = 1;
+/** For what must come: only what never comes waits so long, on however slow a machine. */
+const UNTIL_MILLIS = 20_000;
 /** 127.0.0.x above this are hosts of the engine's, those below are the raw peers'. */
 const OTHER_HOSTS = 100;
 
@@ -220,8 +222,8 @@ export class UdpLab implements Lab {
     return this.apps.find((app) => app.port === port) ?? null;
   }
 
-  async until(condition: () => boolean, millis = 4000): Promise<boolean> {
-    const end = Date.now() + Math.min(millis, 4000);
+  async until(condition: () => boolean, millis = UNTIL_MILLIS): Promise<boolean> {
+    const end = Date.now() + Math.min(millis, UNTIL_MILLIS);
     // first what is due already: waiting costs a millisecond each time
     for (let i = 0; i < 3; i++) {
       if (condition()) return true;
