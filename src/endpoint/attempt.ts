@@ -7,7 +7,7 @@
  * ClientHello, too much) ends the waiting, and the connection that is made then finds the exact error.
  */
 
-import { equalRange, Reader } from "../base/bytes.js";
+import { concatBytes, equalRange, Reader } from "../base/bytes.js";
 import type { Workbench } from "../conn/workbench.js";
 import { CLIENT_HELLO, type ClientHello, readClientHello } from "../crypto/hello.js";
 import { KeySet } from "../crypto/keys.js";
@@ -154,7 +154,7 @@ export class Attempt {
 
   private assemble(): void {
     const next = this.input.take();
-    if (next !== null) this.message = joined(this.message, next);
+    if (next !== null) this.message = concatBytes(this.message, next);
     const { message } = this;
     if (message.length > 0 && message[0] !== CLIENT_HELLO) this.isOdd = true;
     if (this.isOdd || message.length < MESSAGE_HEADER_BYTES) return;
@@ -231,12 +231,4 @@ export function sameAddress(a: Int32Array, b: Int32Array): boolean {
 
 function keyOf(dcid: Uint8Array): string {
   return String.fromCharCode(...dcid);
-}
-
-function joined(one: Uint8Array, two: Uint8Array): Uint8Array {
-  if (one.length === 0) return two;
-  const both = new Uint8Array(one.length + two.length);
-  both.set(one);
-  both.set(two, one.length);
-  return both;
 }

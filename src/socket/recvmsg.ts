@@ -1,5 +1,6 @@
 /** `recvmsg` without waiting: the next message of the receive list, or a negative errno. */
 
+import { concatBytes } from "../base/bytes.js";
 import { T_RESET, T_STATE } from "../port/transport.js";
 import { EAGAIN, ENOTCONN } from "./errno.js";
 import type { InMessage } from "./message.js";
@@ -68,7 +69,7 @@ function takeStream(sock: QuicSock, item: StreamItem, maxBytes: number, isPeek: 
   item.ended ||= transport.atEnd(id); // it forgets the stream, so it is asked once
   const fin = item.ended && item.peeked === null;
   if (data.length === 0 && !fin && maxBytes > 0) return null;
-  if (isPeek) item.peeked = item.peeked === null ? data : joined(data, item.peeked);
+  if (isPeek) item.peeked = item.peeked === null ? data : concatBytes(data, item.peeked);
   else if (item.peeked === null && transport.readable(id) === 0) list.dropData();
   return { data, flags: 0, stream: { stream_id: id, stream_flags: fin ? MSG_QUIC_STREAM_FIN : 0 } };
 }
@@ -95,14 +96,7 @@ function readStream(
   const length = transport.read(item.id, fresh, 0, fresh.length);
   const isGone = length === T_RESET || length === T_STATE;
   if (isGone && before.length === 0 && !item.ended) return null;
-  const all = joined(before, fresh.subarray(0, Math.max(0, length)));
+  const all = concatBytes(before, fresh.subarray(0, Math.max(0, length)));
   item.peeked = all.length > maxBytes ? all.slice(maxBytes) : null;
   return all.slice(0, maxBytes);
-}
-
-function joined(one: Uint8Array, two: Uint8Array): Uint8Array {
-  const both = new Uint8Array(one.length + two.length);
-  both.set(one);
-  both.set(two, one.length);
-  return both;
 }
