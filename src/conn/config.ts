@@ -73,6 +73,8 @@ export interface ConnectionConfig {
   /** Take ACK_FREQUENCY frames, and send them to peers that do so too (draft-ietf-quic-ack-frequency). */
   ackFrequency: boolean;
   activeConnectionIdLimit: number;
+  /** Ids that we give the peer to choose from, 2 to 8, if it takes so many (RFC 9000 §5.1.1). */
+  issuedConnectionIds: number;
   /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
   /** Client: go to the address that the server prefers (RFC 9000 §9.6), or stay. */
@@ -118,6 +120,7 @@ function defaultConfig(): ConnectionConfig {
     ackThresholdPackets: ACK_ELICITING_THRESHOLD,
     ackFrequency: true,
     activeConnectionIdLimit: ACTIVE_CIDS,
+    issuedConnectionIds: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
     preferredAddress: "ignore",
     grease: true,
@@ -144,6 +147,7 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);
+  inRange("issuedConnectionIds", config.issuedConnectionIds, 2, ACTIVE_CID_LIMIT);
   inRange("maxDatagramFrameBytes", config.maxDatagramFrameBytes, 0, MAX_DATAGRAM_FRAME_BYTES);
   inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, MAX_STREAM_LIMIT);
   inRange("initialMaxStreamsUni", config.initialMaxStreamsUni, 0, MAX_STREAM_LIMIT);

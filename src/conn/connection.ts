@@ -125,7 +125,7 @@ export class Connection implements Transport, HeapItem {
     this.path.validated = init.addressValidated;
     this.path.noteDcid(init.localCid, 0);
     this.peerScid = isServer ? init.peerCid : null;
-    this.localIds = new LocalIds(init.localCid);
+    this.localIds = new LocalIds(init.localCid, config.issuedConnectionIds);
     this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);
     this.streams = new StreamTable(isServer, config, streamWindows(config), this.events, host.random);
     this.streamIn = new StreamInput(this.streams, this.events);

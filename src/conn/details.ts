@@ -1,6 +1,11 @@
 /** The states of a connection's streams and buffers, for façades that show them (port/transport, DetailTransport). */
 
-import { type DetailTransport, type StreamDetails, type StreamKind } from "../port/transport.js";
+import {
+  type ConnectionIdRange,
+  type DetailTransport,
+  type StreamDetails,
+  type StreamKind,
+} from "../port/transport.js";
 import {
   RECV_DATA_READ,
   RECV_DATA_RECVD,
@@ -19,6 +24,7 @@ import {
 } from "../stream/send.js";
 import { CONTROL_MAX_STREAM_DATA } from "../stream/stream.js";
 import type { Connection } from "./connection.js";
+import { demandLocalIds, retirePeerIds } from "./retire-ids.js";
 
 /** In the order of RFC 9000 §3.1 and §3.2, which is that of port/transport. */
 const SEND_ORDER = [SEND_READY, SEND_SEND, SEND_DATA_SENT, SEND_DATA_RECVD, SEND_RESET_SENT, SEND_RESET_RECVD];
@@ -92,5 +98,24 @@ export class ConnectionDetails implements DetailTransport {
 
   get isUpdatingKeys(): boolean {
     return this.conn.keys.isUpdating;
+  }
+
+  get isMoving(): boolean {
+    const { previous, own } = this.conn.moves;
+    return previous !== null || (own !== null && own.attempts.length > 0);
+  }
+
+  connectionIds(ofPeer: boolean): ConnectionIdRange {
+    const { localIds, peerIds } = this.conn;
+    const { lowestSeq: lowest, highestSeq: highest } = ofPeer ? peerIds : localIds;
+    return { lowest, highest, active: ofPeer ? peerIds.currentSeq : lowest };
+  }
+
+  useConnectionId(seq: number): boolean {
+    return this.conn.peerIds.select(seq);
+  }
+
+  retireConnectionIds(ofPeer: boolean, priorTo: number): boolean {
+    return ofPeer ? retirePeerIds(this.conn, priorTo) : demandLocalIds(this.conn, priorTo);
   }
 }

@@ -421,9 +421,12 @@ export function discardLevel(
 /** Gives the peer as many of our ids as it will store (RFC 9000 §5.1.1). */
 export function issueIds(conn: Connection, nowMicros: number): void {
   if (!conn.handshakeState.complete) return;
-  for (let missing = conn.localIds.toIssue(nowMicros); missing > 0; missing--) {
-    const cid = conn.host.newCid();
-    conn.localIds.add(cid, conn.host.resetToken(cid));
-    conn.host.route(cid, conn);
-  }
+  for (let missing = conn.localIds.toIssue(nowMicros); missing > 0; missing--) addId(conn);
+}
+
+/** One more id of ours that leads to the connection; its frame is to be sent. */
+export function addId(conn: Connection): void {
+  const cid = conn.host.newCid();
+  conn.localIds.add(cid, conn.host.resetToken(cid));
+  conn.host.route(cid, conn);
 }

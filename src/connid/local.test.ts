@@ -143,4 +143,54 @@ describe("connection ids that we issue", () => {
     assert.ok(issued <= CID_ISSUE_BURST + seconds * CID_ISSUE_PER_SECOND, `${issued} ids`);
     assert.ok(issued >= CID_ISSUE_BURST, `${issued} ids`);
   });
+
+  test("RFC 9000 §5.1.2 ids that are demanded back leave room for as many new ones, and stay live until they are retired", () => {
+    const ids = new LocalIds(cid(0), 4);
+    ids.peerLimit = 4;
+    issueAll(ids, 0);
+    assert.deepEqual([ids.lowestSeq, ids.highestSeq, ids.retirePriorTo], [0, 3, 0]);
+    assert.equal(ids.demandBelow(2), 2);
+    for (let i = 4; i < 6; i++) ids.add(cid(i), TOKEN);
+    assert.deepEqual([ids.lowestSeq, ids.highestSeq, ids.retirePriorTo], [2, 5, 2]);
+    assert.equal(ids.toIssue(0), 0);
+    assert.equal(ids.has(cid(0)), true);
+    assert.equal(ids.onRetire(0, OTHER, 0, 8), 0);
+    assert.equal(ids.onRetire(1, OTHER, 0, 8), 0);
+    assert.equal(ids.toIssue(0), 0);
+    assert.equal(ids.onRetire(2, OTHER, 0, 8), 0);
+    assert.equal(ids.toIssue(0), 1);
+  });
+
+  test("RFC 9000 §5.1.2 the same ids are not demanded twice, never all, and no more than may be live while the peer owes them", () => {
+    const ids = new LocalIds(cid(0), 4);
+    ids.peerLimit = 4;
+    issueAll(ids, 0);
+    assert.equal(ids.demandBelow(0), 0);
+    assert.equal(ids.demandBelow(4), 0, "all");
+    let newest = 3;
+    for (let seq = 1; seq <= 4; seq++) {
+      assert.equal(ids.demandBelow(seq), 1);
+      assert.equal(ids.demandBelow(seq), 0);
+      ids.add(cid(++newest), TOKEN);
+    }
+    assert.equal(ids.demandBelow(5), 0, "four are owed");
+    assert.equal(ids.live.length, 8);
+    ids.onRetire(0, OTHER, 0, 8);
+    assert.equal(ids.demandBelow(5), 1);
+  });
+
+  test("what we demand ourselves is not taken from what the peer may make us issue", () => {
+    const ids = new LocalIds(cid(0), 4);
+    ids.peerLimit = 4;
+    issueAll(ids, 0);
+    for (let round = 0; round < CID_ISSUE_BURST + 10; round++) {
+      const seq = ids.lowestSeq + 1;
+      assert.equal(ids.demandBelow(seq), 1);
+      ids.add(cid(2000 + round), TOKEN);
+      ids.onRetire(seq - 1, OTHER, 0, 8);
+      while (ids.takeRetired() !== null);
+    }
+    ids.onRetire(ids.lowestSeq, OTHER, 0, 8);
+    assert.equal(ids.toIssue(0), 1);
+  });
 });

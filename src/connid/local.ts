@@ -2,9 +2,10 @@
  * Connection ids that we issued to the peer (RFC 9000 §5.1.1): which are live, which NEW_CONNECTION_ID frames are still
  * to be sent, which ids the peer retired.
  *
- * Invariants: sequence numbers grow by 1; never more live ids than the peer's limit or ACTIVE_CIDS; a peer that
+ * Invariants: sequence numbers grow by 1; never more ids to use than the peer's limit or `maxLive`; a peer that
  * retires each new id at once gets CID_ISSUE_PER_SECOND of them, so retiring costs it more than us. An id of zero
- * length stays alone. Never more than RETIRED_CIDS that are retired and still routed.
+ * length stays alone. Never more than RETIRED_CIDS that are retired and still routed, nor more than `maxLive` that were
+ * demanded back and are not retired.
  */
 
 import { equalRange } from "../base/bytes.js";
@@ -30,6 +31,8 @@ export class LocalIds {
   readonly live: LocalId[] = [];
   /** The peer's active_connection_id_limit. */
   peerLimit = DEFAULT_PEER_LIMIT;
+  /** The peer shall give back all ids below this one: Retire Prior To of our frames (RFC 9000 §19.15). */
+  retirePriorTo = 0;
   private readonly isZeroLength: boolean;
   /** Retired ids that still lead here, oldest first: packets with them may be under way, behind the frame that retired them. */
   readonly lingering: Uint8Array[] = [];
@@ -39,8 +42,14 @@ export class LocalIds {
   private budget = CID_ISSUE_BURST;
   private budgetAtMicros = 0;
 
-  /** `firstCid` is the Source Connection ID of our long headers; its sequence number is 0. */
-  constructor(firstCid: Uint8Array) {
+  /**
+   * `firstCid` is the Source Connection ID of our long headers; its sequence number is 0. The peer has `maxLive` ids at most
+   * to choose from.
+   */
+  constructor(
+    firstCid: Uint8Array,
+    private readonly maxLive: number = ACTIVE_CIDS,
+  ) {
     this.isZeroLength = firstCid.length === 0;
     this.live.push({ seq: 0, cid: firstCid, token: null, unsent: false });
   }
@@ -48,12 +57,34 @@ export class LocalIds {
   /** How many more ids may be issued now. The owner makes them and calls `add` for each. */
   toIssue(nowMicros: number): number {
     if (this.isZeroLength) return 0;
-    const room = Math.min(this.peerLimit, ACTIVE_CIDS) - this.live.length;
+    const room = Math.min(this.peerLimit, this.maxLive) - this.live.length + this.indexOf(this.retirePriorTo);
     if (room <= 0) return 0;
     const earned = ((nowMicros - this.budgetAtMicros) / MICROS_PER_SECOND) * CID_ISSUE_PER_SECOND;
     this.budget = Math.min(CID_ISSUE_BURST, this.budget + earned);
     this.budgetAtMicros = nowMicros;
     return Math.min(room, Math.floor(this.budget));
+  }
+
+  /** Sequence number of the oldest id that was not demanded back; and of the newest. */
+  get lowestSeq(): number {
+    return this.live[this.indexOf(this.retirePriorTo)]?.seq ?? this.retirePriorTo;
+  }
+
+  get highestSeq(): number {
+    return this.nextSeq - 1;
+  }
+
+  /**
+   * Demands the ids below `seq` back, which is one that is not (RFC 9000 §5.1.2): how many new ones the owner makes now and
+   * adds, whose frames say so. 0 while the peer owes too many.
+   */
+  demandBelow(seq: number): number {
+    const demanded = this.indexOf(seq);
+    const count = demanded - this.indexOf(this.retirePriorTo);
+    if (count <= 0 || demanded > this.maxLive || demanded === this.live.length) return 0;
+    this.retirePriorTo = seq;
+    this.budget += count; // the budget is for what the peer makes us do
+    return count;
   }
 
   /** Adds a fresh id and returns its sequence number; its frame is to be sent. */
@@ -128,6 +159,12 @@ export class LocalIds {
   private setUnsent(id: LocalId, unsent: boolean): void {
     id.unsent = unsent;
     this.unsentCount += unsent ? 1 : -1;
+  }
+
+  /** Of the first live id that has this sequence number or a higher one. */
+  private indexOf(seq: number): number {
+    const index = this.live.findIndex((id) => id.seq >= seq);
+    return index < 0 ? this.live.length : index;
   }
 
   private find(seq: number): LocalId | null {

@@ -269,6 +269,31 @@ describe("ids of several paths", () => {
   });
 });
 
+describe("ids that a program chooses", () => {
+  test("RFC 9000 §9.5 a newer id is used from now on; the one before stays, and no other path gets it", () => {
+    const ids = holding(4);
+    for (const seq of [0, 4, -1]) assert.equal(ids.select(seq), false, `${seq}`);
+    assert.equal(ids.select(2), true);
+    assert.deepEqual([ids.current, ids.lowestSeq, ids.highestSeq, retires(ids)], [cid(2), 0, 3, []]);
+    for (const seq of [1, 2]) assert.equal(ids.select(seq), false, "not newer");
+    assert.deepEqual([ids.takeSpare(), ids.takeSpare(), ids.takeSpare()], [1, 3, -1]);
+    assert.equal(ids.select(3), false, "another path has it");
+  });
+
+  test("RFC 9000 §5.1.2 all ids below a number are given back, and the oldest that is left is used", () => {
+    const ids = holding(5);
+    const other = ids.takeSpare();
+    ids.retireBelow(3);
+    assert.deepEqual([ids.current, ids.lowestSeq, ids.takenCid(other)], [cid(3), 3, null]);
+    assert.deepEqual(retires(ids), [0, 1, 2]);
+    ids.retireBelow(3);
+    assert.equal(ids.hasRetire, false);
+    assert.equal(add(ids, 5, 0), 0);
+    ids.retireBelow(5);
+    assert.deepEqual([ids.current, ids.activeCount], [cid(5), 1]);
+  });
+});
+
 describe("stateless reset tokens", () => {
   test("9000-10.3.1-02 only the token of the id in use counts", () => {
     const ids = holding(3);

@@ -64,6 +64,11 @@ export class PeerIds {
     return this.active[0]?.seq ?? this.floor;
   }
 
+  /** Sequence number of the newest id that is held. */
+  get highestSeq(): number {
+    return this.active[this.active.length - 1]?.seq ?? this.floor;
+  }
+
   /** Whether an id that is held stands at `at` of these bytes, whole. */
   isHeld(bytes: Uint8Array, at: number): boolean {
     return this.active.some(({ cid }) => equalRange(bytes, at, Math.min(at + cid.length, bytes.length), cid));
@@ -158,6 +163,25 @@ export class PeerIds {
     if (seq < 0) return false;
     this.giveBack(this.use(seq));
     return true;
+  }
+
+  /**
+   * The id `seq`, which is newer than the current one, is used from now on. That of before stays, for this path only, until
+   * `retireBelow`. False when `seq` is not held, or another path's.
+   */
+  select(seq: number): boolean {
+    const next = this.active.find((id) => id.seq === seq && !id.taken);
+    if (next === undefined || seq <= this.currentSeq) return false;
+    this.currentId.taken = true; // so that no other path gets it (RFC 9000 §9.5)
+    this.setCurrent(next);
+    return true;
+  }
+
+  /** Gives back all ids below `seq`, which is one that is held; paths that had one of them lose it. */
+  retireBelow(seq: number): void {
+    if (seq <= this.floor) return;
+    this.raiseFloor(seq);
+    if (!this.active.includes(this.currentId)) this.replaceCurrent();
   }
 
   /** Sequence number for the next RETIRE_CONNECTION_ID frame, or -1. Hand it back to `onRetireLost` if it did not fit. */

@@ -55,9 +55,9 @@ export class ControlOut {
     this.tokenWaits = true;
   }
 
-  /** A token waits to be sent. */
+  /** A token waits to be sent, or to be acknowledged. */
   get hasNewToken(): boolean {
-    return this.tokenWaits;
+    return this.token !== null;
   }
 
   /** For keep-alive; probes add their own. */
@@ -154,8 +154,9 @@ export class ControlOut {
 
   private fillNewIds(buf: Uint8Array, pos: number, limit: number, sent: SentPackets): number {
     let at = pos;
+    const { retirePriorTo } = this.localIds;
     for (let id = this.localIds.nextUnsent(); id !== null && id.token !== null; id = this.localIds.nextUnsent()) {
-      const next = writeNewConnectionId(buf, at, limit, id.seq, 0, id.cid, id.token);
+      const next = writeNewConnectionId(buf, at, limit, id.seq, Math.min(retirePriorTo, id.seq), id.cid, id.token);
       if (next < 0) return at;
       this.localIds.onFrameSent(id.seq);
       sent.note(REC_NEW_CONNECTION_ID, id.seq, 0, 0);

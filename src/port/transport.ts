@@ -217,6 +217,9 @@ export const NOBODY: Readonly<TransportHandler> = {
   onClosed() {},
 };
 
+/** `recvState` of a stream of which everything was received, and nothing is lost; higher ones were read, or reset. */
+export const RECV_STATE_RECEIVED = 2;
+
 /** One stream as RFC 9000 §3 sees it. */
 export interface StreamDetails {
   /** In the order of RFC 9000 §3.1: ready, send, sent, received, reset sent, reset received, from 0; -1 = no such half. */
@@ -232,6 +235,14 @@ export interface StreamDetails {
   sentBytes: number;
   /** What the peer's limits, of the stream and of the connection, allow to write now, bytes. */
   creditBytes: number;
+}
+
+/** Connection ids that one side gave the other, by sequence number (RFC 9000 §5.1.1): those that may be used. */
+export interface ConnectionIdRange {
+  lowest: number;
+  highest: number;
+  /** That of our packets now; of our own ids the lowest. */
+  active: number;
 }
 
 /** For façades that have states where others have promises. */
@@ -257,6 +268,16 @@ export interface DetailTransport {
   readonly cwndBytes: number;
   /** New 1-RTT keys were asked for and are not settled on both sides yet (RFC 9001 §6.1). */
   readonly isUpdatingKeys: boolean;
+  /** Another path is asked, or was just taken and is not proven yet (RFC 9000 §8.2). */
+  readonly isMoving: boolean;
+  connectionIds(ofPeer: boolean): ConnectionIdRange;
+  /** Our packets carry this id of the peer's from now on; false when it is not there, or not newer than the one now. */
+  useConnectionId(seq: number): boolean;
+  /**
+   * Ids below `priorTo`, which is above the lowest and not above the highest, are not used any more: ours are demanded back,
+   * those of the peer given back (RFC 9000 §5.1.2). False while the peer owes too many.
+   */
+  retireConnectionIds(ofPeer: boolean, priorTo: number): boolean;
 }
 
 /** Datagrams of the application (RFC 9221). */
