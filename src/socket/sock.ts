@@ -6,6 +6,7 @@
  * below still has to do (RFC 9000 §10.2).
  */
 
+import { latin1Bytes } from "../base/bytes.js";
 import {
   type CloseInfo,
   DETAIL_KEY_PHASE,
@@ -18,6 +19,7 @@ import {
   type DetailTransport,
   NOBODY,
   type PathValidation,
+  RECV_STATE_RECEIVED,
   STREAM_UNI,
   type Transport,
   type TransportHandler,
@@ -86,7 +88,10 @@ export class QuicSock implements TransportHandler {
   readonly list = new ReceiveList();
   alpn: readonly string[] = [];
   token: Uint8Array = new Uint8Array(0);
+  /** Set by the program: a client's session data, a server's key. */
   ticket: Uint8Array = new Uint8Array(0);
+  /** What the server gave for the next connection; empty before. */
+  newTicket: Uint8Array = new Uint8Array(0);
   /** What `close` and `shutdown` will say. */
   readonly closeWith: CloseValue = connectionClose.decode(new Uint8Array(0));
   /** What the peer said; zeros before. */
@@ -97,6 +102,8 @@ export class QuicSock implements TransportHandler {
   tls: MessageTls | null = null;
   /** Called when something may have changed for a call that waits. */
   onWake: (() => void) | null = null;
+  /** The id of ours that the program last named as `active` in CONNECTION_ID. */
+  sourceActive = 0;
   /** Error codes of our resets whose acknowledgement is to be told. */
   readonly resetCodes = new Map<number, number>();
   private bound: Attached | null = null;
@@ -164,7 +171,7 @@ export class QuicSock implements TransportHandler {
     this.noteBegun(id);
     this.list.pushStream(id);
     const stream = this.bound?.details.stream(id);
-    if (stream?.recvState === RECV_RECEIVED) {
+    if (stream?.recvState === RECV_STATE_RECEIVED) {
       this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RECVD, 0, stream.recvFinalSize);
     }
     this.wake();
@@ -206,7 +213,8 @@ export class QuicSock implements TransportHandler {
 
   /** The library's message, which the kernel hands on as it is. */
   onTicket(bytes: Uint8Array): void {
-    this.ticket = bytes;
+    if (this.newTicket.length > 0) return; // as in Linux, the first one counts
+    this.newTicket = bytes;
     this.tell(QUIC_EVENT_NEW_SESSION_TICKET, "", bytes);
     this.wake();
   }
@@ -306,18 +314,11 @@ export class QuicSock implements TransportHandler {
   }
 }
 
-/** RFC 9000 §3.2, as port/transport numbers it. */
-const RECV_RECEIVED = 2;
-
 /** How an end reads in QUIC_SOCKOPT_CONNECTION_CLOSE: zeros for an idle timeout. */
 function closeValue(info: CloseInfo): CloseValue {
   const phrase = new Uint8Array(64);
   if (info.type === "idle-timeout") return { errcode: 0, frame: 0, phrase };
   if (info.type === "stateless-reset") return { errcode: STATELESS_RESET_ERRCODE, frame: 0, phrase };
-  phrase.set(latin1(info.reason).subarray(0, 63));
+  phrase.set(latin1Bytes(info.reason).subarray(0, 63));
   return { errcode: Number(BigInt.asUintN(32, info.code)), frame: info.frameType & 0xff, phrase };
-}
-
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }

@@ -3,6 +3,7 @@
  * are shorter or longer than ours are taken as by `Struct.decode`.
  */
 
+import { latin1Bytes } from "../base/bytes.js";
 import {
   AEAD_AES_128_CCM,
   AEAD_AES_128_GCM,
@@ -11,6 +12,8 @@ import {
   type AeadId,
 } from "../port/aead.js";
 import { joinAlpnList, MAX_ALPN_LIST_BYTES, parseAlpnList } from "./alpn-list.js";
+import { RECV_STATE_RECEIVED } from "../port/transport.js";
+import { getConnectionIds, setConnectionIds } from "./connection-ids.js";
 import { EAGAIN, EINVAL, ENOPROTOOPT, EPIPE } from "./errno.js";
 import {
   QUIC_CRYPTO_INITIAL,
@@ -43,17 +46,7 @@ import {
 } from "./numbers.js";
 import type { TransportParamValue } from "./settings.js";
 import type { QuicSock } from "./sock.js";
-import {
-  config,
-  connectionClose,
-  connectionIdInfo,
-  cryptoSecret,
-  errInfo,
-  eventOption,
-  type Of,
-  streamInfo,
-  transportParam,
-} from "./structs.js";
+import { config, connectionClose, cryptoSecret, errInfo, eventOption, streamInfo, transportParam } from "./structs.js";
 
 /** What options do that a socket cannot do alone. Results are 0 or a negative errno. */
 export interface SockOps {
@@ -61,10 +54,10 @@ export interface SockOps {
   peerParams(): TransportParamValue | null;
   /** Server: sends a NEW_TOKEN frame. */
   sendToken(): number;
+  /** Server: the key for tickets of this client's address, 64 bytes, where the program set none. */
+  ticketKey(): Uint8Array;
   /** Binds another local address and goes there; as a server before the handshake, announces it (preferred_address). */
   migrate(sockaddr: Uint8Array): number;
-  connectionId(dest: boolean): Of<typeof connectionIdInfo>;
-  setConnectionId(info: Of<typeof connectionIdInfo>): number;
 }
 
 const MAX_OPTION_BYTES = 4096;
@@ -72,8 +65,6 @@ const MAX_TOKEN_BYTES = 120;
 const MIN_TICKET_BYTES = 64;
 const MAX_TICKET_BYTES = 4096;
 const MAX_PARAM_EXT_BYTES = 512;
-/** RFC 9000 §3.2, as port/transport numbers it: everything was received. */
-const RECV_RECEIVED = 2;
 /** AEADs and secret lengths by TLS_CIPHER_*. */
 const CIPHERS: Readonly<Record<number, readonly [aead: AeadId, secretBytes: number]>> = {
   [TLS_CIPHER_AES_GCM_128]: [AEAD_AES_128_GCM, 32],
@@ -89,8 +80,7 @@ const SETTERS: Readonly<Record<number, Setter>> = {
   [QUIC_SOCKOPT_EVENT]: setEvent,
   [QUIC_SOCKOPT_STREAM_RESET]: resetStream,
   [QUIC_SOCKOPT_STREAM_STOP_SENDING]: stopSending,
-  [QUIC_SOCKOPT_CONNECTION_ID]: (sock, value, ops) =>
-    sock.state === QUIC_SS_ESTABLISHED ? ops.setConnectionId(connectionIdInfo.decode(value)) : -EINVAL,
+  [QUIC_SOCKOPT_CONNECTION_ID]: setConnectionIds,
   [QUIC_SOCKOPT_CONNECTION_CLOSE]: setClose,
   [QUIC_SOCKOPT_CONNECTION_MIGRATION]: (sock, value, ops) =>
     sock.state === QUIC_SS_CLOSED || sock.state === QUIC_SS_LISTENING ? -EPIPE : ops.migrate(value),
@@ -113,16 +103,14 @@ const GETTERS: Readonly<Record<number, Getter>> = {
     return on < 0 ? on : eventOption.encode({ type, on });
   },
   [QUIC_SOCKOPT_STREAM_OPEN]: openStream,
-  [QUIC_SOCKOPT_CONNECTION_ID]: (_, value, ops) =>
-    connectionIdInfo.encode(ops.connectionId(connectionIdInfo.decode(value).dest !== 0)),
+  [QUIC_SOCKOPT_CONNECTION_ID]: getConnectionIds,
   [QUIC_SOCKOPT_CONNECTION_CLOSE]: (sock) =>
     connectionClose.encode(sock.state === QUIC_SS_CLOSED ? sock.peerClose : sock.closeWith),
   [QUIC_SOCKOPT_TRANSPORT_PARAM]: getParams,
   [QUIC_SOCKOPT_CONFIG]: (sock) => config.encode(sock.settings.config),
   [QUIC_SOCKOPT_TOKEN]: (sock) => (sock.isServer ? -EINVAL : sock.token),
-  [QUIC_SOCKOPT_ALPN]: (sock) => latin1(joinAlpnList(sock.alpn)),
-  [QUIC_SOCKOPT_SESSION_TICKET]: (sock) =>
-    sock.isServer && (sock.state === QUIC_SS_LISTENING || sock.state === QUIC_SS_CLOSED) ? -EPIPE : sock.ticket,
+  [QUIC_SOCKOPT_ALPN]: (sock) => latin1Bytes(joinAlpnList(sock.alpn)),
+  [QUIC_SOCKOPT_SESSION_TICKET]: getTicket,
   [QUIC_SOCKOPT_TRANSPORT_PARAM_EXT]: (sock) =>
     sock.state === QUIC_SS_ESTABLISHING && sock.tls !== null ? sock.tls.transportParams : -EINVAL,
 };
@@ -171,7 +159,7 @@ function stopSending(sock: QuicSock, value: Uint8Array): number {
   const id = ids.resolveRecv(stream_id);
   if (id < 0) return id;
   const stream = details.stream(id);
-  if (stream === null || stream.recvState >= RECV_RECEIVED) return -EINVAL;
+  if (stream === null || stream.recvState >= RECV_STATE_RECEIVED) return -EINVAL;
   if (stream.stopped) return -EAGAIN;
   sock.list.dropStream(id);
   return transport.stopSending(id, BigInt(errcode)) ? 0 : -EINVAL;
@@ -224,6 +212,16 @@ function setTicket(sock: QuicSock, value: Uint8Array): number {
   return 0;
 }
 
+/** A client's: the session data that it set, then what the server gave. A server's: the key that tickets are sealed with. */
+function getTicket(sock: QuicSock, value: Uint8Array, ops: SockOps): Uint8Array | number {
+  const { state, attached } = sock;
+  if (sock.isServer && (state === QUIC_SS_LISTENING || state === QUIC_SS_CLOSED)) return -EPIPE;
+  const hasSession = !sock.isServer && attached !== null && attached.transport.handshake !== null;
+  const set = sock.isServer && sock.ticket.length === 0 ? ops.ticketKey() : sock.ticket;
+  const ticket = hasSession ? sock.newTicket : set;
+  return value.length > 0 && value.length < ticket.length ? -EINVAL : ticket;
+}
+
 function setSecret(sock: QuicSock, value: Uint8Array): number {
   const { send, level, type, secret } = cryptoSecret.decode(value);
   const cipher = CIPHERS[type];
@@ -231,8 +229,4 @@ function setSecret(sock: QuicSock, value: Uint8Array): number {
   if (sock.state !== QUIC_SS_ESTABLISHING || sock.tls === null || cipher === undefined || !isLevel) return -EINVAL;
   const [aead, secretBytes] = cipher;
   return sock.tls.setSecret(level, send === 0 ? "read" : "write", aead, secret.subarray(0, secretBytes)) ? 0 : -EINVAL;
-}
-
-function latin1(text: string): Uint8Array {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }

@@ -9,7 +9,6 @@ import { recvmsg } from "#src/socket/recvmsg.js";
 import { sendmsg } from "#src/socket/sendmsg.js";
 import { QuicSock } from "#src/socket/sock.js";
 import { getsockopt, setsockopt, type SockOps } from "#src/socket/sockopt.js";
-import { connectionIdInfo } from "#src/socket/structs.js";
 import { Pair, type PairOptions } from "../support/pair.js";
 
 /** What options of these tests ask of the world: nothing. */
@@ -17,9 +16,11 @@ export const NO_OPS: SockOps = {
   peerParams: () => null,
   sendToken: () => 0,
   migrate: () => 0,
-  connectionId: () => connectionIdInfo.decode(new Uint8Array(0)),
-  setConnectionId: () => 0,
+  ticketKey: () => new Uint8Array(64).fill(7),
 };
+
+/** What a socket announces, with datagrams. */
+const LINUX = { maxDatagramFrameBytes: 1400, activeConnectionIdLimit: 7, issuedConnectionIds: 8 };
 
 export class SocketPair {
   readonly pair: Pair;
@@ -28,9 +29,9 @@ export class SocketPair {
 
   constructor(options: PairOptions = {}) {
     this.pair = new Pair({
-      client: { maxDatagramFrameBytes: 1400 },
-      server: { maxDatagramFrameBytes: 1400 },
       ...options,
+      client: { ...LINUX, ...options.client },
+      server: { ...LINUX, ...options.server },
     });
     this.pair.clientHandler = this.client;
     this.pair.serverHandler = this.server;

@@ -145,7 +145,7 @@ export function setsockopt(sd: number, level: number, name: number, value: Uint8
 }
 
 /** `value` is what a struct that asks is filled with. @throws SocketError */
-export function getsockopt(sd: number, level: number, name: number, value = new Uint8Array(0)): Uint8Array {
+export function getsockopt(sd: number, level: number, name: number, value: Uint8Array = new Uint8Array(0)): Uint8Array {
   const file = fileOf(sd, "getsockopt");
   const result =
     level === n.SOL_QUIC ? getOption(file.sock, name, value, opsOf(file)) : getSocketLevel(file, level, name);

@@ -1,5 +1,6 @@
 /** Between a socket's settings (structs of Linux, times in microseconds) and the engine's configuration of a connection. */
 
+import { ACTIVE_CID_LIMIT } from "../../proto/limits.js";
 import type { TransportParams } from "../../proto/params.js";
 import { isSupportedVersion, SUPPORTED_VERSIONS } from "../../proto/version.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
@@ -33,6 +34,7 @@ export function connectionConfig({ params, config }: SocketSettings): Partial<Co
     maxAckDelayMillis: Math.round(params.max_ack_delay / MICROS_PER_MILLI),
     ackDelayExponent: params.ack_delay_exponent,
     activeConnectionIdLimit: params.active_connection_id_limit,
+    issuedConnectionIds: ACTIVE_CID_LIMIT,
     maxDatagramFrameBytes: params.max_datagram_frame_size,
     grease: params.grease_quic_bit !== 0,
   };

@@ -25,6 +25,8 @@ export class SocketFile {
   receiveTimeoutMillis = 0;
   sendTimeoutMillis = 0;
   ipv6Only = false;
+  /** The port for a migration is being opened. */
+  isMoving = false;
   private readonly waiters = new Set<() => void>();
 
   constructor(readonly family: number) {
