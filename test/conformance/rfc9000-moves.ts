@@ -13,6 +13,7 @@ import { bytes, ints, newConnectionId, pathChallenge, PING, vi } from "../suppor
 import type { Frame } from "../raw/frames.js";
 import { APP, type RawPeer, type ReadPacket } from "../raw/peer.js";
 import { type Check, filled } from "./check.js";
+import type { App } from "./lab.js";
 import { row } from "./scripts.js";
 
 const FULL = MIN_INITIAL_DATAGRAM_BYTES;
@@ -100,13 +101,22 @@ function answer(peer: RawPeer, engine: number, to = engine, padTo = FULL): void 
 /** Ids of the engine's that the peer has not used yet. */
 const freshIds = (peer: RawPeer): Uint8Array[] => peer.frames("NEW_CONNECTION_ID").map(({ data }) => data);
 
-/** The peer gives `count` ids of its own. */
-function giveIds(peer: RawPeer, count: number): void {
+/** The peer gives `count` ids of its own, which the engine has when this returns. */
+async function giveIds(check: Check, peer: RawPeer, count: number): Promise<void> {
   for (let seq = 1; seq <= count; seq++) giveId(peer, seq);
+  await check.acknowledged(peer);
 }
 
 function giveId(peer: RawPeer, seq: number): void {
   peer.send(APP, newConnectionId(seq, 0, bytes(vi(seq, peer.scid.length as 8))));
+}
+
+/** A stream of the engine's that the peer gives room to. */
+async function openWide(check: Check, peer: RawPeer): Promise<{ app: App; id: number }> {
+  const app = check.app(peer);
+  const id = await app.open(STREAM_BIDI);
+  peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
+  return { app, id };
 }
 
 // --- RFC 9000 §8.2.1
@@ -161,9 +171,7 @@ row(
   "9000-8.2.2-03",
   async (check) => {
     const peer = await check.connect();
-    const app = check.app(peer);
-    const id = await app.open(STREAM_BIDI);
-    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
+    const { app, id } = await openWide(check, peer);
     await check.acknowledged(peer);
     const other = await check.lab.addAddress(peer);
     peer.autoAck = false;
@@ -222,35 +230,48 @@ row(
   { role: "client" },
 );
 
+type Place = "port" | "host";
+
+/** What is known of the path stays with another port and begins anew with another host. `go` returns what proves the new one. */
+async function keepsThenForgets(
+  check: Check,
+  peer: RawPeer,
+  ids: number,
+  go: (where: Place) => Promise<() => void>,
+): Promise<void> {
+  const { app, id } = await openWide(check, peer);
+  app.write(id, filled(400_000), true);
+  await check.until(() => peer.streams.get(id)?.fin === true, "the data");
+  await giveIds(check, peer, ids);
+  const stats = (): TransportStats => app.conn.stats();
+  const grown = stats().cwndBytes;
+  const moved = async (where: Place, count: number): Promise<void> => {
+    const prove = await go(where);
+    peer.autoAck = false; // nothing that could grow the new window
+    prove();
+    await check.until(() => stats().pathsValidated === count, "validation");
+  };
+  await moved("port", 1);
+  assert.ok(stats().cwndBytes >= grown, "another port is the same path");
+  assert.notEqual(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+  peer.autoAck = true;
+  await check.usable(peer);
+  await moved("host", 2);
+  assert.ok(stats().cwndBytes < grown, `${stats().cwndBytes} bytes after ${grown}`);
+  assert.equal(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
+  peer.autoAck = true;
+  await check.usable(peer);
+}
+
 row(
   "9000-9.4-01",
   async (check) => {
     const peer = await check.connect();
-    const app = check.app(peer);
-    const id = await app.open(STREAM_BIDI);
-    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
-    app.write(id, filled(400_000), true);
-    await check.until(() => peer.streams.get(id)?.fin === true, "the data");
-    giveIds(peer, 2);
-    await check.acknowledged(peer);
-    const stats = (): TransportStats => app.conn.stats();
-    const grown = stats().cwndBytes;
-    const validated = async (address: number, count: number): Promise<void> => {
+    await keepsThenForgets(check, peer, 2, async (where) => {
+      const address = await (where === "port" ? check.lab.addPort(peer) : check.lab.addAddress(peer));
       await move(check, peer, address);
-      peer.autoAck = false; // nothing that could grow the new window
-      peer.send(APP, responseTo(peer, address));
-      await check.until(() => stats().pathsValidated === count, "validation");
-    };
-    await validated(await check.lab.addPort(peer), 1);
-    assert.ok(stats().cwndBytes >= grown, "another port is the same path");
-    assert.notEqual(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
-    peer.autoAck = true;
-    await check.usable(peer);
-    await validated(await check.lab.addAddress(peer), 2);
-    assert.ok(stats().cwndBytes < grown, `${stats().cwndBytes} bytes after ${grown}`);
-    assert.equal(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
-    peer.autoAck = true;
-    await check.usable(peer);
+      return () => peer.send(APP, responseTo(peer, address));
+    });
   },
   { role: "server" },
 );
@@ -259,8 +280,7 @@ row(
   "9000-9.5-01",
   async (check) => {
     const peer = await check.connect();
-    giveIds(peer, 2);
-    await check.acknowledged(peer);
+    await giveIds(check, peer, 2);
     const home = dcidsTo(peer, 0);
     const [first, second] = freshIds(peer) as [Uint8Array, Uint8Array];
     const [probed, taken] = [await check.lab.addAddress(peer), await check.lab.addAddress(peer)];
@@ -284,8 +304,7 @@ row(
   async (check) => {
     const peer = await check.connect();
     const wanted = check.inMemory ? CHALLENGES_MEMORY : CHALLENGES_CLIENT_UDP;
-    giveIds(peer, 2);
-    await check.acknowledged(peer);
+    await giveIds(check, peer, 2);
     const all: string[] = [];
     for (let seq = 3; all.length < wanted; seq++) {
       // a move begins before the one before it has ended, which gives its id back
@@ -310,8 +329,7 @@ row(
     assert.equal(small.length, SMALL_BYTES);
     peer.sendRaw(small);
     await check.until(() => peer.frames("PATH_RESPONSE").length > 0, "PATH_RESPONSE");
-    giveIds(peer, 2);
-    await check.acknowledged(peer);
+    await giveIds(check, peer, 2);
     answer(peer, await engineMoves(check, peer, "host"), undefined, SMALL_BYTES);
     await check.until(() => check.app(peer).conn.stats().pathsValidated === 1, "validation");
     await check.usable(peer);
@@ -323,8 +341,7 @@ row(
   "9000-8.2.2-03",
   async (check) => {
     const peer = await check.connect();
-    giveIds(peer, 2);
-    await check.acknowledged(peer);
+    await giveIds(check, peer, 2);
     const engine = await engineMoves(check, peer, "host");
     assert.ok(packetsFrom(peer, engine).every(({ frames }) => frames.every(({ name }) => PROBING.has(name))));
     answer(peer, engine, 0);
@@ -341,31 +358,10 @@ row(
   "9000-9.4-01",
   async (check) => {
     const peer = await check.connect();
-    const app = check.app(peer);
-    const id = await app.open(STREAM_BIDI);
-    peer.send(APP, ints(0x10, 1 << 30), ints(0x11, id, 1 << 30));
-    app.write(id, filled(400_000), true);
-    await check.until(() => peer.streams.get(id)?.fin === true, "the data");
-    giveIds(peer, 3);
-    await check.acknowledged(peer);
-    const stats = (): TransportStats => app.conn.stats();
-    const grown = stats().cwndBytes;
-    const moved = async (where: "port" | "host", count: number): Promise<void> => {
+    await keepsThenForgets(check, peer, 3, async (where) => {
       const engine = await engineMoves(check, peer, where);
-      peer.autoAck = false; // nothing that could grow the new window
-      answer(peer, engine);
-      await check.until(() => stats().pathsValidated === count, "validation");
-    };
-    await moved("port", 1);
-    assert.ok(stats().cwndBytes >= grown, "another port is the same path");
-    assert.notEqual(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
-    peer.autoAck = true;
-    await check.usable(peer);
-    await moved("host", 2);
-    assert.ok(stats().cwndBytes < grown, `${stats().cwndBytes} bytes after ${grown}`);
-    assert.equal(stats().smoothedRttMicros, INITIAL_RTT_MICROS);
-    peer.autoAck = true;
-    await check.usable(peer);
+      return () => answer(peer, engine);
+    });
   },
   { role: "client" },
 );
@@ -374,8 +370,7 @@ row(
   "9000-9.5-01",
   async (check) => {
     const peer = await check.connect();
-    giveIds(peer, 3);
-    await check.acknowledged(peer);
+    await giveIds(check, peer, 3);
     const first = await engineMoves(check, peer, "host");
     answer(peer, first);
     await check.usable(peer);

@@ -3,16 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ConnectionConfig } from "#src/conn/config.js";
-import {
-  PACKET_HANDSHAKE,
-  PACKET_INITIAL,
-  PACKET_RETRY,
-  PACKET_SHORT,
-  PACKET_VERSION_NEGOTIATION,
-  PACKET_ZERO_RTT,
-  PacketHeader,
-  parseHeader,
-} from "#src/packet/header.js";
+import * as packets from "#src/packet/header.js";
 import type { HandshakeInfo } from "#src/port/transport.js";
 import { LOCAL_CID_BYTES } from "#src/proto/limits.js";
 import { VERSION_1, VERSION_2 } from "#src/proto/version.js";
@@ -29,12 +20,12 @@ interface Seen {
 
 /** The long headers of a datagram. */
 function longHeaders(fromClient: boolean, bytes: Uint8Array): Seen[] {
-  const header = new PacketHeader();
+  const header = new packets.PacketHeader();
   const seen: Seen[] = [];
   for (let at = 0; at < bytes.length; at = header.end) {
-    parseHeader(bytes, at, bytes.length, LOCAL_CID_BYTES, header, true);
+    packets.parseHeader(bytes, at, bytes.length, LOCAL_CID_BYTES, header, true);
     const { type, version, dcidStart, dcidLength } = header;
-    if (type === PACKET_SHORT) break;
+    if (type === packets.PACKET_SHORT) break;
     const dcid = Buffer.from(bytes.subarray(dcidStart, dcidStart + dcidLength)).toString("hex");
     seen.push({ fromClient, type, version, dcid });
   }
@@ -75,8 +66,8 @@ class Watched extends Pair {
     clientConn.write(id, new Uint8Array(5000), 0, 5000, true);
     this.advance(1_000_000);
     assert.equal(serverConn?.readable(id), 5000);
-    assert.deepEqual(this.versions(true, PACKET_HANDSHAKE), [version]);
-    assert.deepEqual(this.versions(false, PACKET_HANDSHAKE), [version]);
+    assert.deepEqual(this.versions(true, packets.PACKET_HANDSHAKE), [version]);
+    assert.deepEqual(this.versions(false, packets.PACKET_HANDSHAKE), [version]);
   }
 }
 
@@ -109,9 +100,9 @@ describe("RFC 9368 §2.3 compatible version negotiation", () => {
       const pair = new Watched(client, server);
       pair.settle();
       pair.checkWorks(VERSION_2);
-      assert.deepEqual(pair.seen[0], { ...pair.seen[0], type: PACKET_INITIAL, version: VERSION_1 });
-      assert.deepEqual(pair.versions(false, PACKET_INITIAL), [VERSION_2]);
-      assert.deepEqual(pair.versions(true, PACKET_INITIAL), [VERSION_1, VERSION_2]);
+      assert.deepEqual(pair.seen[0], { ...pair.seen[0], type: packets.PACKET_INITIAL, version: VERSION_1 });
+      assert.deepEqual(pair.versions(false, packets.PACKET_INITIAL), [VERSION_2]);
+      assert.deepEqual(pair.versions(true, packets.PACKET_INITIAL), [VERSION_1, VERSION_2]);
       assert.equal(pair.server.counters.versionNegotiationsSent, 0);
     });
   }
@@ -120,14 +111,14 @@ describe("RFC 9368 §2.3 compatible version negotiation", () => {
     const pair = new Watched({ firstVersion: VERSION_2 }, { versions: [VERSION_1, VERSION_2] });
     pair.settle();
     pair.checkWorks(VERSION_1);
-    assert.deepEqual(pair.versions(true, PACKET_INITIAL), [VERSION_2, VERSION_1]);
+    assert.deepEqual(pair.versions(true, packets.PACKET_INITIAL), [VERSION_2, VERSION_1]);
   });
 
   test("a connection can be of version 2 from its first packet on", () => {
     const pair = new Watched({ versions: [VERSION_2] }, {});
     pair.settle();
     pair.checkWorks(VERSION_2);
-    assert.deepEqual(pair.versions(true, PACKET_INITIAL), [VERSION_2]);
+    assert.deepEqual(pair.versions(true, packets.PACKET_INITIAL), [VERSION_2]);
   });
 
   test("RFC 9369 §4.1 the parts of a ClientHello come in the original version, however late", () => {
@@ -136,14 +127,14 @@ describe("RFC 9368 §2.3 compatible version negotiation", () => {
     pair.settle();
     pair.advance(2_000_000);
     pair.checkWorks(VERSION_2);
-    assert.deepEqual(pair.versions(false, PACKET_INITIAL), [VERSION_2]);
+    assert.deepEqual(pair.versions(false, packets.PACKET_INITIAL), [VERSION_2]);
   });
 
   test("RFC 9369 §4.1 a Retry keeps the original version", () => {
     const pair = new Watched({}, { versions: V2_FIRST }, { retry: "always" });
     pair.settle();
     pair.checkWorks(VERSION_2);
-    assert.deepEqual(pair.versions(false, PACKET_RETRY), [VERSION_1]);
+    assert.deepEqual(pair.versions(false, packets.PACKET_RETRY), [VERSION_1]);
     assert.equal(pair.server.counters.retriesSent, 1);
   });
 
@@ -168,8 +159,8 @@ describe("RFC 9368 §2.1 incompatible version negotiation", () => {
     const pair = new Watched({ versions: V2_FIRST, firstVersion: VERSION_2 }, { versions: [VERSION_1] });
     pair.settle();
     pair.checkWorks(VERSION_1);
-    assert.deepEqual(pair.versions(false, PACKET_VERSION_NEGOTIATION), [0]);
-    const [first, second] = pair.seen.filter(({ type, fromClient }) => type === PACKET_INITIAL && fromClient);
+    assert.deepEqual(pair.versions(false, packets.PACKET_VERSION_NEGOTIATION), [0]);
+    const [first, second] = pair.seen.filter(({ type, fromClient }) => type === packets.PACKET_INITIAL && fromClient);
     assert.deepEqual([first.version, second.version], [VERSION_2, VERSION_1]);
     assert.notEqual(first.dcid, second.dcid);
     assert.equal(pair.server.counters.connectionsAccepted, 1);
@@ -230,7 +221,7 @@ describe("RFC 9369 §5 tickets and tokens are for one version", () => {
     pair.again({ ticket, token, earlyAlpn: "test" });
     pair.settle();
     assert.deepEqual([info(pair).resumed, info(pair).earlyDataAccepted, info(pair).version], [true, true, VERSION_2]);
-    assert.deepEqual(pair.versions(true, PACKET_INITIAL), [VERSION_2]);
+    assert.deepEqual(pair.versions(true, packets.PACKET_INITIAL), [VERSION_2]);
   });
 
   test("a client does not use them in another version", () => {
@@ -261,7 +252,7 @@ describe("RFC 9369 §5 tickets and tokens are for one version", () => {
     );
     assert.equal(info(pair).version, VERSION_2);
     assert.equal((pair as Pair).serverConn?.readable(id), 3);
-    assert.deepEqual(pair.versions(true, PACKET_ZERO_RTT), [VERSION_1]);
+    assert.deepEqual(pair.versions(true, packets.PACKET_ZERO_RTT), [VERSION_1]);
   });
 
   test("0-RTT before a Version Negotiation packet is sent again", () => {
@@ -274,7 +265,7 @@ describe("RFC 9369 §5 tickets and tokens are for one version", () => {
     const id = pair.clientConn.open(0);
     pair.clientConn.write(id, Uint8Array.of(4, 5, 6), 0, 3, true);
     pair.settle();
-    assert.deepEqual(pair.versions(true, PACKET_ZERO_RTT), [VERSION_2]);
+    assert.deepEqual(pair.versions(true, packets.PACKET_ZERO_RTT), [VERSION_2]);
     assert.deepEqual(
       [info(pair).resumed, info(pair).earlyDataAttempted, info(pair).earlyDataAccepted],
       [false, true, false],
