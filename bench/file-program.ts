@@ -8,7 +8,7 @@ import type { QuicStream } from "#src/api/quic/index.js";
 import { ownJob, tell } from "./child.js";
 import type { FileFigures, FileJob } from "./file-job.js";
 import { cpuMicros } from "./load.js";
-import { dial, drain, send, serve } from "./loopback.js";
+import { dial, download, send, serveDownloads } from "./loopback.js";
 
 /** As programs that serve files choose it; larger ones fall out of the cache before they are sent. */
 const CHUNK_BYTES = 256 * 1024;
@@ -37,16 +37,9 @@ async function sendMode(stream: QuicStream, bytes: number): Promise<void> {
 }
 
 function listen(): Promise<void> {
-  let isWarm = false;
-  return serve((session) => {
-    session.closed.catch(() => {});
-    session.onstream = async (stream) => {
-      await drain(stream);
-      if (!isWarm) {
-        isWarm = true;
-        await sendMode(stream, job.warmUpBytes);
-        return;
-      }
+  return serveDownloads(
+    (stream) => sendMode(stream, job.warmUpBytes),
+    async (stream, session) => {
       const startedMicros = cpuMicros();
       const started = performance.now();
       await sendMode(stream, job.bytes);
@@ -54,16 +47,15 @@ function listen(): Promise<void> {
       const millis = performance.now() - started;
       const cpuNanos = (cpuMicros() - startedMicros) * 1000;
       tell({ cpuNanos, millis, runtime: session.ext.runtime } satisfies FileFigures);
-    };
-  }, options);
+    },
+    options,
+  );
 }
 
 async function run(): Promise<void> {
   const session = await dial(job.server, options);
   for (const wanted of [job.warmUpBytes, job.bytes]) {
-    const stream = await session.createBidirectionalStream();
-    await stream.writer.end();
-    const bytes = await drain(stream);
+    const bytes = await download(session);
     if (bytes !== wanted) throw new Error(`${bytes} of ${wanted} bytes came`);
   }
 }

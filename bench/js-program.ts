@@ -9,7 +9,7 @@ import { sharedDatapath } from "#src/api/datapath.js";
 import { type AeadPort, copyGathered, GATHER_COLS, GATHER_LEN } from "#src/port/aead.js";
 import { type NativeTiming, readTiming, startTiming, type TimedCall } from "#src/runtime/native/timing.js";
 import { ownJob, tell } from "./child.js";
-import { dial, drain, send, serve } from "./loopback.js";
+import { dial, download, send, serveDownloads } from "./loopback.js";
 
 export interface JsJob {
   role: "server" | "client";
@@ -105,36 +105,25 @@ class Meter {
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 function listen(): Promise<void> {
-  let isWarm = false;
-  return serve((session) => {
-    session.closed.catch(() => {});
-    session.onstream = async (stream) => {
-      await drain(stream);
-      if (!isWarm) {
-        isWarm = true;
-        await send(stream, job.warmUpBytes);
-        return;
-      }
+  return serveDownloads(
+    (stream) => send(stream, job.warmUpBytes),
+    async (stream, session) => {
       const meter = new Meter(session);
       await send(stream, job.bytes);
       await stream.closed;
       await turn();
       tell(meter.read(job.bytes));
-    };
-  }, options);
+    },
+    options,
+  );
 }
 
 async function run(): Promise<void> {
   const session = await dial(job.server, options);
-  const download = async (): Promise<number> => {
-    const stream = await session.createBidirectionalStream();
-    await stream.writer.end();
-    return drain(stream);
-  };
-  await download();
+  await download(session);
   await turn();
   const meter = new Meter(session);
-  const bytes = await download();
+  const bytes = await download(session);
   await turn();
   tell(meter.read(bytes));
 }

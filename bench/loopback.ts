@@ -24,6 +24,31 @@ export async function serve(onsession: (session: QuicSession) => void, options: 
   tell({ port: endpoint.address?.port, ca: cert });
 }
 
+/** A server whose streams are downloads: the first, of all its sessions, is `warmUp`, each one after it `counted`. */
+export function serveDownloads(
+  warmUp: (stream: QuicStream) => Promise<void>,
+  counted: (stream: QuicStream, session: QuicSession) => Promise<void>,
+  options: SessionOptions = {},
+): Promise<void> {
+  let isWarm = false;
+  return serve((session) => {
+    session.closed.catch(() => {});
+    session.onstream = async (stream) => {
+      await drain(stream);
+      if (isWarm) return counted(stream, session);
+      isWarm = true;
+      return warmUp(stream);
+    };
+  }, options);
+}
+
+/** The bytes of one download. */
+export async function download(session: QuicSession): Promise<number> {
+  const stream = await session.createBidirectionalStream();
+  await stream.writer.end();
+  return drain(stream);
+}
+
 /** A session with the server of this run, once it is open. */
 export async function dial(server: unknown, options: SessionOptions = {}): Promise<QuicSession> {
   const { port, ca } = server as Target;
