@@ -12,6 +12,8 @@ import {
   REC_NEW_TOKEN,
   REC_PING,
   REC_RETIRE_CONNECTION_ID,
+  REC_STREAM,
+  REC_STREAM_FIN,
 } from "../outqueue/sent.js";
 import type { MtuDiscovery } from "../path/mtu-discovery.js";
 import type { SpaceId } from "../proto/space.js";
@@ -54,6 +56,7 @@ export class FrameFate implements FrameFates {
 
   onFrameLost(space: SpaceId, kind: number, id: number, offset: number, length: number): void {
     const { conn } = this;
+    noteLost(conn, kind, length);
     switch (kind) {
       case REC_CRYPTO:
         conn.cryptoOut[space].onLost(offset, length);
@@ -78,6 +81,13 @@ export class FrameFate implements FrameFates {
         conn.streamOut.onFrameLost(kind, id, offset, length);
     }
   }
+}
+
+/** Counts what is to be sent again (RFC 9000 §13.3). */
+function noteLost({ counters }: Connection, kind: number, length: number): void {
+  if (kind === REC_ACK || kind === REC_PING || kind === REC_MTU_PROBE || kind === REC_DATAGRAM) return;
+  counters.framesLost++;
+  if (kind === REC_CRYPTO || kind === REC_STREAM || kind === REC_STREAM_FIN) counters.frameBytesLost += length;
 }
 
 /** Of the path that a probe took; null when that is no longer the peer's. */

@@ -25,6 +25,9 @@ export class ConnectionCounters {
   acksSent = 0;
   ackFrequencyReceived = 0;
   cwndBlocked = 0;
+  /** Frames lost whose content is sent again, and the bytes of stream and TLS data in them. */
+  framesLost = 0;
+  frameBytesLost = DOUBLE;
   /** Frames that moved nothing, less what time has forgiven, and when that was reckoned. */
   private uselessFrames = DOUBLE;
   private uselessAtMicros = DOUBLE;
@@ -35,7 +38,7 @@ export class ConnectionCounters {
   ce = 0;
 
   constructor(readonly createdAtMicros: number) {
-    this.bytesReceived = this.bytesSent = this.uselessFrames = 0;
+    this.bytesReceived = this.bytesSent = this.uselessFrames = this.frameBytesLost = 0;
     this.uselessAtMicros = createdAtMicros;
     this.uselessAtBytes = 0;
   }

@@ -13,6 +13,8 @@ export interface HeldPacket {
 }
 
 export class Undecryptable {
+  /** Packets that ever waited. */
+  heldEver = 0;
   private held: HeldPacket[] = [];
   private heldBytesSum = 0;
 
@@ -27,6 +29,7 @@ export class Undecryptable {
     if (this.heldBytesSum + lengthBytes > MAX_UNDECRYPTABLE_BYTES) return false;
     this.held.push({ level, bytes: buf.slice(start, end), ecn });
     this.heldBytesSum += lengthBytes;
+    this.heldEver++;
     return true;
   }
 

@@ -271,8 +271,10 @@ export class Acceptor {
       if (attempt.held.length === 0) attempt.release();
       return this.dropped(DROP_FORGED);
     }
-    if (state === ATTEMPT_WAITS && attempts.hold(attempt, buf.slice(off, end), rows[row * RX_COLS + RX_ECN]))
+    if (state === ATTEMPT_WAITS && attempts.hold(attempt, buf.slice(off, end), rows[row * RX_COLS + RX_ECN])) {
+      endpoint.counters.datagramsHeld++;
       return null;
+    }
     attempts.take(attempt);
     const { addr, proof } = attempt.origin;
     const listener = chooser.choose(attempt.hello, addr);

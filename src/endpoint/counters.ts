@@ -1,6 +1,7 @@
 /** What an endpoint counts. All monotonic. */
 
 import { DOUBLE } from "../base/double.js";
+import { ConnectionTally } from "../conn/tally.js";
 import { DROP_NAMES, DROP_REASONS, type DropReason } from "../observe/drop-reason.js";
 
 export class EndpointCounters {
@@ -14,6 +15,10 @@ export class EndpointCounters {
   connectionsStarted = 0;
   connectionsClosed = 0;
   connectionsRefused = 0;
+  /** Datagrams that waited until a ClientHello was whole. */
+  datagramsHeld = 0;
+  /** Of connections that are gone. */
+  readonly gone = new ConnectionTally();
   /** CONNECTION_CLOSE without a connection: to those, and for tokens of Retry packets that do not hold. */
   refusalsSent = 0;
   retriesSent = 0;

@@ -18,6 +18,7 @@ import { tryReset } from "../conn/receive.js";
 import { openKept } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
 import { firstVersion } from "../conn/versions.js";
+import { ConnectionTally } from "../conn/tally.js";
 import { Workbench } from "../conn/workbench.js";
 import { TokenKeys } from "../crypto/token.js";
 import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
@@ -127,6 +128,18 @@ export class Endpoint implements ConnectionHost {
 
   get connectionCount(): number {
     return this.all.size;
+  }
+
+  get connections(): Iterable<Connection> {
+    return this.all;
+  }
+
+  /** Sums over all connections, those included that are gone. */
+  tally(): ConnectionTally {
+    const sum = new ConnectionTally();
+    sum.addGone(this.counters.gone);
+    for (const conn of this.all) sum.add(conn);
+    return sum;
   }
 
   get halfOpenCount(): number {
@@ -460,6 +473,7 @@ export class Endpoint implements ConnectionHost {
     if (!this.all.delete(conn)) return;
     this.leftPath = true;
     this.counters.connectionsClosed++;
+    this.counters.gone.add(conn);
     this.acceptor.onGone(conn);
     for (const { cid } of conn.localIds.live) this.table.remove(cid, conn);
     for (const cid of conn.localIds.lingering) this.table.remove(cid, conn);

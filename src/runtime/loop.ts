@@ -23,6 +23,9 @@ export type { ConnectionConfig } from "../conn/config.js";
 export type { ConnectOptions } from "../endpoint/endpoint.js";
 export { type Chooser, Listener, type ListenOptions, NO_APPLICATION_PROTOCOL } from "../endpoint/accept.js";
 export { ConnectionDetails } from "../conn/details.js";
+export { briefOf, type ConnectionBrief, type ConnectionView, inspectConnection } from "../conn/inspect.js";
+export { ConnectionTally } from "../conn/tally.js";
+export { EndpointCounters } from "../endpoint/counters.js";
 export type { Connection, Endpoint };
 
 /** What the loop needs of an endpoint (endpoint/endpoint.ts); `C` is its connection. */
