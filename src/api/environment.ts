@@ -16,6 +16,11 @@ export function sharedTls(): TlsProvider {
   return tls;
 }
 
+/** The TLS library that was chosen, "" before any was needed. */
+export function chosenTls(): string {
+  return tls?.name ?? "";
+}
+
 /** Whether the environment asks for a key log. */
 export function wantsKeylogFile(): boolean {
   return (process.env["SSLKEYLOGFILE"] ?? "") !== "";

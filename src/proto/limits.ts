@@ -291,3 +291,17 @@ export const PORTABLE_QUEUE_BYTES = 8 * MIB;
 export const RX_BATCHES_PER_TURN = 8;
 /** Transmit batches sent in one turn before acknowledgements are read again. */
 export const TX_BATCHES_PER_TURN = 16;
+
+// --- control sockets -------------------------------------------------------------------------------------------------
+/** Askers that a program answers at once; more are turned away. */
+export const MAX_CONTROL_CONNECTIONS = 8;
+/** Questions on one connection, and how long one may be, bytes. */
+export const MAX_CONTROL_REQUESTS = 64;
+export const MAX_CONTROL_REQUEST_BYTES = 4096;
+/** Sockets in one message, which take less than a millisecond to tell; the loop turns between two of them. */
+export const CONTROL_PAGE_SOCKETS = 64;
+/** Longest message to an asker, and what may wait until it reads, bytes. */
+export const MAX_CONTROL_FRAME_BYTES = 1 * MIB;
+export const MAX_CONTROL_QUEUED_BYTES = 4 * MIB;
+/** How long an asker may leave what it is sent, or ask nothing, milliseconds. */
+export const CONTROL_PATIENCE_MILLIS = 5_000;

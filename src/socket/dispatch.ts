@@ -42,6 +42,11 @@ export class Listeners<T> {
     return this.groups.reduce((sum, group) => sum + group.members.length, 0);
   }
 
+  /** All listeners with what each of them takes. */
+  *entries(): Generator<[ListenKey, T]> {
+    for (const { key, members } of this.groups) for (const member of members) yield [key, member];
+  }
+
   /** 0, or -EADDRINUSE when another one at this place has a protocol (and name) of it. */
   add(key: ListenKey, listener: T): number {
     const rivals = this.groups.filter((group) => group.key.place === key.place && conflicts(group.key, key));

@@ -135,10 +135,13 @@ export class QuicSock implements TransportHandler {
   /** Send memory that is left, bytes. */
   get sendRoomBytes(): number {
     if (this.bound === null) return 0;
-    const { details } = this.bound;
-    const autoBytes = Math.max(MIN_SEND_BUFFER_BYTES, SEND_BUFFER_WINDOWS * details.cwndBytes);
-    const limitBytes = this.sendBufferBytes > 0 ? this.sendBufferBytes : autoBytes;
-    return Math.max(0, limitBytes - details.sendHeldBytes);
+    return Math.max(0, this.sendMemoryBytes - this.bound.details.sendHeldBytes);
+  }
+
+  /** Send memory in all, bytes. */
+  get sendMemoryBytes(): number {
+    if (this.sendBufferBytes > 0) return this.sendBufferBytes;
+    return Math.max(MIN_SEND_BUFFER_BYTES, SEND_BUFFER_WINDOWS * (this.bound?.details.cwndBytes ?? 0));
   }
 
   /** POLL* bits; `hasRequest`: a listener has a connection to accept. */

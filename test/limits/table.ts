@@ -121,6 +121,9 @@ export const LIMITS: readonly Limit[] = [
     ["PORTABLE_QUEUE_BYTES", "4 * ($)"],
   ),
   ...group("src/runtime/loop.test.ts", "RX_BATCHES_PER_TURN", "TX_BATCHES_PER_TURN"),
+  // control sockets
+  ...group("test/api/control.test.ts", "MAX_CONTROL_CONNECTIONS", "MAX_CONTROL_REQUESTS", "MAX_CONTROL_REQUEST_BYTES"),
+  ...group("test/api/control.test.ts", "CONTROL_PAGE_SOCKETS"),
   // elsewhere
   elsewhere("conn/version-negotiation.js", "SHOWN_VERSIONS", HUGE, `${ATTACK}/packets.test.ts`),
   elsewhere("packet/stateless-reset.js", "MIN_STATELESS_RESET_BYTES", "1", "src/packet/stateless-reset.test.ts"),
@@ -139,6 +142,9 @@ export const TUNING: readonly string[] = [
   ...["TX_BATCH_DATAGRAMS", "TX_BATCH_BYTES", "RX_BATCH_SLOTS", "RX_SLOT_BYTES", "RX_BATCH_DATAGRAMS"],
   ...["FILE_FETCH_BYTES", "FILE_PROBE_BYTES", "PACING_GAIN_SLOW_START", "PACING_GAIN", "DEFAULT_URGENCY", "URGENCIES"],
   ...[
+    "CONTROL_PATIENCE_MILLIS",
+    "MAX_CONTROL_FRAME_BYTES",
+    "MAX_CONTROL_QUEUED_BYTES",
     "LEDGER_WINDOW_SHARE",
     "LEDGER_FIXED_BYTES",
     "MAX_UDP_PAYLOAD_BYTES",

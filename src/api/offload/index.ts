@@ -1,5 +1,6 @@
 /** The public entry point `netquic/offload`: the UDP ULP `quic-crypto` in user space. */
 
+import { watchOffload } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { newQuicStat, type QuicStat } from "./counters.js";
 import { KeyRing } from "./key-ring.js";
@@ -36,6 +37,7 @@ export async function openSocket(options: OpenOptions = {}): Promise<OffloadSock
   if (core === null) {
     const { udp, aead } = sharedDatapath();
     core = { udp, aead, keys: new KeyRing(aead), stat };
+    watchOffload(stat);
   }
   return await OffloadSocket.open(core, options);
 }

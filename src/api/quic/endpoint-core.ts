@@ -9,7 +9,9 @@ import type { TlsContext } from "../../port/tls.js";
 import { ADDR_PORT, type UdpOptions } from "../../port/udp.js";
 import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
+import { addressText } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
+import { type ListenerFacts, unwatchPort, watchPort } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
 import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "../address.js";
@@ -317,12 +319,21 @@ export class EndpointCore implements HostOwner {
         throw endpointClosed();
       }
       this.host = host;
+      watchPort({ api: "quic", host, listeners: () => this.listenerFacts(), facts: () => ({}) });
       this.boundAddress = socketAddress(host.socket.address, host.socket.port);
       return host;
     } catch (error) {
       this.binding = null;
       throw error;
     }
+  }
+
+  private listenerFacts(): ListenerFacts[] {
+    if (this.server === null || !this.listening) return [];
+    const { alpn, identities } = this.server.setup;
+    const { address, port } = this.address;
+    const serverNames = Object.keys(identities).filter((name) => name !== "*");
+    return [{ identity: this, local: addressText(address, port), alpn, serverNames, waiting: 0, backlog: 0 }];
   }
 
   private udpOptions(address: string, port: number): UdpOptions {
@@ -385,6 +396,7 @@ export class EndpointCore implements HostOwner {
     this.destroyed = true;
     this.destroyedAtMicros = this.nowMicros();
     if (this.idleTimer !== null) clearTimeout(this.idleTimer);
+    if (this.host !== null) unwatchPort(this.host);
     this.host?.close();
     this.server?.options.tls.close();
     liveEndpoints.delete(this);

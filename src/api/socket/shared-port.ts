@@ -16,8 +16,11 @@ import {
   NO_APPLICATION_PROTOCOL,
 } from "../../runtime/loop.js";
 import { Listeners } from "../../socket/dispatch.js";
+import { addressText } from "../../runtime/address.js";
 import { EADDRINUSE } from "../../socket/errno.js";
+import { QUIC_SS_CLOSED } from "../../socket/numbers.js";
 import { socketAddress } from "../address.js";
+import { type ListenerFacts, type SocketFacts, unwatchPort, watchPort } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { connectionConfig } from "./connection-config.js";
 import { SocketFile } from "./socket-file.js";
@@ -26,6 +29,8 @@ import { socketError } from "./system-error.js";
 /** How often a port without sockets looks whether its connections have ended, and for how long. */
 const LINGER_STEP_MILLIS = 20;
 const LINGER_STEPS = 150;
+/** Receive memory in connection windows: Linux's sk_rcvbuf. */
+export const RECEIVE_MEMORY_WINDOWS = 4;
 
 export interface PortOptions {
   address: string;
@@ -70,6 +75,12 @@ export class SharedPort implements HostOwner {
     const datapath = sharedDatapath();
     shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, datapath, endpoint: {} }, shared);
     options.port = shared.host.socket.port;
+    watchPort({
+      api: "socket",
+      host: shared.host,
+      listeners: () => shared.listenerFacts(),
+      facts: ({ owner }) => (owner instanceof SocketFile ? factsOf(owner) : {}),
+    });
     return shared;
   }
 
@@ -130,8 +141,7 @@ export class SharedPort implements HostOwner {
   }
 
   onError(): void {
-    this.closed = true;
-    ports.delete(keyOf(this.options));
+    this.forget();
   }
 
   // --- inside ------------------------------------------------------------------------------------------------------------
@@ -169,9 +179,26 @@ export class SharedPort implements HostOwner {
       setTimeout(() => this.linger(steps - 1), LINGER_STEP_MILLIS).unref();
       return;
     }
+    this.forget();
+    this.host?.close();
+  }
+
+  private forget(): void {
     this.closed = true;
     ports.delete(keyOf(this.options));
-    this.host?.close();
+    if (this.host !== null) unwatchPort(this.host);
+  }
+
+  private listenerFacts(): ListenerFacts[] {
+    const { address, port } = this.options;
+    return [...this.listeners.entries()].map(([{ alpn, serverNames }, file]) => ({
+      identity: file,
+      local: addressText(address, port),
+      alpn,
+      serverNames,
+      waiting: file.pending.length,
+      backlog: file.backlog,
+    }));
   }
 }
 
@@ -183,6 +210,15 @@ export async function takePort(options: PortOptions): Promise<SharedPort> {
     if ((error as { code?: string }).code === "EADDRINUSE") throw socketError("bind", -EADDRINUSE);
     throw error;
   }
+}
+
+function factsOf({ sock }: SocketFile): SocketFacts {
+  return {
+    alpn: sock.alpn,
+    recvBufferBytes: RECEIVE_MEMORY_WINDOWS * sock.settings.params.max_data,
+    sendBufferBytes: sock.sendMemoryBytes,
+    isClosed: sock.state === QUIC_SS_CLOSED,
+  };
 }
 
 function keyOf({ address, port, ipv6Only }: PortOptions): string {

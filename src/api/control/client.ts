@@ -1,0 +1,159 @@
+/**
+ * Asks the programs of this host for their sockets. They are other programs, perhaps of other users: their answers are bounded
+ * in time and size, and every field that is shown is read as what it should be.
+ */
+
+import { lstatSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CONTROL_PATIENCE_MILLIS, MAX_CONTROL_FRAME_BYTES, MAX_CONTROL_QUEUED_BYTES } from "../../proto/limits.js";
+import { connectFramed } from "../../runtime/framed-socket.js";
+import { checkPrivate, controlSockets, removeStaleSockets, runtimeDir } from "../runtime-dir.js";
+import { addCounters, type Counters, noCounters } from "./counters.js";
+import { decodeMessage, encodeMessage, type ProgramInfo, type Question } from "./protocol.js";
+import type { SocketRow } from "./rows.js";
+
+export interface Program {
+  info: ProgramInfo;
+  counters: Counters;
+  sockets: SocketRow[];
+}
+
+export interface Survey {
+  programs: Program[];
+  /** Programs that did not answer: one line each. */
+  failures: string[];
+}
+
+/** Folders in which programs may be: the one of this environment and the defaults; root sees everybody's. */
+export function runtimeDirs(env: NodeJS.ProcessEnv = process.env, uid = process.geteuid?.() ?? 0): string[] {
+  const own = runtimeDir(env);
+  if (own === null) return [];
+  const named = (env["NETQUIC_RUNTIME_DIR"] ?? "") !== "";
+  if (named) return [own];
+  const dirs = new Set([own, join(tmpdir(), `netquic-${uid}`), `/run/user/${uid}/netquic`]);
+  if (uid === 0) {
+    for (const name of namesIn("/run/user")) dirs.add(`/run/user/${name}/netquic`);
+    for (const name of namesIn(tmpdir())) if (/^netquic-[0-9]+$/.test(name)) dirs.add(join(tmpdir(), name));
+  }
+  return [...dirs];
+}
+
+/** All programs, asked at once, by process number. What went wrong with one is a line, and hides no other. */
+export async function surveyPrograms(dirs: readonly string[], details: boolean): Promise<Survey> {
+  const survey: Survey = { programs: [], failures: [] };
+  const paths: string[] = [];
+  for (const dir of dirs) {
+    const found = controlSockets(dir);
+    if (found.length === 0) continue;
+    try {
+      // a folder of another user shows that user's programs; nobody but him, and root, can have put them there
+      checkPrivate(dir, lstatSync(dir).uid);
+    } catch (error) {
+      survey.failures.push((error as Error).message);
+      continue;
+    }
+    await removeStaleSockets(dir);
+    for (const { name } of controlSockets(dir)) paths.push(join(dir, name));
+  }
+  const answers = await Promise.allSettled(paths.map((path) => askProgram(path, { ask: "sockets", details })));
+  for (const [i, answer] of answers.entries()) {
+    if (answer.status === "fulfilled") survey.programs.push(answer.value);
+    else survey.failures.push(`${paths[i]}: ${(answer.reason as Error).message}`);
+  }
+  survey.programs.sort((a, b) => a.info.pid - b.info.pid);
+  return survey;
+}
+
+/** Rejects when the program does not answer in time, ends, or says what is no answer. */
+export function askProgram(path: string, question: Question): Promise<Program> {
+  return new Promise((resolve, reject) => {
+    const limits = { maxFrameBytes: MAX_CONTROL_FRAME_BYTES, maxQueuedBytes: MAX_CONTROL_QUEUED_BYTES };
+    const reader = new AnswerReader();
+    const framed = connectFramed(path, limits, {
+      onFrame: (frame) => {
+        timer.refresh();
+        const program = reader.read(frame);
+        if (program === null) return;
+        clearTimeout(timer);
+        if (program instanceof Error) reject(program);
+        else resolve(program);
+        framed.destroy();
+      },
+      onEnd: (error) => {
+        clearTimeout(timer);
+        reject(error ?? new Error("the program ended the connection"));
+      },
+    });
+    const timer = setTimeout(() => {
+      reject(new Error(`no answer in ${CONTROL_PATIENCE_MILLIS / 1000} s`));
+      framed.destroy();
+    }, CONTROL_PATIENCE_MILLIS);
+    framed.send(encodeMessage(question));
+  });
+}
+
+/** Puts the messages of one answer together. */
+class AnswerReader {
+  private info: ProgramInfo | null = null;
+  private readonly sockets: SocketRow[] = [];
+
+  /** Null while there is more to come. */
+  read(frame: Uint8Array): Program | Error | null {
+    const message = decodeMessage(frame);
+    if (message === null) return new Error("what came is no JSON object");
+    if (typeof message["error"] === "string") return new Error(message["error"]);
+    if (isObject(message["program"])) this.info = readInfo(message["program"]);
+    for (const row of Array.isArray(message["sockets"]) ? message["sockets"] : []) {
+      if (isRow(row)) this.sockets.push(row);
+    }
+    if (message["end"] !== true) return null;
+    if (this.info === null) return new Error("the program did not say who it is");
+    const counters = noCounters();
+    if (isObject(message["counters"])) addCounters(counters, message["counters"]);
+    return { info: this.info, counters, sockets: this.sockets };
+  }
+}
+
+function readInfo(given: Record<string, unknown>): ProgramInfo {
+  const text = (name: string): string => (typeof given[name] === "string" ? given[name] : "");
+  const count = (name: string): number => (Number.isFinite(given[name]) ? Number(given[name]) : 0);
+  return {
+    pid: count("pid"),
+    name: text("name"),
+    uid: count("uid"),
+    node: text("node"),
+    netquic: text("netquic"),
+    tls: text("tls"),
+    datapath: text("datapath"),
+    startedAtMillis: count("startedAtMillis"),
+    heldBytes: count("heldBytes"),
+    rssBytes: count("rssBytes"),
+  };
+}
+
+const TEXTS = ["state", "role", "local", "remote", "udp", "api"] as const;
+const NUMBERS = ["inode", "waiting", "backlog", "recvQueueBytes", "sendQueueBytes", "uid", "cwndBytes"] as const;
+
+function isRow(row: unknown): row is SocketRow {
+  if (!isObject(row)) return false;
+  const { alpn } = row;
+  return (
+    TEXTS.every((name) => typeof row[name] === "string") &&
+    NUMBERS.every((name) => Number.isFinite(row[name])) &&
+    Array.isArray(alpn) &&
+    alpn.every((name) => typeof name === "string")
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,38 @@
+/** What a program says of itself on its control socket. */
+
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { sharedDatapath } from "../datapath.js";
+import { chosenTls } from "../environment.js";
+import type { ProgramInfo } from "./protocol.js";
+import { processCounters } from "./registry.js";
+
+const MILLIS_PER_SECOND = 1000;
+
+let version: string | null = null;
+
+export function programInfo(): ProgramInfo {
+  version ??= readVersion();
+  return {
+    pid: process.pid,
+    name: programName(),
+    uid: process.geteuid?.() ?? 0,
+    node: process.version,
+    netquic: version,
+    tls: chosenTls(),
+    datapath: sharedDatapath().name,
+    startedAtMillis: Math.round(Date.now() - process.uptime() * MILLIS_PER_SECOND),
+    heldBytes: processCounters().heldBytes,
+    rssBytes: process.memoryUsage.rss(),
+  };
+}
+
+/** All programs here are `node`: their script tells them apart. */
+function programName(): string {
+  return basename(process.argv[1] ?? process.execPath);
+}
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

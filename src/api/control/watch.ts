@@ -1,0 +1,25 @@
+/** For the façades: what this process has to show, from the first endpoint on. Nothing here costs a packet anything. */
+
+import type { EndpointHost } from "../../runtime/loop.js";
+import { openControlSocket } from "./control-socket.js";
+import { addPort, removePort, setOffloadStat } from "./registry.js";
+import type { WatchedPort } from "./rows.js";
+
+export type { ListenerFacts, SocketFacts, WatchedPort } from "./rows.js";
+
+/** An endpoint has its UDP socket. */
+export function watchPort(port: WatchedPort): void {
+  addPort(port);
+  void openControlSocket();
+}
+
+/** It is closed. */
+export function unwatchPort(host: EndpointHost): void {
+  removePort(host);
+}
+
+/** The Tx offload is in use; its counters are read when somebody asks. */
+export function watchOffload(stat: Parameters<typeof setOffloadStat>[0]): void {
+  setOffloadStat(stat);
+  void openControlSocket();
+}

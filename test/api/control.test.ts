@@ -1,0 +1,163 @@
+/** What the control socket of a program shows of its endpoints, and what it does with those who ask too much. */
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect as connectUnix } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { askProgram, runtimeDirs, surveyPrograms } from "#src/api/control/client.js";
+import { openControlSocket } from "#src/api/control/control-socket.js";
+import type { Program } from "#src/api/control/client.js";
+import {
+  CONTROL_PAGE_SOCKETS,
+  MAX_CONTROL_CONNECTIONS,
+  MAX_CONTROL_REQUEST_BYTES,
+  MAX_CONTROL_REQUESTS,
+} from "#src/proto/limits.js";
+import { connectFramed, type FramedSocket } from "#src/runtime/framed-socket.js";
+import { ALPN, addressOf, echo, pause, readAll, until, withBench } from "./support.js";
+
+const dir = mkdtempSync(join(tmpdir(), "netquic-control-"));
+process.env["NETQUIC_RUNTIME_DIR"] = dir;
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+async function ask(details = true): Promise<Program> {
+  const { programs, failures } = await surveyPrograms(runtimeDirs(), details);
+  assert.deepEqual(failures, []);
+  assert.equal(programs.length, 1);
+  return programs[0] as Program;
+}
+
+/** A connection to our own control socket, with what came and whether it ended. */
+async function asker(): Promise<{ framed: FramedSocket; frames: Record<string, unknown>[]; ended: () => boolean }> {
+  const path = await openControlSocket();
+  assert.ok(path !== null);
+  const frames: Record<string, unknown>[] = [];
+  let isOver = false;
+  const framed = connectFramed(
+    path,
+    { maxFrameBytes: 2 ** 24, maxQueuedBytes: 2 ** 24 },
+    {
+      onFrame: (frame) => frames.push(JSON.parse(Buffer.from(frame).toString())),
+      onEnd: () => (isOver = true),
+    },
+  );
+  return { framed, frames, ended: () => isOver };
+}
+
+function question(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+describe("what a control socket shows", () => {
+  test(
+    "a listener and both ends of a connection, with the counters that the program itself reads",
+    withBench(async (bench) => {
+      const { client, server, endpoint } = await bench.pair();
+      echo(server);
+      const stream = await client.createBidirectionalStream({ body: new Uint8Array(50_000) });
+      await readAll(stream);
+      await pause(50);
+      const { info, sockets, counters } = await ask();
+      assert.deepEqual([info.pid, info.uid, info.name], [process.pid, process.geteuid?.(), "control.test.js"]);
+      const [listener, ...ends] = sockets;
+      assert.deepEqual([listener?.state, listener?.local, listener?.alpn], ["LISTEN", addressOf(endpoint), [ALPN]]);
+      assert.deepEqual(
+        ends.map(({ role, state, alpn }) => [role, state, alpn]),
+        [
+          ["server", "ESTAB", [ALPN]],
+          ["client", "ESTAB", [ALPN]],
+        ],
+      );
+      for (const session of [server, client]) {
+        const end = ends.find(({ role }) => (role === "server") === (session === server));
+        const { stats } = session;
+        assert.equal(BigInt(end?.details?.stats.bytesSent ?? 0), stats.bytesSent);
+        assert.equal(BigInt(end?.details?.stats.bytesReceived ?? 0), stats.bytesReceived);
+        assert.equal(BigInt(end?.cwndBytes ?? 0), stats.cwnd);
+      }
+      assert.deepEqual(
+        [counters.QuicConnCurrentEstabs, counters.QuicConnPassiveEstabs, counters.QuicConnActiveEstabs],
+        [2, 1, 1],
+      );
+      const inodes = new Set(sockets.map(({ inode }) => inode));
+      assert.equal(inodes.size, 3);
+      assert.deepEqual(new Set((await ask(false)).sockets.map(({ inode }) => inode)), inodes);
+      assert.equal((await ask(false)).sockets[1]?.details, undefined);
+    }),
+  );
+
+  test("counters of endpoints that are closed stay, their sockets go", async () => {
+    let { counters, sockets } = await ask();
+    // those that have just closed answer late packets for a while (RFC 9000 §10.2)
+    for (let i = 0; i < 100 && sockets.length > 0; i++) {
+      assert.ok(sockets.every(({ state }) => state === "CLOSING" || state === "TIME-WAIT"));
+      await pause(50);
+      ({ counters, sockets } = await ask());
+    }
+    assert.deepEqual(sockets, []);
+    assert.deepEqual([counters.QuicConnCurrentEstabs, counters.QuicConnActiveEstabs], [0, 1]);
+    assert.ok(counters.QuicFrmOutCloses > 0 && counters.QuicPktEncFastpaths > 50);
+  });
+
+  test("more sockets than one message takes come in pages", async () => {
+    await withBench(async (bench) => {
+      const endpoint = await bench.serve(() => {});
+      for (let i = 0; i < CONTROL_PAGE_SOCKETS; i++) await (await bench.connect(endpoint)).opened;
+      const { framed, frames } = await asker();
+      framed.send(question('{"ask":"sockets"}'));
+      await until(() => frames.some((frame) => frame["end"] === true));
+      const pages = frames.filter(({ sockets }) => Array.isArray(sockets)).map(({ sockets }) => (sockets as []).length);
+      const total = 2 * CONTROL_PAGE_SOCKETS + 1;
+      assert.deepEqual(pages, [CONTROL_PAGE_SOCKETS, CONTROL_PAGE_SOCKETS, total - 2 * CONTROL_PAGE_SOCKETS]);
+      framed.destroy();
+    })();
+  });
+});
+
+describe("who may ask, and how much", () => {
+  test("the socket is this user's alone", async () => {
+    const path = (await openControlSocket()) ?? "";
+    assert.equal(path, join(dir, `${process.pid}.sock`));
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  });
+
+  test("a question that is none, or too long, is the last", async () => {
+    const long = `{"ask":"program","x":"${"x".repeat(MAX_CONTROL_REQUEST_BYTES)}"}`;
+    for (const text of ["", "[]", "{", '{"ask":"secrets"}', long]) {
+      const { framed, frames, ended } = await asker();
+      framed.send(question(text));
+      await until(ended);
+      assert.equal(typeof frames[0]?.["error"], "string", text);
+    }
+    const path = (await openControlSocket()) ?? "";
+    await assert.rejects(askProgram(path, { ask: "more" as "program" }), /no question of this program/);
+    const exact = '{"ask":"program"}'.padEnd(MAX_CONTROL_REQUEST_BYTES);
+    const { framed, frames } = await asker();
+    framed.send(question(exact));
+    await until(() => frames.length === 2);
+    framed.destroy();
+  });
+
+  test("so many questions on one connection, and no more", async () => {
+    const { framed, frames, ended } = await asker();
+    for (let i = 0; i < MAX_CONTROL_REQUESTS; i++) framed.send(question('{"ask":"program"}'));
+    await until(() => frames.length === 2 * MAX_CONTROL_REQUESTS);
+    framed.send(question('{"ask":"program"}'));
+    await until(ended);
+    assert.deepEqual(frames.at(-1), { error: "too many questions" });
+  });
+
+  test("so many askers at once; the next is turned away, and others still get their answer", async () => {
+    const path = (await openControlSocket()) ?? "";
+    const sockets = Array.from({ length: MAX_CONTROL_CONNECTIONS }, () => connectUnix(path));
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("connect", resolve))));
+    await pause(20);
+    await assert.rejects(askProgram(path, { ask: "program" }));
+    sockets[0]?.destroy();
+    await pause(20);
+    assert.equal((await askProgram(path, { ask: "program" })).info.pid, process.pid);
+    for (const socket of sockets) socket.destroy();
+  });
+});
