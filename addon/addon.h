@@ -9,6 +9,8 @@ namespace netquic {
 
 // Each part adds its functions to `exports`; none keeps protocol state.
 void init_udp(napi_env env, napi_value exports);
+void init_udp_member(napi_env env, napi_value exports);
+void init_unix(napi_env env, napi_value exports);
 void init_aead(napi_env env, napi_value exports);
 void init_scatter(napi_env env, napi_value exports);
 void init_file(napi_env env, napi_value exports);

@@ -7,6 +7,8 @@ constexpr uint32_t ADDON_VERSION = 9;
 
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);
+  netquic::init_udp_member(env, exports);
+  netquic::init_unix(env, exports);
   netquic::init_aead(env, exports);
   netquic::init_scatter(env, exports);
   netquic::init_file(env, exports);

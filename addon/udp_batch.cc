@@ -241,6 +241,39 @@ napi_value open(napi_env env, napi_callback_info info) {
   return make_int(env, result);
 }
 
+// udpAdopt(fd, bound, stats, callback): a handle or a negative errno, for a socket that another process opened. Takes the
+// descriptor when it goes well.
+napi_value adopt(napi_env env, napi_callback_info info) {
+  napi_value args[4];
+  UdpState* state;
+  int32_t fd;
+  Ints bound;
+  double* stats;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[0], &fd) || !get_ints(env, args[1], &bound) ||
+      bound.size < ADDR_COLS || !get_stats(env, args[2], &stats) || !is_function(env, args[3]))
+    return make_int(env, -EINVAL);
+  UdpHandle* handle = new (std::nothrow) UdpHandle();
+  if (handle == nullptr) return make_int(env, -ENOMEM);
+  handle->env = env;
+  handle->state = state;
+  const int error = udp_adopt(&handle->sock, fd, bound.data);
+  if (error < 0) {
+    delete handle;
+    return make_int(env, error);
+  }
+  memcpy(stats, handle->sock.stats, sizeof handle->sock.stats);
+  return make_int(env, start(env, handle, args[2], args[3]));
+}
+
+// udpFd(handle): its descriptor, which stays the socket's; or a negative errno.
+napi_value descriptor(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  UdpState* state;
+  if (!get_args(env, info, args, &state)) return make_int(env, -EINVAL);
+  const UdpHandle* handle = get_handle(env, args[0], state);
+  return make_int(env, handle == nullptr ? -EBADF : handle->sock.fd);
+}
+
 // udpRecv(handle, buf, rows, sources): datagrams, or a negative errno; the number of sources is in the stats box.
 napi_value recv(napi_env env, napi_callback_info info) {
   napi_value args[4];
@@ -351,6 +384,8 @@ void init_udp(napi_env env, napi_value exports) {
     return;
   }
   export_function(env, exports, "udpOpen", open, state);
+  export_function(env, exports, "udpAdopt", adopt, state);
+  export_function(env, exports, "udpFd", descriptor, state);
   export_function(env, exports, "udpRecv", timed<recv, TIMED_UDP_RECV>, state);
   export_function(env, exports, "udpSend", timed<send, TIMED_UDP_SEND>, state);
   export_function(env, exports, "udpClose", close_socket, state);

@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -50,20 +52,40 @@ void set_options(UdpSock* sock, const UdpOpen& options) {
   sock->stats[STAT_MMSG] = sock->mmsg ? 1 : 0;
 }
 
+// A filter that takes nothing, and the lock that keeps it there for whoever holds the descriptor.
+bool forbid_receiving(int fd) {
+  sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program = {1, &nothing};
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 &&
+         set(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+}
+
+int bound_address(int fd, int32_t bound[ADDR_COLS]) {
+  sockaddr_storage address;
+  socklen_t size = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return -errno;
+  from_sockaddr(address, bound);
+  return 0;
+}
+
+int get(int fd, int level, int name) {
+  int value;
+  socklen_t size = sizeof value;
+  return getsockopt(fd, level, name, &value, &size) == 0 ? value : -1;
+}
+
 int open_bound(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]) {
   const int fd = sock->fd;
   if (sock->is_ipv6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0)) return -errno;
   if (options.reuse_port && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return -errno;
+  if (options.send_only && !forbid_receiving(fd)) return -errno;
   set_options(sock, options);
 
   sockaddr_storage address;
   const socklen_t size = to_sockaddr(options.address, sock->is_ipv6, &address);
   if (size == 0) return -EAFNOSUPPORT;
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) return -errno;
-  socklen_t bound_size = sizeof address;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &bound_size) != 0) return -errno;
-  from_sockaddr(address, bound);
-  return 0;
+  return bound_address(fd, bound);
 }
 
 }  // namespace
@@ -77,6 +99,22 @@ int udp_open(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]) {
     close(sock->fd);
     sock->fd = -1;
   }
+  return result;
+}
+
+int udp_adopt(UdpSock* sock, int fd, int32_t bound[ADDR_COLS]) {
+  const int domain = get(fd, SOL_SOCKET, SO_DOMAIN);
+  if (get(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP || (domain != AF_INET && domain != AF_INET6)) return -EINVAL;
+  if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return -errno;
+  sock->fd = fd;
+  sock->is_ipv6 = domain == AF_INET6;
+  sock->gso = get(fd, IPPROTO_UDP, UDP_SEGMENT) >= 0;
+  sock->gro = get(fd, IPPROTO_UDP, UDP_GRO) > 0;
+  sock->stats[STAT_GSO] = sock->gso ? 1 : 0;
+  sock->stats[STAT_GRO] = sock->gro ? 1 : 0;
+  sock->stats[STAT_MMSG] = 1;
+  const int result = bound_address(fd, bound);
+  if (result < 0) sock->fd = -1;
   return result;
 }
 

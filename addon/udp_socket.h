@@ -111,6 +111,7 @@ struct UdpOpen {
   bool is_ipv6;
   bool ipv6_only;
   bool reuse_port;
+  bool send_only;  // nothing arrives at it, and that cannot be undone
   bool gso, gro, mmsg;  // what may be used
   int32_t receive_bytes;
   int32_t send_bytes;
@@ -118,6 +119,9 @@ struct UdpOpen {
 
 // Opens and binds; 0 or a negative errno. `bound` gets the address row that the kernel chose.
 int udp_open(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]);
+// Takes over a bound UDP socket of another process, with the options that it gave it; as `udp_open`. The descriptor stays
+// the caller's when it fails.
+int udp_adopt(UdpSock* sock, int fd, int32_t bound[ADDR_COLS]);
 
 // Sends rows [first, count). Returns the index of the first row that the kernel had no room for, `count` when it took
 // (or refused for good) all. Counts what it sends.
