@@ -1,3 +1,4 @@
+// Calls of SOCK_SEQPACKET Unix sockets; every error is a negative errno.
 #include "unix_socket.h"
 
 #include <errno.h>

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 
 /** As in addon/module.cc: a build of other sources is refused. */
-const ADDON_VERSION = 9;
+const ADDON_VERSION = 10;
 
 let loaded: object | undefined;
 

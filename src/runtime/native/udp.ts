@@ -33,6 +33,8 @@ interface UdpAddon {
     stats: Float64Array,
     onEvent: (event: number) => void,
   ): number;
+  udpAdopt(fd: number, bound: Int32Array, stats: Float64Array, onEvent: (event: number) => void): number;
+  udpFd(handle: number): number;
   udpRecv(handle: number, buf: Uint8Array, rows: Int32Array, sources: Int32Array): number;
   udpSend(
     handle: number,
@@ -89,10 +91,28 @@ const EINVAL = 22;
 export const nativeUdp: UdpProvider = {
   name: "native",
   async open(options: UdpOptions, handler: UdpHandler): Promise<UdpSocket> {
-    return new NativeSocket(loadAddon<UdpAddon>(), options, handler);
+    return openNative(options, handler);
   },
   newTimer: newNativeTimer,
 };
+
+/**
+ * Makes a socket of a descriptor that another process bound (udp-member.ts) and owns it from then on. @throws the system's
+ * error; the descriptor is the caller's then.
+ */
+export function adoptUdp(fd: number, isIpv6: boolean, handler: UdpHandler): UdpSocket {
+  const bound = new Int32Array(ADDR_COLS);
+  return new NativeSocket(handler, isIpv6, bound, (addon, box, onEvent) => {
+    const handle = addon.udpAdopt(fd, bound, box, onEvent);
+    if (handle < 0) throw systemError(-handle, "getsockname");
+    return handle;
+  });
+}
+
+/** The descriptor of a socket of this provider, to be passed to another process; it stays the socket's. */
+export function udpDescriptor(socket: UdpSocket): number {
+  return (socket as NativeSocket).descriptor;
+}
 
 /**
  * For tests: the next `count` sends of this socket fail with `errno` (positive) instead of reaching the kernel; with 0 the
@@ -116,30 +136,24 @@ class NativeSocket implements UdpSocket {
   private blocked = false;
   private hintRows: Int32Array | null = null;
 
-  constructor(addon: UdpAddon, options: UdpOptions, handler: UdpHandler) {
-    this.addon = addon;
+  /** `open` gives a handle of the addon, and the address in `bound`; it throws the system's error. */
+  constructor(
+    handler: UdpHandler,
+    isIpv6: boolean,
+    bound: Int32Array,
+    open: (addon: UdpAddon, box: Float64Array, onEvent: (event: number) => void) => number,
+  ) {
+    this.addon = loadAddon<UdpAddon>();
     this.handler = handler;
-    const row = new Int32Array(ADDR_COLS);
-    if (!setAddressRow(row, 0, options.address, options.port)) throw bindError(EINVAL, options);
-    const isIpv6 = isIP(options.address) === 6;
-    const offload = allowedOffload(options.offload, process.env);
-    const bound = new Int32Array(ADDR_COLS);
-    const flags =
-      (isIpv6 ? FLAG_IPV6 : 0) |
-      (options.ipv6Only === true ? FLAG_IPV6_ONLY : 0) |
-      (options.reusePort === true ? FLAG_REUSE_PORT : 0) |
-      (offload.gso ? 0 : FLAG_NO_GSO) |
-      (offload.gro ? 0 : FLAG_NO_GRO) |
-      (offload.mmsg ? 0 : FLAG_NO_MMSG);
-    const receiveBytes = options.receiveBufferBytes ?? SOCKET_BUFFER_BYTES;
-    const sendBytes = options.sendBufferBytes ?? SOCKET_BUFFER_BYTES;
-    const onEvent = (event: number): void => this.onEvent(event);
-    this.handle = addon.udpOpen(row, bound, flags, receiveBytes, sendBytes, this.box, onEvent);
-    if (this.handle < 0) throw bindError(-this.handle, options);
+    this.handle = open(this.addon, this.box, (event) => this.onEvent(event));
     this.family = isIpv6 ? "IPv6" : "IPv4";
-    this.port = bound[4];
+    this.port = bound[ADDR_PORT];
     const text = wordsToAddress(bound, 0);
     this.address = isIpv6 && isMappedIpv4(bound, 0) ? `::ffff:${text}` : text;
+  }
+
+  get descriptor(): number {
+    return this.addon.udpFd(this.handle);
   }
 
   get rung(): string {
@@ -238,6 +252,28 @@ class NativeSocket implements UdpSocket {
     this.close();
     this.handler.onError(systemError(errno, syscall));
   }
+}
+
+function openNative(options: UdpOptions, handler: UdpHandler): UdpSocket {
+  const row = new Int32Array(ADDR_COLS);
+  if (!setAddressRow(row, 0, options.address, options.port)) throw bindError(EINVAL, options);
+  const isIpv6 = isIP(options.address) === 6;
+  const offload = allowedOffload(options.offload, process.env);
+  const bound = new Int32Array(ADDR_COLS);
+  const flags =
+    (isIpv6 ? FLAG_IPV6 : 0) |
+    (options.ipv6Only === true ? FLAG_IPV6_ONLY : 0) |
+    (options.reusePort === true ? FLAG_REUSE_PORT : 0) |
+    (offload.gso ? 0 : FLAG_NO_GSO) |
+    (offload.gro ? 0 : FLAG_NO_GRO) |
+    (offload.mmsg ? 0 : FLAG_NO_MMSG);
+  const receiveBytes = options.receiveBufferBytes ?? SOCKET_BUFFER_BYTES;
+  const sendBytes = options.sendBufferBytes ?? SOCKET_BUFFER_BYTES;
+  return new NativeSocket(handler, isIpv6, bound, (addon, box, onEvent) => {
+    const handle = addon.udpOpen(row, bound, flags, receiveBytes, sendBytes, box, onEvent);
+    if (handle < 0) throw bindError(-handle, options);
+    return handle;
+  });
 }
 
 function bindError(errno: number, options: UdpOptions): Error {
