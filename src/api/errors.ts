@@ -6,7 +6,13 @@
 import { inspect } from "node:util";
 import type { CloseInfo } from "../port/transport.js";
 import { localAlertText, remoteAlertText, tlsAlertName } from "../proto/tls-alert.js";
-import { CONNECTION_REFUSED, CRYPTO_ERROR, INTERNAL_ERROR, transportErrorName } from "../proto/transport-error.js";
+import {
+  CONNECTION_REFUSED,
+  CRYPTO_ERROR,
+  INTERNAL_ERROR,
+  isCryptoError,
+  transportErrorName,
+} from "../proto/transport-error.js";
 
 /** RFC 9000 §16: error codes are 62-bit integers. */
 const MAX_CODE = 2n ** 62n - 1n;
@@ -143,7 +149,7 @@ function closeFrameError(info: CloseInfo, peer: string): QuicError {
     return new QuicError(message, { code: "ERR_QUIC_APPLICATION_ERROR", errorCode });
   }
   const number = Number(errorCode);
-  if (number >= CRYPTO_ERROR && number < CRYPTO_ERROR + 0x100) return handshakeError(info, number - CRYPTO_ERROR, peer);
+  if (isCryptoError(number)) return handshakeError(info, number - CRYPTO_ERROR, peer);
   if (number === CONNECTION_REFUSED && info.remote) {
     const code = "ERR_QUIC_CONNECTION_REFUSED";
     return new QuicError(`${peer} refused the connection${reason}`, { code, errorCode, type: "transport" });

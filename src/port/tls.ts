@@ -58,6 +58,9 @@ export interface TlsIdentity {
   key: string;
 }
 
+/** In the message of an alert that a server raised because it knows no key of the identity which the client named. */
+export const UNKNOWN_PSK_IDENTITY = "unknown PSK identity";
+
 /** A key that both sides were given beforehand (RFC 8446 §4.2.11), used with a key exchange and with SHA-256. */
 export interface TlsPsk {
   /** 1 to 65,535 bytes of UTF-8; everyone on the way can read it. */

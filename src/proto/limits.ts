@@ -7,6 +7,9 @@
 const KIB = 1024;
 const MIB = 1024 * 1024;
 
+/** Keys in a file of pre-shared keys [libquic 5]: a handshake compares with each. */
+export const MAX_PSK_FILE_KEYS = 5;
+
 // --- datagrams -----------------------------------------------------------------------------------------------------
 /** RFC 9000 §14: every path carries this; Initial datagrams are padded to it. */
 export const MIN_INITIAL_DATAGRAM_BYTES = 1200;

@@ -43,8 +43,13 @@ const NAMES = [
   "VERSION_NEGOTIATION_ERROR",
 ];
 
+/** Whether the code is that of a TLS alert. */
+export function isCryptoError(code: number): boolean {
+  return code >= CRYPTO_ERROR && code < CRYPTO_ERROR + 0x100;
+}
+
 /** The RFC's name of a transport error code; `CRYPTO_ERROR(n)` for TLS alerts, `UNKNOWN(n)` else. */
 export function transportErrorName(code: number): string {
-  if (code >= CRYPTO_ERROR && code < CRYPTO_ERROR + 0x100) return `CRYPTO_ERROR(${code - CRYPTO_ERROR})`;
+  if (isCryptoError(code)) return `CRYPTO_ERROR(${code - CRYPTO_ERROR})`;
   return NAMES[code] ?? `UNKNOWN(${code})`;
 }

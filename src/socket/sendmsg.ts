@@ -38,15 +38,15 @@ export function sendmsg(sock: QuicSock, message: OutMessage): number {
   if ((flags & ~SEND_FLAGS) !== 0) return -EINVAL;
   if (sock.state === QUIC_SS_CLOSED || sock.state === QUIC_SS_LISTENING || sock.attached === null) return -EPIPE;
   if (stream !== undefined && (stream.stream_flags & ~STREAM_FLAGS) !== 0) return -EINVAL;
-  if (handshake !== undefined) return sendHandshake(sock, handshake.crypto_level, message.data);
+  if (handshake !== undefined) return sendHandshake(sock, handshake.crypto_level, message);
   if (stream === undefined && (flags & MSG_QUIC_DATAGRAM) !== 0) return sendDatagram(sock.attached, message.data);
   return sendStream(sock, sock.attached, message);
 }
 
-function sendHandshake(sock: QuicSock, level: number, data: Uint8Array): number {
+function sendHandshake(sock: QuicSock, level: number, { data, flags }: OutMessage): number {
   if (level >= QUIC_CRYPTO_EARLY || sock.tls === null) return -EINVAL;
   if (data.length === 0) return -EMSGSIZE;
-  return sock.tls.send(level, data) ? data.length : -EINVAL;
+  return sock.tls.send(level, data, (flags & MSG_MORE) !== 0) ? data.length : -EINVAL;
 }
 
 function sendDatagram({ transport }: Attached, data: Uint8Array): number {

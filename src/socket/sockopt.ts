@@ -4,13 +4,6 @@
  */
 
 import { latin1Bytes } from "../base/bytes.js";
-import {
-  AEAD_AES_128_CCM,
-  AEAD_AES_128_GCM,
-  AEAD_AES_256_GCM,
-  AEAD_CHACHA20_POLY1305,
-  type AeadId,
-} from "../port/aead.js";
 import { joinAlpnList, MAX_ALPN_LIST_BYTES, parseAlpnList } from "./alpn-list.js";
 import { RECV_STATE_RECEIVED } from "../port/transport.js";
 import { getConnectionIds, setConnectionIds } from "./connection-ids.js";
@@ -39,14 +32,12 @@ import {
   QUIC_SS_ESTABLISHING,
   QUIC_SS_LISTENING,
   QUIC_STREAM_SEND_STATE_RECVD,
-  TLS_CIPHER_AES_CCM_128,
-  TLS_CIPHER_AES_GCM_128,
-  TLS_CIPHER_AES_GCM_256,
-  TLS_CIPHER_CHACHA20_POLY1305,
 } from "./numbers.js";
 import type { TransportParamValue } from "./settings.js";
 import type { QuicSock } from "./sock.js";
 import { config, connectionClose, cryptoSecret, errInfo, eventOption, streamInfo, transportParam } from "./structs.js";
+import { MAX_TICKET_BYTES } from "./tls-messages.js";
+import { cipherOfType } from "./tls-numbers.js";
 
 /** What options do that a socket cannot do alone. Results are 0 or a negative errno. */
 export interface SockOps {
@@ -63,15 +54,7 @@ export interface SockOps {
 const MAX_OPTION_BYTES = 4096;
 const MAX_TOKEN_BYTES = 120;
 const MIN_TICKET_BYTES = 64;
-const MAX_TICKET_BYTES = 4096;
 const MAX_PARAM_EXT_BYTES = 512;
-/** AEADs and secret lengths by TLS_CIPHER_*. */
-const CIPHERS: Readonly<Record<number, readonly [aead: AeadId, secretBytes: number]>> = {
-  [TLS_CIPHER_AES_GCM_128]: [AEAD_AES_128_GCM, 32],
-  [TLS_CIPHER_AES_GCM_256]: [AEAD_AES_256_GCM, 48],
-  [TLS_CIPHER_AES_CCM_128]: [AEAD_AES_128_CCM, 32],
-  [TLS_CIPHER_CHACHA20_POLY1305]: [AEAD_CHACHA20_POLY1305, 32],
-};
 
 type Setter = (sock: QuicSock, value: Uint8Array, ops: SockOps) => number;
 type Getter = (sock: QuicSock, value: Uint8Array, ops: SockOps) => Uint8Array | number;
@@ -224,9 +207,9 @@ function getTicket(sock: QuicSock, value: Uint8Array, ops: SockOps): Uint8Array 
 
 function setSecret(sock: QuicSock, value: Uint8Array): number {
   const { send, level, type, secret } = cryptoSecret.decode(value);
-  const cipher = CIPHERS[type];
+  const cipher = cipherOfType(type);
   const isLevel = level !== QUIC_CRYPTO_INITIAL && level < QUIC_CRYPTO_MAX;
   if (sock.state !== QUIC_SS_ESTABLISHING || sock.tls === null || cipher === undefined || !isLevel) return -EINVAL;
-  const [aead, secretBytes] = cipher;
+  const { aead, secretBytes } = cipher;
   return sock.tls.setSecret(level, send === 0 ? "read" : "write", aead, secret.subarray(0, secretBytes)) ? 0 : -EINVAL;
 }

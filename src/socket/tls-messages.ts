@@ -6,75 +6,67 @@
  * Invariant: results leave in the order in which the program gave them, and nothing leaves after `close`.
  */
 
+import { concatBytes } from "../base/bytes.js";
 import type { AeadId } from "../port/aead.js";
-import {
-  LEVEL_APP,
-  LEVEL_EARLY,
-  LEVEL_HANDSHAKE,
-  LEVEL_INITIAL,
-  type Level,
-  type TlsContext,
-  type TlsInfo,
-  type TlsResult,
-  type TlsSession,
-  type TlsSessionOptions,
-} from "../port/tls.js";
-import { QUIC_CRYPTO_APP, QUIC_CRYPTO_EARLY, QUIC_CRYPTO_HANDSHAKE, QUIC_CRYPTO_INITIAL } from "./numbers.js";
+import type { Level, TlsContext, TlsInfo, TlsResult, TlsSession, TlsSessionOptions } from "../port/tls.js";
+import { QUIC_CRYPTO_APP, QUIC_CRYPTO_INITIAL } from "./numbers.js";
+import { cryptoOfLevel, levelOfCrypto } from "./tls-numbers.js";
 
-/** By QUIC_CRYPTO_*. */
-const LEVELS: readonly Level[] = [LEVEL_APP, LEVEL_INITIAL, LEVEL_HANDSHAKE, LEVEL_EARLY];
-/** By LEVEL_*. */
-const CRYPTO_LEVELS = [QUIC_CRYPTO_INITIAL, QUIC_CRYPTO_EARLY, QUIC_CRYPTO_HANDSHAKE, QUIC_CRYPTO_APP];
-
-export interface TlsMessages {
-  /** The peer's TLS said this, QUIC_CRYPTO_* level. */
-  onMessage(level: number, bytes: Uint8Array): void;
-}
+/** Longest NewSessionTicket message that a socket keeps, bytes (Linux: 4096). */
+export const MAX_TICKET_BYTES = 4096;
+const HEADER_BYTES = 4;
 
 export class MessageTls implements TlsContext, TlsSession {
   onResults: (() => void) | null = null;
   /** Local quic_transport_parameters, for TLS; empty before there is a connection. */
   transportParams: Uint8Array = new Uint8Array(0);
-  /** What `done` will say; the program may know more than we. */
-  readonly info: TlsInfo;
+  /** Client: what the engine kept of an earlier session, and whether it allows 0-RTT with it. */
+  ticket: Uint8Array | null = null;
+  offersEarlyData = false;
+  /** Server: 0-RTT may be accepted with this protocol; null = not. */
+  earlyAlpn: string | null = null;
+  /** What the end of the handshake will say; who does the handshake may know more than we, and writes it here. */
+  info: TlsInfo = {
+    alpn: "",
+    serverName: "",
+    cipher: "",
+    group: "",
+    resumed: false,
+    pskIdentity: "",
+    earlyDataAccepted: false,
+    peerCertificates: [],
+    verifyError: "",
+  };
   private readonly results: TlsResult[] = [];
-  /** A library does the handshake and says when it is complete: a server's secrets may come before. */
-  isDriven = false;
   private closed = false;
-  /** Bits of directions with 1-RTT secrets. */
+  /** Bits of QUIC_CRYPTO_* levels that can be sent at, and of directions with 1-RTT secrets. */
+  private writeLevels = 1 << QUIC_CRYPTO_INITIAL;
   private appSecrets = 0;
 
+  /** `onMessage`: the peer's TLS said this, QUIC_CRYPTO_* level. */
   constructor(
     readonly isServer: boolean,
-    private readonly sink: TlsMessages,
-  ) {
-    this.info = {
-      alpn: "",
-      serverName: "",
-      cipher: "",
-      group: "",
-      resumed: false,
-      pskIdentity: "",
-      earlyDataAccepted: false,
-      peerCertificates: [],
-      verifyError: "",
-    };
-  }
+    public onMessage: (level: number, bytes: Uint8Array) => void,
+  ) {}
 
   // --- TlsContext, of one session --------------------------------------------------------------------------------------
 
-  newSession(options: TlsSessionOptions): TlsSession {
-    this.transportParams = options.transportParams;
+  newSession({ transportParams, ticket, earlyData }: TlsSessionOptions): TlsSession {
+    this.transportParams = transportParams;
+    this.ticket = ticket ?? null;
+    this.offersEarlyData = earlyData === true;
     return this;
   }
 
   // --- TlsSession -------------------------------------------------------------------------------------------------------
 
   put(level: Level, bytes: Uint8Array): void {
-    if (!this.closed) this.sink.onMessage(CRYPTO_LEVELS[level] ?? QUIC_CRYPTO_APP, bytes);
+    if (!this.closed) this.onMessage(cryptoOfLevel(level), bytes);
   }
 
-  allowEarlyData(): void {}
+  allowEarlyData(alpn: string): void {
+    this.earlyAlpn = alpn;
+  }
 
   take(): TlsResult | null {
     return this.closed ? null : (this.results.shift() ?? null);
@@ -87,22 +79,30 @@ export class MessageTls implements TlsContext, TlsSession {
 
   // --- the program -------------------------------------------------------------------------------------------------------
 
-  /** A TLS message to send at QUIC_CRYPTO_* `level`; false when the connection is gone. */
-  send(level: number, bytes: Uint8Array): boolean {
-    return this.give({ kind: "send", level: LEVELS[level] as Level, bytes: bytes.slice() });
+  /**
+   * A TLS message to send at QUIC_CRYPTO_* `level`; with `more` it waits for the next one, to share its datagram. False
+   * when there are no keys of that level, or the connection is gone.
+   */
+  send(level: number, bytes: Uint8Array, more: boolean): boolean {
+    const known = levelOfCrypto(level);
+    if (known < 0 || (this.writeLevels & (1 << level)) === 0) return false;
+    return this.give({ kind: "send", level: known as Level, bytes: bytes.slice() }, more);
   }
 
   /** A traffic secret. With both of level APP the handshake is complete. */
   setSecret(level: number, direction: "read" | "write", aead: AeadId, secret: Uint8Array): boolean {
-    const given = this.give({ kind: "secret", level: LEVELS[level] as Level, direction, aead, secret: secret.slice() });
-    if (!given || this.isDriven || level !== QUIC_CRYPTO_APP) return given;
+    const known = levelOfCrypto(level);
+    if (known < 0) return false;
+    const given = this.give({ kind: "secret", level: known as Level, direction, aead, secret: secret.slice() });
+    if (given && direction === "write") this.writeLevels |= 1 << level;
+    if (!given || level !== QUIC_CRYPTO_APP) return given;
     this.appSecrets |= direction === "read" ? 1 : 2;
     return this.appSecrets === 3 ? this.give({ kind: "done", info: this.info }) : true;
   }
 
-  /** The handshake is complete (RFC 9001 §4.1.1), where a library does it. */
-  complete(info: TlsInfo): boolean {
-    return this.give({ kind: "done", info });
+  /** Client: a session of the TLS library, which the engine keeps with what 0-RTT has to know. */
+  keepTicket(bytes: Uint8Array): boolean {
+    return this.give({ kind: "ticket", bytes });
   }
 
   /** TLS failed with this alert (RFC 8446 §6). */
@@ -110,10 +110,27 @@ export class MessageTls implements TlsContext, TlsSession {
     return this.give({ kind: "alert", alert, message });
   }
 
-  private give(result: TlsResult): boolean {
+  private give(result: TlsResult, more = false): boolean {
     if (this.closed) return false;
     this.results.push(result);
-    this.onResults?.();
+    if (!more) this.onResults?.();
     return true;
+  }
+}
+
+/** Finds the first NewSessionTicket in what a server's TLS says in 1-RTT (RFC 8446 §4.6.1); as in Linux, later ones go. */
+export class FirstTicket {
+  private bytes: Uint8Array | null = new Uint8Array(0);
+
+  /** The next bytes of the CRYPTO stream. The message with its header, once it is whole; one that is too long never is. */
+  push(bytes: Uint8Array): Uint8Array | null {
+    if (this.bytes === null) return null;
+    this.bytes = concatBytes(this.bytes, bytes.subarray(0, MAX_TICKET_BYTES));
+    if (this.bytes.length < HEADER_BYTES) return null;
+    const [, high = 0, middle = 0, low = 0] = this.bytes;
+    const length = HEADER_BYTES + ((high << 16) | (middle << 8) | low);
+    const message = length <= this.bytes.length ? this.bytes.slice(0, length) : null;
+    if (message !== null || length > MAX_TICKET_BYTES) this.bytes = null;
+    return message;
   }
 }

@@ -5,6 +5,7 @@
 
 import type { SocketAddress } from "node:net";
 import { ADDR_COLS } from "../../port/udp.js";
+import { isCryptoError } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
 import { ConnectionDetails } from "../../runtime/loop.js";
 import * as errno from "../../socket/errno.js";
@@ -219,8 +220,9 @@ function sayClose({ conn, sock }: SocketFile): void {
   const { errcode, phrase } = sock.closeWith;
   const length = phrase.indexOf(0);
   const reason = String.fromCharCode(...phrase.subarray(0, length < 0 ? phrase.length : length));
-  if (sock.state === n.QUIC_SS_ESTABLISHING) conn?.close("transport", APPLICATION_ERROR, "");
-  else conn?.close("application", BigInt(errcode), reason);
+  const isAlert = isCryptoError(errcode); // of a program with its own TLS
+  if (sock.state !== n.QUIC_SS_ESTABLISHING) conn?.close("application", BigInt(errcode), reason);
+  else conn?.close("transport", isAlert ? BigInt(errcode) : APPLICATION_ERROR, isAlert ? reason : "");
 }
 
 /** Lets queued data leave and be acknowledged, closes, and gives the port back. */

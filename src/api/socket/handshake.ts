@@ -1,167 +1,268 @@
 /**
- * Handshakes for sockets by the TLS library of this process: what libquic does for C programs. TLS messages go from the
- * socket to the library and back, as a program with its own TLS would carry them.
+ * Handshakes for sockets by the TLS library of this process: what libquic does for C programs. The steps of a session are
+ * taken on its socket, as a program with its own TLS would take them.
  */
 
-import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level, type TlsSession } from "../../port/tls.js";
-import { EINVAL, ETIMEDOUT } from "../../socket/errno.js";
+import { readFile } from "node:fs/promises";
+import type { TlsPsk } from "../../port/tls.js";
+import { CONNECTION_REFUSED, isCryptoError } from "../../proto/transport-error.js";
+import { ECONNREFUSED, EINVAL, EIO, EPROTONOSUPPORT, ETIMEDOUT, EACCES } from "../../socket/errno.js";
 import {
-  QUIC_CRYPTO_APP,
-  QUIC_CRYPTO_EARLY,
-  QUIC_CRYPTO_HANDSHAKE,
-  QUIC_CRYPTO_INITIAL,
-  QUIC_SS_CLOSED,
-  QUIC_SS_ESTABLISHING,
-} from "../../socket/numbers.js";
+  type HandshakeStep,
+  QUIC_HANDSHAKE_OP_RECVMSG,
+  QUIC_HANDSHAKE_OP_SENDMSG,
+} from "../../socket/handshake-steps.js";
+import { QUIC_SOCKOPT_CONNECTION_CLOSE, QUIC_SS_CLOSED, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
+import { parsePskFile } from "../../socket/psk-file.js";
+import { setsockopt } from "../../socket/sockopt.js";
 import type { MessageTls } from "../../socket/tls-messages.js";
-import { sharedTls } from "../environment.js";
 import { closeError } from "../errors.js";
 import { fileOf } from "./descriptors.js";
 import type { SocketFile } from "./socket-file.js";
-import { socketError } from "./system-error.js";
+import { opsOf } from "./socket-ops.js";
+import { handshakeError, type SocketError, socketError } from "./system-error.js";
+import { type ClientSessionOptions, QuicTlsSession, type ServerSessionOptions } from "./tls-session.js";
 import type { WaitOptions } from "./waiting.js";
 
-/** By QUIC_CRYPTO_*. */
-const LEVEL_OF: Readonly<Record<number, Level>> = {
-  [QUIC_CRYPTO_APP]: LEVEL_APP,
-  [QUIC_CRYPTO_INITIAL]: LEVEL_INITIAL,
-  [QUIC_CRYPTO_HANDSHAKE]: LEVEL_HANDSHAKE,
-  [QUIC_CRYPTO_EARLY]: LEVEL_EARLY,
-};
-/** By LEVEL_*. */
-const CRYPTO_OF = [QUIC_CRYPTO_INITIAL, QUIC_CRYPTO_EARLY, QUIC_CRYPTO_HANDSHAKE, QUIC_CRYPTO_APP];
+export interface HandshakeOptions extends WaitOptions {
+  /** Milliseconds; default 10,000. SO_RCVTIMEO bounds the wait for each message beside it. */
+  timeoutMillis?: number;
+}
+
+export type ClientHandshakeOptions = HandshakeOptions & ClientSessionOptions;
+export type ServerHandshakeOptions = HandshakeOptions & ServerSessionOptions;
+
 const DEFAULT_TIMEOUT_MILLIS = 10_000;
+const MILLIS_PER_SECOND = 1000;
 
-export interface ClientHandshakeOptions extends WaitOptions {
-  /** SNI, and the name that the certificate must be valid for. */
-  serverName: string;
-  /** Trust anchors, PEM; default those of the runtime. */
-  ca?: string[];
-  /** Certificate and key, PEM, for a server that asks. */
-  identity?: { cert: string; key: string };
-  /** Milliseconds; default 10,000. */
-  timeoutMillis?: number;
-}
-
-export interface ServerHandshakeOptions extends WaitOptions {
-  /** Certificate chain and key, PEM. */
-  cert: string;
-  key: string;
-  /** Trust anchors for client certificates, PEM; option CONFIG, `certificate_request`, says whether to ask for one. */
-  ca?: string[];
-  timeoutMillis?: number;
-}
-
-/** The client's handshake, after `connect`. Rejects with a QuicError of TLS, ETIMEDOUT, EINVAL, or the signal's reason. */
-export async function quic_client_handshake(sd: number, options: ClientHandshakeOptions): Promise<void> {
-  const file = fileOf(sd, "quic_client_handshake");
-  const { serverName, ca, identity } = options;
-  const tls = tlsOf(file, "quic_client_handshake");
-  const context = sharedTls().newClientContext({
-    alpn: [...file.sock.alpn],
-    serverName,
-    verify: "strict",
-    ...(ca !== undefined && { ca }),
-    ...(identity !== undefined && { identity }),
-  });
-  const session = context.newSession({ transportParams: tls.transportParams });
-  await drive(file, tls, session, options, () => context.close());
-}
-
-/** The server's handshake, on an accepted socket. Rejects as the client's does. */
-export async function quic_server_handshake(sd: number, options: ServerHandshakeOptions): Promise<void> {
-  const file = fileOf(sd, "quic_server_handshake");
-  const { cert, key, ca } = options;
-  const tls = tlsOf(file, "quic_server_handshake");
-  const context = sharedTls().newServerContext({
-    alpn: [...file.sock.alpn],
-    identities: { "*": { cert, key } },
-    clientCertificate: CERTIFICATE_REQUEST[file.sock.settings.config.certificate_request] ?? "ignore",
-    ...(ca !== undefined && { ca }),
-  });
-  const session = context.newSession({ transportParams: tls.transportParams });
-  await drive(file, tls, session, options, () => context.close());
-}
-
-/** By `certificate_request` of option CONFIG. */
-const CERTIFICATE_REQUEST = ["ignore", "request", "require", "ignore"] as const;
-
-function tlsOf({ sock }: SocketFile, syscall: string): MessageTls {
-  if (sock.tls === null || sock.state !== QUIC_SS_ESTABLISHING || sock.alpn.length === 0) {
-    throw socketError(syscall, -EINVAL);
-  }
-  sock.tls.isDriven = true;
-  return sock.tls;
-}
-
-/** Carries messages until the handshake is complete; at a client also tickets, until the connection ends. */
-function drive(
-  file: SocketFile,
-  tls: MessageTls,
-  session: TlsSession,
-  { signal, timeoutMillis = DEFAULT_TIMEOUT_MILLIS }: WaitOptions & { timeoutMillis?: number },
-  release: () => void,
+/**
+ * The client's handshake, after `connect`: with the pre-shared keys of a file, or with null by certificate. `options` has
+ * the rest. Rejects with EACCES (TLS failed, `cause` says how), ETIMEDOUT, ECONNREFUSED, EPROTONOSUPPORT (no common
+ * version), EIO (another error of the peer), EINVAL, the system's error for the file, or the signal's reason.
+ */
+export function quic_client_handshake(
+  sd: number,
+  pskFile: string | null,
+  hostname?: string | null,
+  alpns?: string | null,
+  options?: HandshakeOptions & Partial<ClientSessionOptions>,
+): Promise<void>;
+export function quic_client_handshake(sd: number, options: ClientHandshakeOptions): Promise<void>;
+export async function quic_client_handshake(
+  sd: number,
+  first: string | null | ClientHandshakeOptions,
+  hostname: string | null = null,
+  alpns: string | null = null,
+  rest: HandshakeOptions & Partial<ClientSessionOptions> = {},
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let stop = (): void => {};
-    const end = (error: unknown): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-      const goesOn = error === null && !file.sock.isServer;
-      if (!goesOn) finish();
-      if (error === null) resolve();
-      else reject(error as Error);
-    };
-    const finish = (): void => {
-      stop();
-      session.close();
-      release();
-    };
-    const onAbort = (): void => end(signal?.reason);
-    const timer = setTimeout(() => end(socketError("handshake", -ETIMEDOUT)), timeoutMillis);
-    let isComplete = false;
-    const step = (): void => {
-      if (carry(file, tls, session) && !isComplete) {
-        isComplete = true;
-        end(null);
-      } else if (file.sock.state === QUIC_SS_CLOSED) {
-        if (isComplete) finish();
-        else end(whyClosed(file));
-      }
-    };
-    stop = file.onWake(step);
-    session.onResults = step;
-    signal?.addEventListener("abort", onAbort, { once: true });
-    step();
-  });
+  const file = fileOf(sd, "quic_client_handshake");
+  const isOptions = typeof first === "object" && first !== null;
+  const options = isOptions ? first : { serverName: hostname ?? "", ...named(alpns), ...rest };
+  const keys = typeof first === "string" ? { psk: await pskOf(first) } : {};
+  await drive(file, new QuicTlsSession(false, forSocket(file, { ...options, ...keys })), options);
 }
 
-/** Moves what either side has; true when the library said that the handshake is complete. */
-function carry(file: SocketFile, tls: MessageTls, session: TlsSession): boolean {
+/**
+ * The server's handshake, on an accepted socket: with a private key and a certificate, both PEM files, or with null for
+ * the certificate by a file of pre-shared keys. Rejects as the client's does, and with EKEYREJECTED for a client whose
+ * identity is in no line of the file.
+ */
+export function quic_server_handshake(
+  sd: number,
+  pkeyOrPskFile: string,
+  certFile: string | null,
+  alpns?: string | null,
+  options?: HandshakeOptions & Partial<ServerSessionOptions>,
+): Promise<void>;
+export function quic_server_handshake(sd: number, options: ServerHandshakeOptions): Promise<void>;
+export async function quic_server_handshake(
+  sd: number,
+  first: string | ServerHandshakeOptions,
+  certFile: string | null = null,
+  alpns: string | null = null,
+  rest: HandshakeOptions & Partial<ServerSessionOptions> = {},
+): Promise<void> {
+  const file = fileOf(sd, "quic_server_handshake");
+  const options: ServerHandshakeOptions = typeof first === "object" ? first : { ...named(alpns), ...rest };
+  const keys = typeof first === "object" ? {} : await keysOf(first, certFile);
+  await drive(file, new QuicTlsSession(true, forSocket(file, { ...options, ...keys })), options);
+}
+
+/** The handshake of a session that was prepared. Rejects as `quic_client_handshake` and `quic_server_handshake`. */
+export async function quic_handshake(
+  sd: number,
+  session: QuicTlsSession,
+  options: HandshakeOptions = {},
+): Promise<void> {
+  await drive(fileOf(sd, "quic_handshake"), session, options);
+}
+
+function named(alpns: string | null): { alpn?: string } {
+  return alpns === null ? {} : { alpn: alpns };
+}
+
+async function pskOf(path: string): Promise<TlsPsk[]> {
+  const keys = parsePskFile(await readFile(path, "utf8"));
+  if (typeof keys === "string") throw socketError("psk", -EINVAL, `${path}: ${keys}`);
+  return keys;
+}
+
+async function keysOf(path: string, certFile: string | null): Promise<Partial<ServerSessionOptions>> {
+  if (certFile === null) return { psk: await pskOf(path) };
+  const [key, cert] = await Promise.all([readFile(path, "utf8"), readFile(certFile, "utf8")]);
+  return { key, cert };
+}
+
+/** What the socket's options say and the caller did not. */
+function forSocket<O extends ClientSessionOptions | ServerSessionOptions>({ sock }: SocketFile, options: O): O {
+  const { payload_cipher_type: cipherType, certificate_request: certificateRequest } = sock.settings.config;
+  return { cipherType, certificateRequest, earlyData: sock.tls?.offersEarlyData ?? false, ...options };
+}
+
+/** Takes the steps of a session until it is complete; at a client also its tickets, until the connection ends. */
+async function drive(file: SocketFile, session: QuicTlsSession, options: HandshakeOptions): Promise<void> {
   const { sock } = file;
-  let isComplete = false;
-  for (;;) {
-    const message = sock.list.handshake.shift();
-    if (message !== undefined) session.put(LEVEL_OF[message.level] as Level, message.bytes);
-    const before = sock.list.handshake.length;
-    for (let result = session.take(); result !== null; result = session.take()) {
-      if (result.kind === "send") tls.send(CRYPTO_OF[result.level] as number, result.bytes);
-      else if (result.kind === "secret") {
-        tls.setSecret(CRYPTO_OF[result.level] as number, result.direction, result.aead, result.secret);
-      } else if (result.kind === "alert") tls.fail(result.alert, result.message);
-      else if (result.kind === "ticket") sock.onTicket(result.bytes);
-      else if (result.kind === "done") {
-        sock.alpn = [result.info.alpn];
-        tls.complete(result.info);
-        isComplete = true;
-      }
+  const { tls } = sock;
+  if (session.alpn.length === 0) session.alpn = [...sock.alpn];
+  if (tls === null || sock.state !== QUIC_SS_ESTABLISHING || session.isServer !== sock.isServer) {
+    throw socketError("handshake", -EINVAL);
+  }
+  const { transportParams, ticket, earlyAlpn } = tls;
+  const ticketKey = sock.isServer && sock.ticket.length > 0 ? { ticketKey: sock.ticket } : {};
+  const version = file.conn?.versions.current ?? 0;
+  session.start({ transportParams, ticket, earlyAlpn, version, ...ticketKey });
+  await new Driver(file, tls, session).run(options);
+  const waitSeconds = sock.isServer ? 0 : sock.settings.config.receive_session_ticket;
+  if (waitSeconds > 0) await ticketOf(file, waitSeconds * MILLIS_PER_SECOND);
+}
+
+class Driver {
+  private isComplete = false;
+  private end: ((error: unknown) => void) | null = null;
+  private quiet: NodeJS.Timeout | null = null;
+  private stop = (): void => {};
+
+  constructor(
+    private readonly file: SocketFile,
+    private readonly tls: MessageTls,
+    private readonly session: QuicTlsSession,
+  ) {}
+
+  run({ signal, timeoutMillis = DEFAULT_TIMEOUT_MILLIS }: HandshakeOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const onAbort = (): void => this.end?.(signal?.reason);
+      const timer = setTimeout(() => this.end?.(timedOut()), timeoutMillis);
+      this.end = (error) => {
+        this.end = null;
+        clearTimeout(timer);
+        if (this.quiet !== null) clearTimeout(this.quiet);
+        signal?.removeEventListener("abort", onAbort);
+        if (error !== null || this.file.sock.isServer) this.release();
+        if (error === null) resolve();
+        else reject(error as Error);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.begin();
+    });
+  }
+
+  private begin(): void {
+    const { file, tls, session } = this;
+    this.stop = file.onWake(() => this.onWake());
+    session.onResults = () => this.advance();
+    tls.onMessage = (level, bytes) => this.receive(level, bytes);
+    this.waitQuietly();
+    for (const { level, bytes } of file.sock.list.handshake.splice(0)) session.steps?.receive(level, bytes);
+    this.advance();
+  }
+
+  private receive(level: number, bytes: Uint8Array): void {
+    this.session.steps?.receive(level, bytes);
+    if (this.end !== null) this.waitQuietly();
+    this.advance();
+  }
+
+  /** SO_RCVTIMEO, from the last message on. */
+  private waitQuietly(): void {
+    const { receiveTimeoutMillis } = this.file;
+    if (this.quiet !== null) clearTimeout(this.quiet);
+    if (receiveTimeoutMillis > 0) this.quiet = setTimeout(() => this.end?.(timedOut()), receiveTimeoutMillis);
+  }
+
+  private onWake(): void {
+    if (this.file.sock.state !== QUIC_SS_CLOSED) return;
+    if (this.isComplete) this.release();
+    else this.end?.(whyClosed(this.file));
+  }
+
+  /** Takes every step that there is now. */
+  private advance(): void {
+    const { steps } = this.session;
+    if (steps === null) return;
+    let step = steps.next();
+    while (step !== null && step.op !== QUIC_HANDSHAKE_OP_RECVMSG) {
+      if (steps.info !== null) this.tls.info = steps.info;
+      this.take(step);
+      step = steps.next();
     }
-    if (message === undefined && sock.list.handshake.length === before) return isComplete;
+    this.session.settle();
+    for (const ticket of steps.tickets.splice(0)) this.tls.keepTicket(ticket);
+    if (this.isComplete || step !== null) return;
+    const { alert } = steps;
+    this.isComplete = alert === null;
+    if (alert !== null) this.tls.fail(alert.alert, alert.message);
+    this.end?.(alert === null ? null : handshakeError("handshake", alert));
+  }
+
+  private take(step: HandshakeStep): void {
+    const { file, tls } = this;
+    if (step.op === QUIC_HANDSHAKE_OP_SENDMSG) tls.send(step.level, step.data, false);
+    else if (step.op !== QUIC_HANDSHAKE_OP_RECVMSG && step.name !== QUIC_SOCKOPT_CONNECTION_CLOSE) {
+      setsockopt(file.sock, step.name, step.value, opsOf(file));
+    }
+  }
+
+  private release(): void {
+    this.stop();
+    this.tls.onMessage = () => {};
+    this.session.close();
   }
 }
 
-function whyClosed({ conn, sock }: SocketFile): unknown {
+/** Until the server's ticket is there, or the time is over, or the connection. */
+function ticketOf(file: SocketFile, timeoutMillis: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stop();
+      clearTimeout(timer);
+      resolve();
+    };
+    const look = (): void => {
+      if (file.sock.newTicket.length > 0 || file.sock.state === QUIC_SS_CLOSED) done();
+    };
+    const timer = setTimeout(done, timeoutMillis);
+    const stop = file.onWake(look);
+    look();
+  });
+}
+
+function timedOut(): SocketError {
+  return socketError("handshake", -ETIMEDOUT);
+}
+
+/** The connection ended before its handshake. */
+function whyClosed({ conn }: SocketFile): SocketError {
   const info = conn?.closeInfo ?? null;
-  const error = info === null ? null : closeError(info, "the peer");
-  return error ?? socketError("handshake", sock.state === QUIC_SS_CLOSED ? -EINVAL : -ETIMEDOUT);
+  const cause = info === null ? null : closeError(info, "the peer");
+  const errno = info === null ? EINVAL : errnoOf(info.type, Number(info.code));
+  return socketError("handshake", -errno, cause?.message ?? "", cause ?? undefined);
+}
+
+function errnoOf(type: string, code: number): number {
+  if (type === "idle-timeout" || type === "handshake-timeout") return ETIMEDOUT;
+  if (type === "version-negotiation") return EPROTONOSUPPORT;
+  if (type !== "transport") return EIO;
+  if (code === CONNECTION_REFUSED) return ECONNREFUSED;
+  return isCryptoError(code) ? EACCES : EIO;
 }

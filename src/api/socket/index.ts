@@ -26,8 +26,16 @@ export {
   socket,
 } from "./calls.js";
 export {
+  type HandshakeStep,
+  QUIC_HANDSHAKE_OP_RECVMSG,
+  QUIC_HANDSHAKE_OP_SENDMSG,
+  QUIC_HANDSHAKE_OP_SETSOCKOPT,
+} from "../../socket/handshake-steps.js";
+export {
   type ClientHandshakeOptions,
+  type HandshakeOptions,
   quic_client_handshake,
+  quic_handshake,
   quic_server_handshake,
   type ServerHandshakeOptions,
 } from "./handshake.js";
@@ -43,3 +51,17 @@ export {
   SOL_SOCKET,
 } from "./socket-level.js";
 export type { SocketError } from "./system-error.js";
+export {
+  type ClientSessionOptions,
+  quic_client_session,
+  quic_handshake_deinit,
+  quic_handshake_init,
+  quic_handshake_step,
+  quic_server_session,
+  quic_session_get_alpn,
+  quic_session_get_data,
+  quic_session_set_alpn,
+  quic_session_set_data,
+  type QuicTlsSession,
+  type ServerSessionOptions,
+} from "./tls-session.js";

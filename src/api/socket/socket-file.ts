@@ -5,9 +5,9 @@
 
 import type { SocketAddress } from "node:net";
 import type { Connection } from "../../runtime/loop.js";
-import { AF_INET, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
+import { AF_INET, QUIC_CRYPTO_APP, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { QuicSock } from "../../socket/sock.js";
-import { MessageTls } from "../../socket/tls-messages.js";
+import { FirstTicket, MessageTls } from "../../socket/tls-messages.js";
 import type { SharedPort } from "./shared-port.js";
 
 export class SocketFile {
@@ -50,11 +50,13 @@ export class SocketFile {
 
   /** TLS of this socket's connection, by messages. */
   newTls(isServer: boolean): MessageTls {
-    const tls = new MessageTls(isServer, {
-      onMessage: (level, bytes) => {
-        this.sock.list.pushHandshake(level, bytes);
-        this.wake();
-      },
+    const firstTicket = new FirstTicket();
+    const tls = new MessageTls(isServer, (level, bytes) => {
+      const ticket = level === QUIC_CRYPTO_APP ? firstTicket.push(bytes) : null;
+      if (ticket !== null) this.sock.onTicket(ticket);
+      if (level === QUIC_CRYPTO_APP) return;
+      this.sock.list.pushHandshake(level, bytes);
+      this.wake();
     });
     this.sock.tls = tls;
     return tls;

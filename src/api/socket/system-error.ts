@@ -1,6 +1,7 @@
 /** Errors of socket calls, as Node's own system errors look: `code`, `errno` (negative) and `syscall`. */
 
-import { errnoName } from "../../socket/errno.js";
+import { UNKNOWN_PSK_IDENTITY } from "../../port/tls.js";
+import { EACCES, EKEYREJECTED, errnoName } from "../../socket/errno.js";
 
 export interface SocketError extends Error {
   /** `EAGAIN`, `ENOSPC`, `ENOSTR`, ... */
@@ -10,10 +11,18 @@ export interface SocketError extends Error {
   syscall: string;
 }
 
-/** `result` is a negative errno. */
-export function socketError(syscall: string, result: number): SocketError {
+/** `result` is a negative errno; `detail` says for people what it was, `cause` for programs. */
+export function socketError(syscall: string, result: number, detail = "", cause?: unknown): SocketError {
   const code = errnoName(-result);
-  return Object.assign(new Error(`${syscall} ${code}`), { code, errno: result, syscall });
+  const message = `${syscall} ${code}${detail === "" ? "" : `: ${detail}`}`;
+  const error = cause === undefined ? new Error(message) : new Error(message, { cause });
+  return Object.assign(error, { code, errno: result, syscall });
+}
+
+/** This side's TLS failed: EACCES, or EKEYREJECTED for a server that has no key of the client's identity. */
+export function handshakeError(syscall: string, { message }: { message: string }, cause?: unknown): SocketError {
+  const errno = message.includes(UNKNOWN_PSK_IDENTITY) ? EKEYREJECTED : EACCES;
+  return socketError(syscall, -errno, message, cause);
 }
 
 /** The result when it is none. @throws SocketError */
