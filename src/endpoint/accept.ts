@@ -31,7 +31,7 @@ import { writeRetry } from "../packet/retry.js";
 import { statelessResetBytes, writeStatelessReset } from "../packet/stateless-reset.js";
 import { writeVersionNegotiation } from "../packet/version-negotiation.js";
 import { LEVEL_EARLY, type TlsContext, type TlsSession } from "../port/tls.js";
-import { ADDR_COLS, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
+import { ADDR_COLS, type AddressProof, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
   LOCAL_CID_BYTES,
@@ -43,7 +43,7 @@ import {
 import { ALERT_NO_APPLICATION_PROTOCOL } from "../proto/tls-alert.js";
 import { CONNECTION_REFUSED, CRYPTO_ERROR, INVALID_TOKEN } from "../proto/transport-error.js";
 import { VERSION_NEGOTIATION } from "../proto/version.js";
-import { Attempt, ATTEMPT_FORGED, ATTEMPT_WAITS, Attempts, type Proof } from "./attempt.js";
+import { Attempt, ATTEMPT_FORGED, ATTEMPT_WAITS, Attempts, type HeldDatagram } from "./attempt.js";
 import { EarlyHeld } from "./early-held.js";
 import type { Endpoint } from "./endpoint.js";
 import { type PreferredRows, preferredAddress } from "./preferred.js";
@@ -81,6 +81,13 @@ export class Listener {
   }
 }
 
+/** Somebody elsewhere who gets a client's first datagrams as they came, and makes the connection. */
+export interface Taker {
+  readonly options: Pick<ListenOptions, "retry" | "maxConnections">;
+  /** `early`: 0-RTT packets that overtook the others. */
+  take(attempt: Attempt, last: HeldDatagram, early: readonly HeldDatagram[]): void;
+}
+
 /** Says who gets a connection, when several share an endpoint. */
 export interface Chooser {
   /** Asked before a ClientHello is read: `auto` and `always` as in ListenOptions. A listener's own `always` holds too. */
@@ -91,7 +98,7 @@ export interface Chooser {
   readonly versions: readonly number[];
   /** `hello` null: it cannot be read, and who is named will refuse it. A number: the transport error code that the client
    *  gets, NO_APPLICATION_PROTOCOL where nobody speaks with it. */
-  choose(hello: ClientHello | null, addr: Int32Array): Listener | number;
+  choose(hello: ClientHello | null, addr: Int32Array): Listener | Taker | number;
 }
 
 export class Acceptor {
@@ -100,8 +107,9 @@ export class Acceptor {
   private readonly attempts: Attempts;
   private accepted: Connection[] = [];
   private readonly earlyHeld: EarlyHeld;
-  /** Where the datagram in hand came in. */
+  /** Where the datagram in hand came in, and what is known of its sender already. */
   private socket = 0;
+  private known: AddressProof | null = null;
 
   constructor(private readonly endpoint: Endpoint) {
     this.earlyHeld = new EarlyHeld(() => endpoint.countDrop(DROP_KEYS_UNAVAILABLE));
@@ -173,6 +181,7 @@ export class Acceptor {
     const { endpoint } = this;
     const { header } = endpoint.bench;
     this.socket = rx.socket;
+    this.known = rx.proof ?? null;
     const off = rx.rows[row * RX_COLS + RX_OFF];
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
     const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.chooser !== null);
@@ -188,6 +197,7 @@ export class Acceptor {
       return null;
     }
     if (header.type === PACKET_SHORT) {
+      if (!endpoint.cids.isOurs(rx, row)) return this.dropped(DROP_UNKNOWN_CID);
       this.answerReset(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
     }
@@ -225,7 +235,7 @@ export class Acceptor {
     const dcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     let attempt = this.attempts.find(dcid);
     if (attempt === null) {
-      const proof = this.readToken(buf, header, addr, nowMicros);
+      const proof = this.known?.validated === true ? this.known : this.readToken(buf, header, addr, nowMicros);
       if (proof === null || !this.mayBegin(chooser, buf, header, addr, proof, nowMicros)) return null;
       const { version } = header;
       const origin = { dcid, addr, socket: this.socket, version, proof, startedAtMicros: nowMicros };
@@ -240,7 +250,7 @@ export class Acceptor {
     buf: Uint8Array,
     header: PacketHeader,
     addr: Int32Array,
-    proof: Proof,
+    proof: AddressProof,
     nowMicros: number,
   ): boolean {
     if (this.halfOpenCount >= MAX_HALF_OPEN) {
@@ -266,36 +276,36 @@ export class Acceptor {
     const { buf, rows } = rx;
     const off = rows[row * RX_COLS + RX_OFF];
     const end = off + rows[row * RX_COLS + RX_LEN];
+    const ecn = rows[row * RX_COLS + RX_ECN];
     const state = attempt.read(endpoint.bench, buf.slice(off, end));
     if (state === ATTEMPT_FORGED) {
       if (attempt.held.length === 0) attempt.release();
       return this.dropped(DROP_FORGED);
     }
-    if (state === ATTEMPT_WAITS && attempts.hold(attempt, buf.slice(off, end), rows[row * RX_COLS + RX_ECN])) {
-      endpoint.counters.datagramsHeld++;
-      return null;
-    }
+    if (state === ATTEMPT_WAITS && attempts.hold(attempt, buf.slice(off, end), ecn, nowMicros)) return null;
     attempts.take(attempt);
-    const { addr, proof } = attempt.origin;
-    const listener = chooser.choose(attempt.hello, addr);
-    const answer = typeof listener === "number" ? listener : this.mayConnect(listener);
+    const { addr, dcid, proof } = attempt.origin;
+    const chosen = chooser.choose(attempt.hello, addr);
     const { header } = endpoint.bench;
-    if (typeof listener !== "number" && answer === 0) {
-      if (listener.options.retry !== "always" || proof.validated) {
-        return this.start(listener, attempt, buf, header, nowMicros);
-      }
-      this.answerRetry(buf, header, addr);
-    } else {
+    const answer = typeof chosen === "number" ? chosen : this.mayConnect(chosen);
+    if (typeof chosen === "number" || answer !== 0) {
       endpoint.counters.connectionsRefused++;
       this.refuse(buf, header, addr, answer, nowMicros);
       this.dropped(DROP_REFUSED);
+    } else if (chosen.options.retry === "always" && !proof.validated) {
+      this.answerRetry(buf, header, addr);
+    } else if (chosen instanceof Listener) {
+      return this.start(chosen, attempt, buf, header, nowMicros);
+    } else {
+      const last = { bytes: buf.slice(off, end), ecn, atMicros: nowMicros };
+      chosen.take(attempt, last, this.earlyHeld.take(dcid, addr, nowMicros));
     }
     attempt.release();
     return null;
   }
 
-  private mayConnect(listener: Listener): number {
-    return this.endpoint.connectionCount >= (listener.options.maxConnections ?? Infinity) ? CONNECTION_REFUSED : 0;
+  private mayConnect({ options }: Listener | Taker): number {
+    return this.endpoint.connectionCount >= (options.maxConnections ?? Infinity) ? CONNECTION_REFUSED : 0;
   }
 
   private dropped(reason: number): null {
@@ -308,8 +318,8 @@ export class Acceptor {
   }
 
   /** What the token proves; null when the datagram is done with (RFC 9000 §8.1.3). */
-  private readToken(buf: Uint8Array, header: PacketHeader, addr: Int32Array, nowMicros: number): Proof | null {
-    const none: Proof = { validated: false, origDcid: null, retryScid: null };
+  private readToken(buf: Uint8Array, header: PacketHeader, addr: Int32Array, nowMicros: number): AddressProof | null {
+    const none: AddressProof = { validated: false, origDcid: null, retryScid: null };
     if (header.tokenEnd <= header.tokenStart) return none;
     const token = buf.slice(header.tokenStart, header.tokenEnd);
     const { tokens, wallSeconds } = this.endpoint;
@@ -370,7 +380,7 @@ export class Acceptor {
     return conn;
   }
 
-  private startTls(listener: Listener, conn: Connection, proof: Proof, version: number): TlsSession {
+  private startTls(listener: Listener, conn: Connection, proof: AddressProof, version: number): TlsSession {
     const { config, options } = listener;
     const { localCid, origDcid } = conn;
     const params = localParams(config);

@@ -17,7 +17,7 @@ import { DROP_NONE } from "../observe/drop-reason.js";
 import { hasReservedBits, PACKET_INITIAL, PacketHeader, parseHeader } from "../packet/header.js";
 import type { AeadPort } from "../port/aead.js";
 import { LEVEL_INITIAL } from "../port/tls.js";
-import { ADDR_COLS } from "../port/udp.js";
+import { ADDR_COLS, type AddressProof } from "../port/udp.js";
 import {
   ATTEMPT_MICROS,
   LOCAL_CID_BYTES,
@@ -28,14 +28,6 @@ import {
 } from "../proto/limits.js";
 import { HeldBytes } from "../stream/held.js";
 
-/** What a client's token proved. */
-export interface Proof {
-  validated: boolean;
-  /** After a Retry: the first destination id, and the id that the Retry gave. */
-  origDcid: Uint8Array | null;
-  retryScid: Uint8Array | null;
-}
-
 /** Where an attempt comes from, and when it began. */
 export interface Origin {
   /** Destination id of its first Initial, from which the keys derive. */
@@ -45,7 +37,7 @@ export interface Origin {
   /** Of the owner's sockets. */
   readonly socket: number;
   readonly version: number;
-  readonly proof: Proof;
+  readonly proof: AddressProof;
   readonly startedAtMicros: number;
 }
 
@@ -54,6 +46,7 @@ export interface HeldDatagram {
   readonly bytes: Uint8Array;
   /** ECN_* of port/udp. */
   readonly ecn: number;
+  readonly atMicros: number;
 }
 
 /** What a datagram brought. */
@@ -107,9 +100,9 @@ export class Attempt {
   }
 
   /** Keeps a datagram until the rest is there; false when it has as many as it may have. */
-  hold(bytes: Uint8Array, ecn: number): boolean {
+  hold(bytes: Uint8Array, ecn: number, atMicros: number): boolean {
     if (this.held.length >= MAX_ATTEMPT_DATAGRAMS || this.heldBytes + bytes.length > MAX_ATTEMPT_BYTES) return false;
-    this.held.push({ bytes, ecn });
+    this.held.push({ bytes, ecn, atMicros });
     this.heldBytes += bytes.length;
     return true;
   }
@@ -192,8 +185,8 @@ export class Attempts {
   }
 
   /** Keeps a datagram of an attempt that waits; false when the attempt has as many as it may have. */
-  hold(attempt: Attempt, bytes: Uint8Array, ecn: number): boolean {
-    if (!attempt.hold(bytes, ecn)) return false;
+  hold(attempt: Attempt, bytes: Uint8Array, ecn: number, atMicros: number): boolean {
+    if (!attempt.hold(bytes, ecn, atMicros)) return false;
     this.byDcid.set(keyOf(attempt.origin.dcid), attempt);
     this.bytesSum += bytes.length;
     while (this.bytesSum > MAX_ATTEMPTS_BYTES) this.dropOldest();

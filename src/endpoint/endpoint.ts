@@ -41,6 +41,7 @@ import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRA
 import { Acceptor, type Chooser, Listener, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
+import { type CidSource, randomCids } from "./ids.js";
 import { applyIcmpTooBig, applyTooBig, isQuoted } from "./path-hints.js";
 import { CidTable, endOfRun } from "./route.js";
 
@@ -57,6 +58,8 @@ export interface EndpointOptions {
   newTokenSeconds?: number;
   /** Answer packets of connections that nobody knows (RFC 9000 §10.3); default true. */
   statelessResets?: boolean;
+  /** Makes connection ids; default: random ones. */
+  cids?: CidSource;
 }
 
 export interface ConnectOptions {
@@ -85,6 +88,7 @@ export class Endpoint implements ConnectionHost {
   readonly tokens: TokenKeys;
   readonly wallSeconds: () => number;
   readonly sendsResets: boolean;
+  readonly cids: CidSource;
   /** Set by the owner: called at most once until the next `transmit`, never from inside a door. */
   onWork: (() => void) | null = null;
 
@@ -111,6 +115,7 @@ export class Endpoint implements ConnectionHost {
     const { retryTokenSeconds, newTokenSeconds } = options;
     this.tokens = new TokenKeys(options.aead, options.random, secret, retryTokenSeconds, newTokenSeconds);
     this.sendsResets = options.statelessResets ?? true;
+    this.cids = options.cids ?? randomCids(options.random);
     const seeds = new DataView(this.randomBytes(8).buffer);
     this.table = new CidTable<Connection>(seeds.getInt32(0), seeds.getInt32(4));
     this.resets = new CidTable<Connection>(seeds.getInt32(4), seeds.getInt32(0));
@@ -340,8 +345,9 @@ export class Endpoint implements ConnectionHost {
   // --- ConnectionHost ------------------------------------------------------------------------------------------------
 
   newCid(): Uint8Array {
-    let cid = this.randomBytes(LOCAL_CID_BYTES);
-    while (this.table.find(cid, 0, cid.length) !== null) cid = this.randomBytes(LOCAL_CID_BYTES);
+    const cid = new Uint8Array(LOCAL_CID_BYTES);
+    do this.cids.fill(cid);
+    while (this.table.find(cid, 0, cid.length) !== null);
     return cid;
   }
 

@@ -35,6 +35,15 @@ export const RX_SOURCE = 2; // row in `sources`
 export const RX_ECN = 3; // ECN_*
 export const RX_COLS = 4;
 
+/** What is known of a client's address before its connection begins (RFC 9000 §8.1). */
+export interface AddressProof {
+  /** It gave back a token that it was sent there. */
+  validated: boolean;
+  /** After a Retry: the first destination id, and the id that the Retry gave. */
+  origDcid: Uint8Array | null;
+  retryScid: Uint8Array | null;
+}
+
 /** A batch that was received. Valid until the next `recv` on the same batch. */
 export interface RxBatch {
   readonly buf: Uint8Array;
@@ -46,6 +55,8 @@ export interface RxBatch {
   sourceCount: number;
   /** Which socket of its endpoint it came from, 0 = the first; set by who owns the sockets. */
   socket: number;
+  /** With the datagrams of one client's attempt that another process took in (`quic host`): what it found out. */
+  proof?: AddressProof | null;
 }
 
 /** UDP payload of datagrams [from, to). */

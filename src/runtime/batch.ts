@@ -19,6 +19,7 @@ export function newRxBatch(): RxBatch {
     count: 0,
     sourceCount: 0,
     socket: 0,
+    proof: null,
   };
 }
 
