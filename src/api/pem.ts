@@ -16,16 +16,23 @@ export type CertificateInput =
 export type KeyInput = KeyObject | string | ArrayBuffer | ArrayBufferView;
 
 /** A certificate chain with its key. @throws when one is missing or broken, or they do not belong together. */
-export function identityOf(keys: unknown, certs: unknown, path: string): TlsIdentity {
-  if (keys === undefined) throw invalidType(`${path}.keys`, "a private key (its certificate is given)", keys);
-  if (certs === undefined) throw invalidType(`${path}.certs`, "a certificate (its key is given)", certs);
+export function identityOf(
+  keys: unknown,
+  certs: unknown,
+  path: string,
+  names = { key: "keys", cert: "certs" },
+): TlsIdentity {
+  const keyName = `${path}.${names.key}`;
+  const certName = `${path}.${names.cert}`;
+  if (keys === undefined) throw invalidType(keyName, "a private key (its certificate is given)", keys);
+  if (certs === undefined) throw invalidType(certName, "a certificate (its key is given)", certs);
   const [first, second] = Array.isArray(keys) ? (keys as unknown[]) : [keys];
-  if (second !== undefined) throw invalidValue(`${path}.keys`, "may hold one key only", keys);
-  const key = privateKey(first, `${path}.keys`);
-  const cert = certificates(certs, `${path}.certs`).join("\n");
-  const leaf = parseCertificate(cert, `${path}.certs`);
+  if (second !== undefined) throw invalidValue(keyName, "may hold one key only", keys);
+  const key = privateKey(first, keyName);
+  const cert = certificates(certs, certName).join("\n");
+  const leaf = parseCertificate(cert, certName);
   if (!leaf.checkPrivateKey(key)) {
-    throw invalidValue(`${path}.keys`, `does not belong to the certificate of ${leaf.subject}`, "a private key");
+    throw invalidValue(keyName, `does not belong to the certificate of ${leaf.subject}`, "a private key");
   }
   return { cert, key: key.export({ type: "pkcs8", format: "pem" }) as string };
 }

@@ -143,6 +143,8 @@ export const CONN_WINDOW_MAX_BYTES = 15 * MIB;
 /** Streams that the peer may have open at once. */
 export const MAX_STREAMS_BIDI = 100;
 export const MAX_STREAMS_UNI = 100;
+/** netquic/net: sockets that the peer may have open at once on one connection. */
+export const NET_STREAMS = 1024;
 /** Largest number of streams that we allow when asked: a larger id, which reads as 2^53-1, is beyond it (RFC 9000 §4.6). */
 export const MAX_STREAM_LIMIT = 2 ** 51 - 1;
 /** Send buffer of one stream, bytes: what `write` takes before it says 0. */
@@ -242,6 +244,8 @@ export const ACK_FREQUENCY_RTT_SHARE = 1 / 4;
 
 // --- timeouts ----------------------------------------------------------------------------------------------------------
 export const IDLE_TIMEOUT_MILLIS = 30_000;
+/** netquic/net: a client's PING after this much silence, so that idle sockets live as they do over TCP. */
+export const NET_KEEP_ALIVE_MILLIS = 10_000;
 /** Closing and draining last this many PTOs (RFC 9000 §10.2). */
 export const CLOSE_PTOS = 3;
 export const MAX_CLOSE_PTOS = 255;
