@@ -50,6 +50,7 @@ export class EarlyState {
   mayCome: boolean;
   /** Server: tickets of this connection, until it is known what they are good for. */
   private issued: Uint8Array[] | null = null;
+  private goodFor: { serverName: string; alpn: string; version: number } | null = null;
   private asked = false;
 
   /** `remembered`: a client's, null = it offers none; `tickets`: a server's, null = it accepts none. */
@@ -61,12 +62,17 @@ export class EarlyState {
   }
 
   /** Server: TLS sends this in 1-RTT. */
-  noteTickets(bytes: Uint8Array): void {
-    if (this.tickets !== null) (this.issued ??= []).push(...earlyTicketsIn(bytes));
+  noteTickets(bytes: Uint8Array, nowMicros: number): void {
+    if (this.tickets === null) return;
+    (this.issued ??= []).push(...earlyTicketsIn(bytes));
+    if (this.goodFor === null) return;
+    const { serverName, alpn, version } = this.goodFor;
+    this.issueTickets(serverName, alpn, version, nowMicros);
   }
 
   /** Server, at the end of the handshake. */
   issueTickets(serverName: string, alpn: string, version: number, nowMicros: number): void {
+    if (this.tickets !== null) this.goodFor = { serverName, alpn, version };
     for (const ticket of this.issued ?? []) this.tickets?.issue(ticket, serverName, alpn, version, nowMicros);
     this.issued = null;
   }

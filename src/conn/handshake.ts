@@ -296,7 +296,7 @@ export function pumpTls(conn: Connection, nowMicros: number): void {
     onResult(conn, result, nowMicros);
   }
   // a client sends no TLS message in 1-RTT (RFC 9001 §4.1.3, §6), and the library's state is large
-  if (conn.isServer && handshake.complete) handshake.closeTls();
+  if (conn.isServer && handshake.complete && handshake.tls?.sendsLater !== true) handshake.closeTls();
 }
 
 function onResult(conn: Connection, result: TlsResult, nowMicros: number): void {
@@ -304,7 +304,7 @@ function onResult(conn: Connection, result: TlsResult, nowMicros: number): void 
   switch (result.kind) {
     case "send":
       handshake.started = true;
-      if (result.level === LEVEL_APP) conn.early.noteTickets(result.bytes);
+      if (result.level === LEVEL_APP) conn.early.noteTickets(result.bytes, nowMicros);
       else if (result.level === LEVEL_INITIAL) handshake.framer.noteSent(result.bytes);
       if (conn.cryptoOut[levelSpace(result.level)].push(result.bytes)) return;
       closeTransport(

@@ -143,6 +143,8 @@ export interface TlsSession {
   take(): TlsResult | null;
   /** Set by the owner: called (never from inside put or take) when results became available later. */
   onResults: (() => void) | null;
+  /** A server's may send tickets after `done`, so that the owner does not close it there. Default false. */
+  readonly sendsLater?: boolean;
   /** Frees everything; idempotent; put and take after it do nothing. */
   close(): void;
 }

@@ -164,6 +164,11 @@ export class QuicSock implements TransportHandler {
     this.wake();
   }
 
+  /** The connection says so by itself only when it has had its turn. */
+  onTlsComplete(): void {
+    this.onHandshake();
+  }
+
   readonly onHandshakeConfirmed = NOBODY.onHandshakeConfirmed;
 
   onStream(id: number): void {

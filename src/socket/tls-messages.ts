@@ -16,6 +16,13 @@ import { cryptoOfLevel, levelOfCrypto } from "./tls-numbers.js";
 export const MAX_TICKET_BYTES = 4096;
 const HEADER_BYTES = 4;
 
+export interface TlsOwner {
+  /** Protocols of the socket; when the handshake is complete, the one that was chosen. */
+  readonly alpn: readonly string[];
+  /** Both sides have 1-RTT keys. */
+  onTlsComplete(): void;
+}
+
 export class MessageTls implements TlsContext, TlsSession {
   onResults: (() => void) | null = null;
   /** Local quic_transport_parameters, for TLS; empty before there is a connection. */
@@ -37,8 +44,12 @@ export class MessageTls implements TlsContext, TlsSession {
     peerCertificates: [],
     verifyError: "",
   };
+  /** Server: the program may send tickets when the handshake is complete. */
+  sendsLater = true;
   private readonly results: TlsResult[] = [];
   private closed = false;
+  /** MSG_MORE: the last message waits for the next one. */
+  private holds = false;
   /** Bits of QUIC_CRYPTO_* levels that can be sent at, and of directions with 1-RTT secrets. */
   private writeLevels = 1 << QUIC_CRYPTO_INITIAL;
   private appSecrets = 0;
@@ -46,6 +57,7 @@ export class MessageTls implements TlsContext, TlsSession {
   /** `onMessage`: the peer's TLS said this, QUIC_CRYPTO_* level. */
   constructor(
     readonly isServer: boolean,
+    private readonly owner: TlsOwner,
     public onMessage: (level: number, bytes: Uint8Array) => void,
   ) {}
 
@@ -81,12 +93,13 @@ export class MessageTls implements TlsContext, TlsSession {
 
   /**
    * A TLS message to send at QUIC_CRYPTO_* `level`; with `more` it waits for the next one, to share its datagram. False
-   * when there are no keys of that level, or the connection is gone.
+   * when there are no keys of that level, or the connection is gone. What is held leaves with the end of the handshake at the latest.
    */
   send(level: number, bytes: Uint8Array, more: boolean): boolean {
     const known = levelOfCrypto(level);
     if (known < 0 || (this.writeLevels & (1 << level)) === 0) return false;
-    return this.give({ kind: "send", level: known as Level, bytes: bytes.slice() }, more);
+    this.holds = more;
+    return this.give({ kind: "send", level: known as Level, bytes: bytes.slice() });
   }
 
   /** A traffic secret. With both of level APP the handshake is complete. */
@@ -97,7 +110,12 @@ export class MessageTls implements TlsContext, TlsSession {
     if (given && direction === "write") this.writeLevels |= 1 << level;
     if (!given || level !== QUIC_CRYPTO_APP) return given;
     this.appSecrets |= direction === "read" ? 1 : 2;
-    return this.appSecrets === 3 ? this.give({ kind: "done", info: this.info }) : true;
+    if (this.appSecrets !== 3) return true;
+    const [alpn = ""] = this.owner.alpn;
+    this.holds = false;
+    this.give({ kind: "done", info: { ...this.info, alpn } });
+    this.owner.onTlsComplete();
+    return true;
   }
 
   /** Client: a session of the TLS library, which the engine keeps with what 0-RTT has to know. */
@@ -107,13 +125,14 @@ export class MessageTls implements TlsContext, TlsSession {
 
   /** TLS failed with this alert (RFC 8446 §6). */
   fail(alert: number, message: string): boolean {
+    this.holds = false;
     return this.give({ kind: "alert", alert, message });
   }
 
-  private give(result: TlsResult, more = false): boolean {
+  private give(result: TlsResult): boolean {
     if (this.closed) return false;
     this.results.push(result);
-    if (!more) this.onResults?.();
+    if (!this.holds) this.onResults?.();
     return true;
   }
 }

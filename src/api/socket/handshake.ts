@@ -169,6 +169,7 @@ class Driver {
 
   private begin(): void {
     const { file, tls, session } = this;
+    tls.sendsLater = false; // the library says so before it says that it is done
     this.stop = file.onWake(() => this.onWake());
     session.onResults = () => this.advance();
     tls.onMessage = (level, bytes) => this.receive(level, bytes);

@@ -51,7 +51,7 @@ export class SocketFile {
   /** TLS of this socket's connection, by messages. */
   newTls(isServer: boolean): MessageTls {
     const firstTicket = new FirstTicket();
-    const tls = new MessageTls(isServer, (level, bytes) => {
+    const tls = new MessageTls(isServer, this.sock, (level, bytes) => {
       const ticket = level === QUIC_CRYPTO_APP ? firstTicket.push(bytes) : null;
       if (ticket !== null) this.sock.onTicket(ticket);
       if (level === QUIC_CRYPTO_APP) return;
