@@ -55,6 +55,9 @@ export const QUIC_CRYPTO_HANDSHAKE = 2;
 export const QUIC_CRYPTO_EARLY = 3;
 export const QUIC_CRYPTO_MAX = 4;
 
+export const QUIC_VERSION_V1 = 0x1;
+export const QUIC_VERSION_V2 = 0x6b3343cf;
+
 export const TLS_CIPHER_AES_GCM_128 = 51;
 export const TLS_CIPHER_AES_GCM_256 = 52;
 export const TLS_CIPHER_AES_CCM_128 = 53;
