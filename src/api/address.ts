@@ -4,6 +4,7 @@ import { lookup } from "node:dns/promises";
 import { isIP, SocketAddress } from "node:net";
 import { addressToWords, wordsToAddress } from "../runtime/address.js";
 import { ADDR_LOCAL_IP0, ADDR_PORT } from "../port/udp.js";
+import type { EndpointHost } from "../runtime/loop.js";
 import { invalidType, invalidValue } from "./errors.js";
 
 const IP_WORDS = 4;
@@ -41,6 +42,13 @@ export async function resolveHost(host: string, family: Family | null, signal?: 
   const best = found.find((each) => each.family === 4) ?? found[0];
   if (best === undefined) throw invalidValue("address", "has no address", host);
   return best.address;
+}
+
+/** Whether the first socket is there already. */
+export function isServed(host: EndpointHost, { host: address, port }: HostPort): boolean {
+  const { address: bound, port: boundPort } = host.socket;
+  if (port !== boundPort) return false;
+  return bound === address || bound === (familyOf(address) === "IPv4" ? "0.0.0.0" : "::");
 }
 
 export function familyOf(literal: string): Family {

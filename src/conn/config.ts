@@ -77,6 +77,12 @@ export interface ConnectionConfig {
   issuedConnectionIds: number;
   /** Largest DATAGRAM frame that we take, type and length included, 0 to 65535; 0 = none (RFC 9221 §3). */
   maxDatagramFrameBytes: number;
+  /** Server: announce a stateless reset token for the id of the handshake (RFC 9000 §18.2). */
+  statelessReset: boolean;
+  /** Ask the peer to stay where it is (RFC 9000 §18.2). */
+  disableActiveMigration: boolean;
+  /** Largest UDP payload that we take, 1200 to 65527 bytes. */
+  maxUdpPayloadBytes: number;
   /** Client: go to the address that the server prefers (RFC 9000 §9.6), or stay. */
   preferredAddress: "use" | "ignore";
   /** Take packets whatever their QUIC bit is, draw that bit for peers that do so too (RFC 9287), and send a reserved
@@ -87,7 +93,10 @@ export interface ConnectionConfig {
    * a server what its client wants most.
    */
   versions: readonly number[];
-  /** Client: version of its first flight; 0 = see conn/versions. */
+  /** Send Version Information, and go on in another version than the client's first flight has, where that is wanted more
+   *  (RFC 9368 §2.3). */
+  compatibleVersions: boolean;
+  /** Client: version of its first flight; 0 = see conn/versions. One that nobody speaks asks for Version Negotiation. */
   firstVersion: number;
   /**
    * Ask for 1-RTT packets in the clear, neither encrypted nor authenticated: for networks where nobody but the two hosts can
@@ -122,9 +131,13 @@ function defaultConfig(): ConnectionConfig {
     activeConnectionIdLimit: ACTIVE_CIDS,
     issuedConnectionIds: ACTIVE_CIDS,
     maxDatagramFrameBytes: DATAGRAM_FRAME_BYTES,
+    statelessReset: true,
+    disableActiveMigration: false,
+    maxUdpPayloadBytes: MAX_UDP_PAYLOAD_BYTES,
     preferredAddress: "ignore",
     grease: true,
     versions: [],
+    compatibleVersions: true,
     firstVersion: 0,
     disable1RttEncryption: false,
   };
@@ -147,6 +160,7 @@ export function makeConfig(given: Partial<ConnectionConfig> = {}): ConnectionCon
   inRange("ackDelayExponent", config.ackDelayExponent, 0, 20);
   inRange("maxAckDelayMillis", config.maxAckDelayMillis, 0, 2 ** 14 - 1);
   inRange("activeConnectionIdLimit", config.activeConnectionIdLimit, 2, ACTIVE_CID_LIMIT);
+  inRange("maxUdpPayloadBytes", config.maxUdpPayloadBytes, MIN_INITIAL_DATAGRAM_BYTES, MAX_UDP_PAYLOAD_BYTES);
   inRange("issuedConnectionIds", config.issuedConnectionIds, 2, ACTIVE_CID_LIMIT);
   inRange("maxDatagramFrameBytes", config.maxDatagramFrameBytes, 0, MAX_DATAGRAM_FRAME_BYTES);
   inRange("initialMaxStreamsBidi", config.initialMaxStreamsBidi, 0, MAX_STREAM_LIMIT);
@@ -164,7 +178,7 @@ function checkVersions({ versions, firstVersion }: ConnectionConfig): void {
   if (unknown !== undefined)
     throw new RangeError(`versions has ${unknown}; known are ${SUPPORTED_VERSIONS.join(", ")}`);
   if (new Set(versions).size < versions.length) throw new RangeError("versions has one twice");
-  if (firstVersion !== 0 && !spokenVersions(versions).includes(firstVersion)) {
+  if (isSupportedVersion(firstVersion) && !spokenVersions(versions).includes(firstVersion)) {
     throw new RangeError(`firstVersion is ${firstVersion}, which is not among the versions`);
   }
 }
@@ -178,7 +192,8 @@ export function minAckDelayMicros(config: ConnectionConfig): number {
 export function localParams(config: ConnectionConfig): TransportParams {
   const params = defaultParams();
   params.maxIdleTimeoutMillis = config.maxIdleTimeoutMillis;
-  params.maxUdpPayloadBytes = MAX_UDP_PAYLOAD_BYTES;
+  params.maxUdpPayloadBytes = config.maxUdpPayloadBytes;
+  params.disableActiveMigration = config.disableActiveMigration;
   params.initialMaxData = config.initialMaxData;
   params.initialMaxStreamDataBidiLocal = config.initialMaxStreamDataBidiLocal;
   params.initialMaxStreamDataBidiRemote = config.initialMaxStreamDataBidiRemote;
@@ -208,7 +223,9 @@ export function localParamBytes(
 ): Uint8Array {
   const available = [...preferredVersions(config.versions, version)];
   if (config.grease) available.push(randomReservedVersion(random)); // RFC 9368 §3
-  params.versionInformation = { chosen: version, available };
+  // a first flight of a version that nobody speaks is never answered in it, and its TLS messages may be sent again
+  const isTold = config.compatibleVersions && isSupportedVersion(version);
+  params.versionInformation = isTold ? { chosen: version, available } : null;
   return encodeParams(params, isServer, config.grease ? reservedParam(random) : undefined);
 }
 

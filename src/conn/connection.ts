@@ -112,7 +112,7 @@ export class Connection implements Transport, HeapItem {
   ) {
     const { isServer, config } = init;
     this.isServer = isServer;
-    this.versions = new VersionState(isServer, init.version, config.versions, init.startTls);
+    this.versions = new VersionState(isServer, init.version, config.versions, init.startTls, config.compatibleVersions);
     this.config = config;
     this.origDcid = init.origDcid;
     this.localCid = init.localCid;

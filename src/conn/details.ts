@@ -23,7 +23,9 @@ import {
   SEND_SEND,
 } from "../stream/send.js";
 import { CONTROL_MAX_STREAM_DATA } from "../stream/stream.js";
+import type { ConnectionConfig } from "./config.js";
 import type { Connection } from "./connection.js";
+import { reconfigure } from "./reconfigure.js";
 import { demandLocalIds, retirePeerIds } from "./retire-ids.js";
 
 /** In the order of RFC 9000 §3.1 and §3.2, which is that of port/transport. */
@@ -36,6 +38,14 @@ export class ConnectionDetails implements DetailTransport {
   /** Makes the TLS session now, which a client otherwise has from its first flight on. */
   startTls(): void {
     void this.conn.handshakeState.tls;
+  }
+
+  /**
+   * Another configuration, and for a server the parameters that go with it. False once the handshake is too far, with
+   * nothing changed: this side has answered, or streams are there. @throws RangeError
+   */
+  reconfigure(given: Partial<ConnectionConfig>, nowMicros: number): boolean {
+    return reconfigure(this.conn, given, nowMicros);
   }
 
   watch(details: number): void {

@@ -262,14 +262,9 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   conn.streams.applyPeerParams(params);
   recovery.maxAckDelayMicros = params.maxAckDelayMillis * 1000;
   recovery.ackDelayExponent = params.ackDelayExponent;
-  const { minAckDelayMicros } = params;
-  if (minAckDelayMicros !== null && conn.config.ackFrequency) {
-    conn.control.ackFrequency.allow(minAckDelayMicros, recovery.maxAckDelayMicros);
-  }
+  agree(conn, params);
   conn.localIds.peerLimit = params.activeConnectionIdLimit;
   conn.path.mtu.limit(params.maxUdpPayloadBytes);
-  if (params.disable1RttEncryption && conn.config.disable1RttEncryption) conn.keys.usePlain();
-  conn.quicBit.isFree = params.greaseQuicBit && conn.config.grease;
   conn.datagrams.out.peerMaxBytes = params.maxDatagramFrameBytes;
   if (params.statelessResetToken !== null) peerIds.setResetToken(params.statelessResetToken);
   const preferred = params.preferredAddress;
@@ -277,6 +272,17 @@ function applyPeerParams(conn: Connection, params: TransportParams): void {
   // the id is ours to keep even if we do not move there (RFC 9000 §9.6); it may not be one that is known already
   const wrong = peerIds.onNew(1, 0, preferred.connectionId, preferred.statelessResetToken);
   if (wrong !== 0) closeTransport(conn, TRANSPORT_PARAMETER_ERROR, FRAME_CRYPTO, "connection id of preferred_address");
+}
+
+/** What holds because both sides ask for it. */
+export function agree(conn: Connection, params: TransportParams): void {
+  const { config, recovery } = conn;
+  const { minAckDelayMicros } = params;
+  if (minAckDelayMicros !== null && config.ackFrequency) {
+    conn.control.ackFrequency.allow(minAckDelayMicros, recovery.maxAckDelayMicros);
+  }
+  if (params.disable1RttEncryption && config.disable1RttEncryption) conn.keys.usePlain();
+  conn.quicBit.isFree = params.greaseQuicBit && config.grease;
 }
 
 /** The ids that the packets carried (RFC 9000 §7.3). */
@@ -379,6 +385,7 @@ function onComplete(conn: Connection, info: TlsInfo, nowMicros: number): void {
     earlyDataAccepted: early.status === EARLY_ACCEPTED,
   };
   conn.events.noteHandshake(conn.handshake);
+  conn.versions.dropTls();
   issueIds(conn, nowMicros);
   if (!conn.isServer) return;
   early.issueTickets(handshake.framer.hello?.serverName ?? "", info.alpn, conn.versions.current, nowMicros);

@@ -25,15 +25,21 @@ export class VersionState {
   settled = false;
   /** Client: this first flight answers a Version Negotiation packet. */
   isSecond = false;
+  /** Server: its parameters may change as long as TLS has not told them (conn/reconfigure). */
+  keepsTls = false;
 
   private startTls: ((version: number) => TlsSession) | null;
 
-  /** @param wanted what may be spoken, most wanted first; empty = see `spokenVersions` */
+  /**
+   * @param wanted what may be spoken, most wanted first; empty = see `spokenVersions`
+   * @param compatible the handshake may go on in another version than it began in (RFC 9368 §2.3)
+   */
   constructor(
     private readonly isServer: boolean,
     original: number,
     private readonly wanted: readonly number[],
     startTls: (version: number) => TlsSession,
+    private readonly compatible = true,
   ) {
     this.original = this.current = original;
     this.startTls = startTls;
@@ -42,8 +48,13 @@ export class VersionState {
   /** The TLS session for a handshake in the version that is current: a server's once settled, a client's until then. */
   newTls(): TlsSession {
     const start = this.startTls ?? unreachable("a TLS session too many");
-    if (this.isServer) this.startTls = null; // it holds what the session is made from
+    if (this.isServer && !this.keepsTls) this.startTls = null; // it holds what the session is made from
     return start(this.current);
+  }
+
+  /** There will be no other TLS session. */
+  dropTls(): void {
+    this.startTls = null;
   }
 
   /** Version of the packets of this level that we send. */
@@ -57,7 +68,7 @@ export class VersionState {
     if (version === this.current) return true;
     // a client's Initial packets keep the original version until it knows of another
     if (this.isServer) return level === LEVEL_INITIAL && version === this.original;
-    return !this.settled && spokenVersions(this.wanted).includes(version);
+    return !this.settled && this.compatible && spokenVersions(this.wanted).includes(version);
   }
 
   /** Packets and keys have this version from now on. */
@@ -85,6 +96,7 @@ export class VersionState {
    */
   choose(info: VersionInformation | null): number {
     const { wanted } = this;
+    if (!this.compatible) return spokenVersions(wanted).includes(this.original) ? this.original : 0;
     const offered = info?.available ?? [this.original];
     const [first, second] = wanted.length > 0 ? [wanted, offered] : [offered, SUPPORTED_VERSIONS];
     return first.find((version) => second.includes(version)) ?? 0;

@@ -30,7 +30,8 @@ export class PeerIds {
   current: Uint8Array;
   private currentId: PeerId;
   private readonly active: PeerId[];
-  private readonly limit: number;
+  /** The active_connection_id_limit that we announce. */
+  limit: number;
   private floor = 0;
   private readonly retiredAbove = new RangeSet();
   private readonly toRetire: number[] = [];

@@ -4,10 +4,9 @@
  */
 
 import { concatBytes } from "../base/bytes.js";
-import { unreachable } from "../base/unreachable.js";
 import { aeadHash, aeadKeyBytes, expandSpec, HASH_SHA256, HASH_SHA384 } from "../port/aead.js";
 import type { AeadId, AeadPort, HashId } from "../port/aead.js";
-import { type VersionRow, versionRow } from "../proto/version.js";
+import { wireRow } from "../proto/version.js";
 
 /** Length of an IV in bytes, the nonce length of every AEAD here (RFC 9001 §5.3). */
 const IV_BYTES = 12;
@@ -32,14 +31,14 @@ export function initialSecrets(
   dcid: Uint8Array,
   aead: AeadPort,
 ): { client: Uint8Array; server: Uint8Array } {
-  const initial = aead.hkdfExtract(HASH_SHA256, labelsOf(version).initialSalt, dcid);
+  const initial = aead.hkdfExtract(HASH_SHA256, wireRow(version).initialSalt, dcid);
   const both = aead.hkdfExpandAll(HASH_SHA256, initial, INITIAL_SPECS);
   return { client: both.subarray(0, 32), server: both.subarray(32) };
 }
 
 /** Key and IV of packets, and the header protection key, from a traffic secret: parts of one buffer, to be wiped. */
 export function packetKeys(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): PacketKeys {
-  const { key: keyLabel, iv: ivLabel, hp: hpLabel } = labelsOf(version);
+  const { key: keyLabel, iv: ivLabel, hp: hpLabel } = wireRow(version);
   const keyBytes = aeadKeyBytes(aeadId);
   const specs = specsOf(version * 2, aeadId, [keyLabel, ivLabel, hpLabel], [keyBytes, IV_BYTES, keyBytes]);
   const all = aead.hkdfExpandAll(aeadHash(aeadId), secret, specs);
@@ -49,12 +48,12 @@ export function packetKeys(version: number, aeadId: AeadId, secret: Uint8Array, 
 
 /** The header protection key only. */
 export function headerKey(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): Uint8Array {
-  return expandLabel(aeadHash(aeadId), secret, labelsOf(version).hp, aeadKeyBytes(aeadId), aead);
+  return expandLabel(aeadHash(aeadId), secret, wireRow(version).hp, aeadKeyBytes(aeadId), aead);
 }
 
 /** What a key phase needs: a key update keeps the header protection key (RFC 9001 §6.1). Parts of one buffer. */
 export function phaseKeys(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): PhaseKeys {
-  const { key: keyLabel, iv: ivLabel, ku } = labelsOf(version);
+  const { key: keyLabel, iv: ivLabel, ku } = wireRow(version);
   const hash = aeadHash(aeadId);
   const keyBytes = aeadKeyBytes(aeadId);
   const sizes = [keyBytes, IV_BYTES, hashBytes(hash)];
@@ -66,7 +65,7 @@ export function phaseKeys(version: number, aeadId: AeadId, secret: Uint8Array, a
 /** The traffic secret of the next key phase (RFC 9001 §6.1). */
 export function nextSecret(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): Uint8Array {
   const hash = aeadHash(aeadId);
-  return expandLabel(hash, secret, labelsOf(version).ku, hashBytes(hash), aead);
+  return expandLabel(hash, secret, wireRow(version).ku, hashBytes(hash), aead);
 }
 
 /** HKDF-Expand-Label of RFC 8446 §7.1 with an empty context; `label` without its `tls13 ` prefix. */
@@ -111,8 +110,4 @@ function joinSpecs(labels: readonly string[], sizes: readonly number[]): Uint8Ar
 
 function hashBytes(hash: HashId): number {
   return hash === HASH_SHA384 ? 48 : 32;
-}
-
-function labelsOf(version: number): VersionRow {
-  return versionRow(version) ?? unreachable(`no key schedule for version ${version}`);
 }

@@ -366,7 +366,7 @@ export class Acceptor {
     });
     attempt.keys = null;
     conn.owner = listener.options.owner ?? null;
-    conn.handshakeState.offeredAtHello = listener.options.acceptAtHello === true;
+    conn.handshakeState.offeredAtHello = conn.versions.keepsTls = listener.options.acceptAtHello === true;
     for (const { bytes, ecn } of this.earlyHeld.take(dcid, addr, nowMicros)) {
       if (!conn.undecryptable.hold(LEVEL_EARLY, bytes, 0, bytes.length, ecn)) conn.drop(DROP_KEYS_UNAVAILABLE);
     }
@@ -387,7 +387,7 @@ export class Acceptor {
     params.originalDcid = proof.origDcid ?? origDcid;
     params.retryScid = proof.retryScid;
     params.initialScid = localCid;
-    params.statelessResetToken = this.endpoint.resetToken(localCid);
+    if (config.statelessReset) params.statelessResetToken = this.endpoint.resetToken(localCid);
     if (options.preferred !== undefined) {
       params.preferredAddress = preferredAddress(this.endpoint, conn, options.preferred);
     }

@@ -11,11 +11,14 @@ export interface PreferredRows {
   ipv6: Int32Array | null;
 }
 
-/** Takes a new id of `conn` for it: the first one after that of the handshake. */
+/** Takes a new id of `conn` for it, the first one after that of the handshake; once, if the parameters are made again. */
 export function preferredAddress(host: ConnectionHost, conn: Connection, rows: PreferredRows): PreferredAddress {
-  const connectionId = host.newCid();
-  conn.localIds.addPreferred(connectionId);
-  host.route(connectionId, conn);
+  const known = conn.localIds.live[1]?.cid;
+  const connectionId = known ?? host.newCid();
+  if (known === undefined) {
+    conn.localIds.addPreferred(connectionId);
+    host.route(connectionId, conn);
+  }
   return {
     ipv4: bytesOf(rows.ipv4, ADDR_IP3, ADDR_IP3),
     ipv4Port: rows.ipv4?.[ADDR_PORT] ?? 0,

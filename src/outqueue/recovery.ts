@@ -92,7 +92,7 @@ export class Recovery {
   /** Where the recovery period before the current one began. */
   priorRecoveryMicros = DOUBLE;
 
-  private readonly options: RecoveryOptions;
+  readonly options: RecoveryOptions;
   private datagramBytes: number;
   private readonly windowUse = new WindowUse();
   private readonly summary = new AckSummary();

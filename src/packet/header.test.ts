@@ -70,7 +70,11 @@ describe("long headers", () => {
       const { header } = parse(`${first} 6b3343cf ${cid(8)} ${cid(5)} ${token} 4014 ${BODY}`);
       assert.deepEqual([header.type, header.version], [type, 0x6b3343cf]);
     }
-    assert.throws(() => longTypeBits(2, PACKET_INITIAL), /netquic bug/);
+    assert.equal(
+      longTypeBits(123, PACKET_INITIAL),
+      longTypeBits(1, PACKET_INITIAL),
+      "a version of nobody looks like version 1",
+    );
   });
 
   test("RFC 9000 §17.2.3, §17.2.4 0-RTT and Handshake have no token", () => {

@@ -10,7 +10,6 @@
  */
 
 import { Reader } from "../base/bytes.js";
-import { unreachable } from "../base/unreachable.js";
 import {
   DROP_CID_LENGTH,
   DROP_FIXED_BIT,
@@ -21,7 +20,7 @@ import {
 } from "../observe/drop-reason.js";
 import { SAMPLE_BYTES, TAG_BYTES } from "../port/aead.js";
 import { MAX_CID_BYTES } from "../proto/limits.js";
-import { VERSION_NEGOTIATION, versionRow } from "../proto/version.js";
+import { VERSION_NEGOTIATION, versionRow, wireRow } from "../proto/version.js";
 
 /** The first four are in the order of the type bits of a long header, see `longTypeBits`. */
 export const PACKET_INITIAL = 0;
@@ -66,8 +65,7 @@ export class PacketHeader {
 
 /** Type bits of a long header, in their place in the first byte (RFC 9000 §17.2, RFC 9369 §3.2). */
 export function longTypeBits(version: number, type: number): number {
-  const row = versionRow(version) ?? unreachable(`a packet of version ${version}`);
-  return ((type + row.initialType) & 3) << 4;
+  return ((type + wireRow(version).initialType) & 3) << 4;
 }
 
 /**

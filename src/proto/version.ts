@@ -58,6 +58,14 @@ export function versionRow(version: number): VersionRow | null {
   return null;
 }
 
+/**
+ * How packets of this version look: as in version 1, where nobody speaks it. Only a first flight that asks for Version
+ * Negotiation has such a one, and only its version and ids are read (RFC 8999 §6).
+ */
+export function wireRow(version: number): VersionRow {
+  return versionRow(version) ?? ROWS[0];
+}
+
 export function isSupportedVersion(version: number): boolean {
   return versionRow(version) !== null;
 }

@@ -240,8 +240,9 @@ export class QuicSock implements TransportHandler {
 
   readonly onDatagramFate = NOBODY.onDatagramFate;
 
-  onPathValidation({ result }: PathValidation): void {
-    const isLocal = this.bound?.transport.isServer === false;
+  /** What moved: a client itself, or its server to the address that this prefers; from there both look at it the other way. */
+  onPathValidation({ result, preferred, socket, oldSocket }: PathValidation): void {
+    const isLocal = this.bound?.transport.isServer === true ? socket !== oldSocket : !preferred;
     if (result === "success") this.tell(QUIC_EVENT_CONNECTION_MIGRATION, "", Uint8Array.of(Number(isLocal)));
     this.wake();
   }

@@ -43,6 +43,8 @@ import { cipherOfType } from "./tls-numbers.js";
 export interface SockOps {
   /** The peer's transport parameters; null before its hello. */
   peerParams(): TransportParamValue | null;
+  /** Settings changed between `connect` or `accept` and the handshake; once that has begun they change nothing. */
+  applySettings(): void;
   /** Server: sends a NEW_TOKEN frame. */
   sendToken(): number;
   /** Server: the key for tickets of this client's address, 64 bytes, where the program set none. */
@@ -69,8 +71,8 @@ const SETTERS: Readonly<Record<number, Setter>> = {
     sock.state === QUIC_SS_CLOSED || sock.state === QUIC_SS_LISTENING ? -EPIPE : ops.migrate(value),
   [QUIC_SOCKOPT_KEY_UPDATE]: updateKey,
   [QUIC_SOCKOPT_TRANSPORT_PARAM]: setParams,
-  [QUIC_SOCKOPT_CONFIG]: (sock, value) =>
-    sock.state === QUIC_SS_ESTABLISHED ? -EINVAL : sock.settings.setConfig(config.decode(value)),
+  [QUIC_SOCKOPT_CONFIG]: (sock, value, ops) =>
+    applied(sock, ops, sock.state === QUIC_SS_ESTABLISHED ? -EINVAL : sock.settings.setConfig(config.decode(value))),
   [QUIC_SOCKOPT_TOKEN]: setToken,
   [QUIC_SOCKOPT_ALPN]: setAlpn,
   [QUIC_SOCKOPT_SESSION_TICKET]: setTicket,
@@ -161,11 +163,16 @@ function updateKey({ state, attached }: QuicSock): number {
   return attached.transport.updateKeys() ? 0 : -EPIPE;
 }
 
-function setParams(sock: QuicSock, value: Uint8Array): number {
+function setParams(sock: QuicSock, value: Uint8Array, ops: SockOps): number {
   const given = transportParam.decode(value);
   // restored parameters of the peer come with the ticket here, so that there is nothing to set
   if (given.remote !== 0) return sock.state === QUIC_SS_ESTABLISHING ? 0 : -EINVAL;
-  return sock.state === QUIC_SS_ESTABLISHED ? -EINVAL : sock.settings.setParams(given);
+  return applied(sock, ops, sock.state === QUIC_SS_ESTABLISHED ? -EINVAL : sock.settings.setParams(given));
+}
+
+function applied(sock: QuicSock, ops: SockOps, result: number): number {
+  if (result === 0 && sock.state === QUIC_SS_ESTABLISHING) ops.applySettings();
+  return result;
 }
 
 function getParams(sock: QuicSock, value: Uint8Array, ops: SockOps): Uint8Array | number {

@@ -47,6 +47,8 @@ export class MessageTls implements TlsContext, TlsSession {
   /** Server: the program may send tickets when the handshake is complete. */
   sendsLater = true;
   private readonly results: TlsResult[] = [];
+  /** Client: what was said before the server has answered. */
+  private hello: TlsResult[] = [];
   private closed = false;
   /** MSG_MORE: the last message waits for the next one. */
   private holds = false;
@@ -67,12 +69,14 @@ export class MessageTls implements TlsContext, TlsSession {
     this.transportParams = transportParams;
     this.ticket = ticket ?? null;
     this.offersEarlyData = earlyData === true;
+    if (this.closed) this.sayAgain();
     return this;
   }
 
   // --- TlsSession -------------------------------------------------------------------------------------------------------
 
   put(level: Level, bytes: Uint8Array): void {
+    this.hello = [];
     if (!this.closed) this.onMessage(cryptoOfLevel(level), bytes);
   }
 
@@ -98,8 +102,10 @@ export class MessageTls implements TlsContext, TlsSession {
   send(level: number, bytes: Uint8Array, more: boolean): boolean {
     const known = levelOfCrypto(level);
     if (known < 0 || (this.writeLevels & (1 << level)) === 0) return false;
+    const message: TlsResult = { kind: "send", level: known as Level, bytes: bytes.slice() };
+    if (level === QUIC_CRYPTO_INITIAL && !this.isServer) this.hello.push(message);
     this.holds = more;
-    return this.give({ kind: "send", level: known as Level, bytes: bytes.slice() });
+    return this.give(message);
   }
 
   /** A traffic secret. With both of level APP the handshake is complete. */
@@ -127,6 +133,12 @@ export class MessageTls implements TlsContext, TlsSession {
   fail(alert: number, message: string): boolean {
     this.holds = false;
     return this.give({ kind: "alert", alert, message });
+  }
+
+  /** The server has asked for another version before it looked at the ClientHello (RFC 9000 §6.2). */
+  private sayAgain(): void {
+    this.closed = false;
+    this.results.push(...this.hello);
   }
 
   private give(result: TlsResult): boolean {

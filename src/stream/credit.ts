@@ -57,7 +57,7 @@ export class RecvCredit {
   consumed = 0;
   /** How far `advertised` may be ahead of `consumed`; grows by {@link update}. */
   windowBytes: number;
-  private readonly windowMaxBytes: number;
+  private windowMaxBytes: number;
   /** An update must raise the limit by this share of the window, against dribbling credit; 0 = any raise is worth it. */
   private readonly minGainShare: number;
   /** When the use of the window was last looked at, and what was consumed then. */
@@ -69,6 +69,12 @@ export class RecvCredit {
     this.windowBytes = initialBytes;
     this.windowMaxBytes = Math.max(initialBytes, windowMaxBytes);
     this.minGainShare = minGainShare;
+  }
+
+  /** Another initial limit, before the peer was told one. */
+  begin(initialBytes: number): void {
+    this.advertised = this.windowBytes = initialBytes;
+    this.windowMaxBytes = Math.max(initialBytes, this.windowMaxBytes);
   }
 
   /**

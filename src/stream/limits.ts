@@ -22,12 +22,16 @@ export class StreamCounts {
   advertised: number;
   /** Peer's streams that are finished and forgotten. */
   private peerClosed = 0;
-  private readonly window: number;
+  private window: number;
   private untouched: RangeSet | null = null;
 
   constructor(window: number) {
-    this.window = window;
-    this.advertised = window;
+    this.window = this.advertised = window;
+  }
+
+  /** Another initial limit, before the peer was told one. */
+  begin(window: number): void {
+    this.window = this.advertised = window;
   }
 
   /** The peer used this index below `advertised`. False when its stream was there before and is forgotten. */

@@ -7,7 +7,7 @@ import { ADDR_COLS } from "../../port/udp.js";
 import { isAnyAddress, setAddressRow } from "../../runtime/address.js";
 import type { EndpointHost, ListenOptions } from "../../runtime/loop.js";
 import { invalidValue } from "../errors.js";
-import { type Family, familyOf, type HostPort, parseAddress } from "../address.js";
+import { type Family, familyOf, type HostPort, isServed, parseAddress } from "../address.js";
 import type { OptionReader } from "../option-reader.js";
 
 export interface PreferredSetup {
@@ -56,13 +56,6 @@ function readOne(params: OptionReader, key: string, family: Family): HostPort | 
     throw invalidValue(params.name(key), "must be an address that clients can go to", given);
   }
   return address;
-}
-
-/** Whether the first socket is there already. */
-function isServed(host: EndpointHost, { host: address, port }: HostPort): boolean {
-  const { address: bound, port: boundPort } = host.socket;
-  if (port !== boundPort) return false;
-  return bound === address || bound === (familyOf(address) === "IPv4" ? "0.0.0.0" : "::");
 }
 
 function rowOf(address: string, port: number): Int32Array {

@@ -17,10 +17,11 @@ const CONGESTION = {
 } as const;
 
 export function connectionConfig({ params, config }: SocketSettings): Partial<ConnectionConfig> {
-  const known = [config.version, ...SUPPORTED_VERSIONS.filter((version) => version !== config.version)];
-  const versions = params.disable_compatible_version === 0 ? known : [config.version];
+  const others = SUPPORTED_VERSIONS.filter((version) => version !== config.version);
   return {
-    ...(isSupportedVersion(config.version) && { versions, firstVersion: config.version }),
+    versions: isSupportedVersion(config.version) ? [config.version, ...others] : others,
+    firstVersion: config.version,
+    compatibleVersions: params.disable_compatible_version === 0,
     maxIdleTimeoutMillis: Math.round(params.max_idle_timeout / MICROS_PER_MILLI),
     initialMaxData: params.max_data,
     initialMaxStreamDataBidiLocal: params.max_stream_data_bidi_local,
@@ -37,6 +38,11 @@ export function connectionConfig({ params, config }: SocketSettings): Partial<Co
     issuedConnectionIds: ACTIVE_CID_LIMIT,
     maxDatagramFrameBytes: params.max_datagram_frame_size,
     grease: params.grease_quic_bit !== 0,
+    disable1RttEncryption: params.disable_1rtt_encryption !== 0,
+    statelessReset: params.stateless_reset !== 0,
+    disableActiveMigration: params.disable_active_migration !== 0,
+    maxUdpPayloadBytes: params.max_udp_payload_size,
+    preferredAddress: "use",
   };
 }
 
@@ -48,6 +54,8 @@ export function peerParamValue(peer: TransportParams): TransportParamValue {
     disable_active_migration: Number(peer.disableActiveMigration),
     grease_quic_bit: Number(peer.greaseQuicBit),
     stateless_reset: Number(peer.statelessResetToken !== null),
+    disable_1rtt_encryption: Number(peer.disable1RttEncryption),
+    disable_compatible_version: Number(peer.versionInformation === null),
     active_connection_id_limit: Math.min(255, peer.activeConnectionIdLimit),
     ack_delay_exponent: peer.ackDelayExponent,
     max_datagram_frame_size: Math.min(65_535, peer.maxDatagramFrameBytes),

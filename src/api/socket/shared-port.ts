@@ -19,7 +19,7 @@ import { Listeners } from "../../socket/dispatch.js";
 import { addressText } from "../../runtime/address.js";
 import { EADDRINUSE } from "../../socket/errno.js";
 import { QUIC_SS_CLOSED } from "../../socket/numbers.js";
-import { socketAddress } from "../address.js";
+import { isServed, socketAddress } from "../address.js";
 import { type ListenerFacts, type SocketFacts, unwatchPort, watchPort } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { connectionConfig } from "./connection-config.js";
@@ -44,6 +44,8 @@ export class SharedPort implements HostOwner {
   host: EndpointHost | null = null;
   readonly listeners = new Listeners<SocketFile>();
   private sockets = 0;
+  /** Preferred addresses by text, and the numbers of their sockets. */
+  private readonly served = new Map<string, Promise<number>>();
   private closed = false;
 
   private constructor(readonly options: PortOptions) {}
@@ -107,6 +109,24 @@ export class SharedPort implements HostOwner {
     if (this.listeners.size === 0) this.host?.endpoint.stopListening();
   }
 
+  /** Makes clients find us at this address, too, for as long as the port is there. Rejects with the system's error. */
+  async serveAt(address: string, port: number): Promise<void> {
+    const { host } = this;
+    if (host === null || isServed(host, { host: address, port })) return;
+    const key = `${address} ${port}`;
+    let opening = this.served.get(key);
+    if (opening === undefined) {
+      opening = host.addSocket({ address, port });
+      this.served.set(key, opening);
+    }
+    try {
+      await opening;
+    } catch (error) {
+      this.served.delete(key);
+      throw error;
+    }
+  }
+
   /** A socket is done with the port. */
   release(): void {
     this.sockets--;
@@ -161,13 +181,14 @@ export class SharedPort implements HostOwner {
         if (listener.pending.length >= listener.backlog) return CONNECTION_REFUSED;
         const child = listener.newChild();
         this.parents.set(child, listener);
-        return new Listener({
+        child.accepted = {
           tls: child.newTls(true),
           config: connectionConfig(listener.sock.settings),
           retry: listener.sock.settings.config.validate_peer_address === 0 ? "auto" : "always",
           owner: child,
           acceptAtHello: true,
-        });
+        };
+        return new Listener(child.accepted);
       },
     });
   }

@@ -4,7 +4,7 @@
  */
 
 import type { SocketAddress } from "node:net";
-import type { Connection } from "../../runtime/loop.js";
+import type { Connection, ListenOptions } from "../../runtime/loop.js";
 import { AF_INET, QUIC_CRYPTO_APP, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { QuicSock } from "../../socket/sock.js";
 import { FirstTicket, MessageTls } from "../../socket/tls-messages.js";
@@ -25,6 +25,8 @@ export class SocketFile {
   receiveTimeoutMillis = 0;
   sendTimeoutMillis = 0;
   ipv6Only = false;
+  /** Of an accepted socket: what its connection began with. */
+  accepted: ListenOptions | null = null;
   /** The port for a migration is being opened. */
   isMoving = false;
   private readonly waiters = new Set<() => void>();

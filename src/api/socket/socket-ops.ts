@@ -3,11 +3,12 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0, ADDR_PORT } from "../../port/udp.js";
 import { isMappedIpv4, wordsToAddress } from "../../runtime/address.js";
+import { ConnectionDetails } from "../../runtime/loop.js";
 import { EAGAIN, EINVAL } from "../../socket/errno.js";
-import { QUIC_SS_ESTABLISHED } from "../../socket/numbers.js";
+import { QUIC_SS_ESTABLISHED, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { rowOfSockaddr } from "../../socket/sockaddr.js";
 import type { SockOps } from "../../socket/sockopt.js";
-import { peerParamValue } from "./connection-config.js";
+import { connectionConfig, peerParamValue } from "./connection-config.js";
 import type { SocketFile } from "./socket-file.js";
 
 /** Of this process: a server's tickets open as long as it runs. */
@@ -19,10 +20,18 @@ export function opsOf(file: SocketFile): SockOps {
       const params = file.conn?.handshakeState.peerParams ?? null;
       return params === null ? null : peerParamValue(params);
     },
+    applySettings: () => void applySettings(file),
     sendToken: () => sendToken(file),
     ticketKey: () => ticketKey(file),
     migrate: (sockaddr) => migrate(file, sockaddr),
   };
+}
+
+/** False once the handshake has begun. */
+function applySettings({ conn, port, sock }: SocketFile): boolean {
+  const host = port?.host ?? null;
+  if (conn === null || host === null) return false;
+  return new ConnectionDetails(conn).reconfigure(connectionConfig(sock.settings), host.now());
 }
 
 function sendToken({ conn, port }: SocketFile): number {
@@ -47,6 +56,7 @@ function migrate(file: SocketFile, sockaddr: Uint8Array): number {
   const host = port?.host ?? null;
   if (row === null || conn === null || host === null || row[ADDR_PORT] === 0) return -EINVAL;
   if (isHere(row, conn.path.addr, host.socketOf(conn.path.socket)?.port ?? 0)) return -EINVAL;
+  if (conn.isServer && sock.state === QUIC_SS_ESTABLISHING) return prefer(file, row);
   // RFC 9000 §9: a server stays where it is
   if (conn.isServer || sock.state !== QUIC_SS_ESTABLISHED) return -EINVAL;
   if (isMappedIpv4(row, 0) !== isMappedIpv4(conn.path.addr, 0)) return -EINVAL;
@@ -67,6 +77,28 @@ function migrate(file: SocketFile, sockaddr: Uint8Array): number {
       file.isMoving = false; // a port that cannot be had: the connection stays where it is
     },
   );
+  return 0;
+}
+
+/** A server's address for after the handshake (RFC 9000 §9.6): one of each family, while the client does not know any yet. */
+function prefer(file: SocketFile, row: Int32Array): number {
+  const { accepted, port } = file;
+  if (accepted === null || port === null) return -EINVAL;
+  const before = accepted.preferred;
+  const undo = (): void => {
+    if (before === undefined) delete accepted.preferred;
+    else accepted.preferred = before;
+  };
+  const family = isMappedIpv4(row, 0) ? "ipv4" : "ipv6";
+  accepted.preferred = { ipv4: null, ipv6: null, ...before, [family]: row };
+  if (!applySettings(file)) {
+    undo();
+    return -EINVAL;
+  }
+  port.serveAt(wordsToAddress(row, 0), row[ADDR_PORT] as number).catch(() => {
+    undo(); // a port that cannot be had: a client that knows it already asks in vain, and stays
+    applySettings(file);
+  });
   return 0;
 }
 
