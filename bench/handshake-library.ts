@@ -13,9 +13,16 @@ export interface LibraryFigures {
   perSec: number;
   /** And of the server's part alone. */
   serverPerSec: number;
+  /** The server's part of resumed ones. */
+  serverResumedPerSec: number;
 }
 
-const WARM_UP = 100;
+interface Millis {
+  client: number;
+  server: number;
+}
+
+const WARM_UP = 500;
 /** initial_max_data, initial_max_stream_data_uni: the library does not look inside. */
 const TRANSPORT_PARAMS = Uint8Array.of(0x04, 0x04, 0x80, 0x10, 0x00, 0x00, 0x07, 0x04, 0x80, 0x10, 0x00, 0x00);
 const { count } = ownJob<{ count: number }>();
@@ -24,12 +31,16 @@ const { cert, key } = devCertificate({ hosts: ["localhost"] });
 const server = provider.newServerContext({ alpn: ["perf"], identities: { "*": { cert, key } } });
 const client = provider.newClientContext({ alpn: ["perf"], serverName: "localhost", verify: "strict", ca: [cert] });
 
+/** The latest one that the client was given. */
+let ticket: Uint8Array | null = null;
+
 /** Takes what `from` has to say; what it sends goes to `to`. True when it is done. */
 function carry(from: TlsSession, to: TlsSession, clock: { from: number; to: number }): boolean {
   let isDone = false;
   let started = performance.now();
   for (let result = from.take(); result !== null; result = from.take()) {
     if (result.kind === "done") isDone = true;
+    if (result.kind === "ticket") ticket = result.bytes;
     if (result.kind === "alert") throw new Error(`TLS alert ${result.alert}: ${result.message}`);
     if (result.kind !== "send") continue;
     const handedOver = performance.now();
@@ -43,9 +54,10 @@ function carry(from: TlsSession, to: TlsSession, clock: { from: number; to: numb
 }
 
 /** Adds the milliseconds of each side. */
-function handshake(millis: { client: number; server: number }): void {
+function handshake(millis: Millis, resumes: boolean): void {
   const start = performance.now();
-  const a = client.newSession({ transportParams: TRANSPORT_PARAMS });
+  const resumption = resumes && ticket !== null ? { ticket } : {};
+  const a = client.newSession({ transportParams: TRANSPORT_PARAMS, ...resumption });
   const between = performance.now();
   const b = server.newSession({ transportParams: TRANSPORT_PARAMS });
   millis.client += between - start;
@@ -59,17 +71,24 @@ function handshake(millis: { client: number; server: number }): void {
     clientDone = carry(a, b, forth) || clientDone;
     serverDone = carry(b, a, back) || serverDone;
   }
+  carry(a, b, forth); // what the server gave last: tickets
   a.close();
   b.close();
   millis.client += forth.from + back.to;
   millis.server += forth.to + back.from;
 }
 
-for (let i = 0; i < WARM_UP; i++) handshake({ client: 0, server: 0 });
-const millis = { client: 0, server: 0 };
-const before = process.cpuUsage();
-for (let i = 0; i < count; i++) handshake(millis);
-const { user, system } = process.cpuUsage(before);
-const perSec = (count * 1e6) / (user + system);
-const serverShare = millis.server / (millis.client + millis.server);
-tell({ perSec, serverPerSec: perSec / serverShare } satisfies LibraryFigures);
+/** Handshakes for each CPU second of both sides, and of the server's part. */
+function measure(resumes: boolean): { perSec: number; serverPerSec: number } {
+  for (let i = 0; i < WARM_UP; i++) handshake({ client: 0, server: 0 }, resumes);
+  const millis = { client: 0, server: 0 };
+  const before = process.cpuUsage();
+  for (let i = 0; i < count; i++) handshake(millis, resumes);
+  const { user, system } = process.cpuUsage(before);
+  const perSec = (count * 1e6) / (user + system);
+  return { perSec, serverPerSec: (perSec * (millis.client + millis.server)) / millis.server };
+}
+
+const full = measure(false);
+const resumed = measure(true);
+tell({ ...full, serverResumedPerSec: resumed.serverPerSec } satisfies LibraryFigures);
