@@ -11,6 +11,11 @@ import { wireRow } from "../proto/version.js";
 /** Length of an IV in bytes, the nonce length of every AEAD here (RFC 9001 §5.3). */
 const IV_BYTES = 12;
 const NO_CONTEXT = 0;
+/** What is derived at once with the labels of a version. */
+const PACKET_SPECS = 0;
+const PHASE_SPECS = 1;
+const HEADER_SPECS = 2;
+const SPECS_PER_VERSION = 4;
 
 export interface PacketKeys {
   key: Uint8Array;
@@ -40,7 +45,12 @@ export function initialSecrets(
 export function packetKeys(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): PacketKeys {
   const { key: keyLabel, iv: ivLabel, hp: hpLabel } = wireRow(version);
   const keyBytes = aeadKeyBytes(aeadId);
-  const specs = specsOf(version * 2, aeadId, [keyLabel, ivLabel, hpLabel], [keyBytes, IV_BYTES, keyBytes]);
+  const specs = specsOf(
+    version * SPECS_PER_VERSION + PACKET_SPECS,
+    aeadId,
+    [keyLabel, ivLabel, hpLabel],
+    [keyBytes, IV_BYTES, keyBytes],
+  );
   const all = aead.hkdfExpandAll(aeadHash(aeadId), secret, specs);
   const hpStart = keyBytes + IV_BYTES;
   return { key: all.subarray(0, keyBytes), iv: all.subarray(keyBytes, hpStart), hp: all.subarray(hpStart) };
@@ -48,7 +58,9 @@ export function packetKeys(version: number, aeadId: AeadId, secret: Uint8Array, 
 
 /** The header protection key only. */
 export function headerKey(version: number, aeadId: AeadId, secret: Uint8Array, aead: AeadPort): Uint8Array {
-  return expandLabel(aeadHash(aeadId), secret, wireRow(version).hp, aeadKeyBytes(aeadId), aead);
+  const { hp } = wireRow(version);
+  const specs = specsOf(version * SPECS_PER_VERSION + HEADER_SPECS, aeadId, [hp], [aeadKeyBytes(aeadId)]);
+  return aead.hkdfExpandAll(aeadHash(aeadId), secret, specs);
 }
 
 /** What a key phase needs: a key update keeps the header protection key (RFC 9001 §6.1). Parts of one buffer. */
@@ -57,7 +69,8 @@ export function phaseKeys(version: number, aeadId: AeadId, secret: Uint8Array, a
   const hash = aeadHash(aeadId);
   const keyBytes = aeadKeyBytes(aeadId);
   const sizes = [keyBytes, IV_BYTES, hashBytes(hash)];
-  const all = aead.hkdfExpandAll(hash, secret, specsOf(version * 2 + 1, aeadId, [keyLabel, ivLabel, ku], sizes));
+  const specs = specsOf(version * SPECS_PER_VERSION + PHASE_SPECS, aeadId, [keyLabel, ivLabel, ku], sizes);
+  const all = aead.hkdfExpandAll(hash, secret, specs);
   const nextStart = keyBytes + IV_BYTES;
   return { key: all.subarray(0, keyBytes), iv: all.subarray(keyBytes, nextStart), nextSecret: all.subarray(nextStart) };
 }

@@ -24,11 +24,10 @@ import {
 } from "../../port/transport.js";
 import { ALERT_BAD_CERTIFICATE, ALERT_CERTIFICATE_EXPIRED, localAlertText } from "../../proto/tls-alert.js";
 import { CRYPTO_ERROR, INTERNAL_ERROR } from "../../proto/transport-error.js";
-import { addressText } from "../../runtime/address.js";
 import type { Connection } from "../../runtime/loop.js";
 import { verifyErrorCode } from "../../runtime/native/tls-verify.js";
 import { closeError, datagramTooLarge, invalidState, noDatagrams, QuicError } from "../errors.js";
-import { localOf, remoteOf } from "../address.js";
+import { localOf, remoteOf, remoteText } from "../address.js";
 import { Deferred } from "../deferred.js";
 import type { EndpointCore } from "./endpoint-core.js";
 import { writeKeylogFile } from "../environment.js";
@@ -96,6 +95,7 @@ export class SessionCore implements TransportHandler {
   private readonly held: StreamCore[] = [];
   private closeRequest = PLAIN_CLOSE;
   private closeSent = false;
+  private isOpened = false;
 
   constructor(
     readonly endpoint: EndpointCore,
@@ -122,8 +122,7 @@ export class SessionCore implements TransportHandler {
   }
 
   get peerText(): string {
-    const { address, port } = this.remote;
-    return addressText(address, port);
+    return remoteText(this.transport.path.addr);
   }
 
   get peerCertificate(): X509Certificate | undefined {
@@ -221,6 +220,7 @@ export class SessionCore implements TransportHandler {
       this.call("onearlyrejected", []);
     }
     this.call("onhandshake", [opened]);
+    this.isOpened = true;
     this.opened.resolve(opened);
   }
 
@@ -397,7 +397,8 @@ export class SessionCore implements TransportHandler {
     if (this.destroyed) return;
     this.destroyed = true;
     const reason = error ?? null;
-    this.opened.reject(reason ?? notOpened());
+    // an error is made when somebody waits for one: its stack trace is dear
+    if (!this.isOpened) this.opened.reject(reason ?? notOpened());
     this.refuseWaiting(() => reason ?? invalidState("the session is closed"));
     this.moves?.onEnd(reason ?? invalidState("the session is closed"));
     for (const stream of this.streams.values()) stream.onSessionEnd(reason);
