@@ -27,10 +27,10 @@ export function usage(message: string): Failure {
   return new Failure(message, { exitCode: EXIT_USAGE });
 }
 
-/** The first `LINE_CHARS` characters of `text` as one line without control characters. */
-export function oneLine(text: string): string {
+/** The first `mostChars` characters of `text` as one line without control characters. */
+export function oneLine(text: string, mostChars = LINE_CHARS): string {
   const clean = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
-  return clean.length <= LINE_CHARS ? clean : `${clean.slice(0, LINE_CHARS - 1)}…`;
+  return clean.length <= mostChars ? clean : `${clean.slice(0, mostChars - 1)}…`;
 }
 
 /** What each system error means for a file, as the end of a sentence that starts with the path. */

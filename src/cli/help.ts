@@ -6,6 +6,7 @@ usage: quic COMMAND [OPTION...]
 
 commands:
   transfer    send files over QUIC to a server and back, verified on both sides
+  ss          show the QUIC sockets of all programs on this host
 
 quic COMMAND --help tells more; quic --version prints the version.
 `;
@@ -34,4 +35,30 @@ back to the client is kept beside it in the folder "returned" (with --connect: i
 
 Exit code: 0 all files verified on both sides, 1 failure, 2 wrong usage. NO_COLOR, NETQUIC_TLS, NETQUIC_DATAPATH and
 SSLKEYLOGFILE are honoured.
+`;
+
+export const SS_HELP = `quic ss: the QUIC sockets of all programs on this host
+
+usage: quic ss [OPTION...] [FILTER]
+       quic ss --proc conns|eps|snmp
+
+  -a, --all           listeners, handshakes and what has just closed, too
+  -l, --listening     listeners only
+  -n, --numeric       ports as numbers
+  -p, --processes     the program of each socket
+  -i, --info          round trips, windows, losses, ids, ... of each connection
+  -m, --memory        what the queues hold, and may hold
+  -e, --extended      user, number, role, library, ...
+  -s, --summary       counts only
+  -j, --json          one JSON object: programs with their counters, sockets with all of the above
+  -4, --ipv4; -6, --ipv6
+  -H, --no-header
+      --proc TABLE    the tables of Linux QUIC in procfs: conns, eps (listeners), snmp (counters)
+
+FILTER: [state STATE | exclude STATE] [EXPRESSION], as that of ss: 'state established ( dport = :443 or alpn h3 )'
+  STATE       established syn-recv closing time-wait listening; all connected synchronized bucket big
+  EXPRESSION  sport or dport with = != < > <= >= and a port, src or dst with an address or network, alpn NAME,
+              pid NUMBER; and, or, not, ( )
+
+Programs are found in NETQUIC_RUNTIME_DIR, by default those of this user; root sees everybody's.
 `;

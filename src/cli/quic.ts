@@ -5,11 +5,12 @@ import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Failure, codeOf, oneLine, toFailure } from "./failure.js";
 import { HELP } from "./help.js";
+import { ss } from "./ss.js";
 import { type Surroundings, transfer } from "./transfer.js";
 
 type Command = (args: readonly string[], around: Surroundings) => Promise<number>;
 
-const COMMANDS: Readonly<Record<string, Command>> = { transfer };
+const COMMANDS: Readonly<Record<string, Command>> = { ss, transfer };
 
 /** After the work: how long a handle that was left open may keep the process. */
 const LINGER_MILLIS = 2000;

@@ -312,3 +312,5 @@ export const MAX_CONTROL_FRAME_BYTES = 1 * MIB;
 export const MAX_CONTROL_QUEUED_BYTES = 4 * MIB;
 /** How long an asker may leave what it is sent, or ask nothing, milliseconds. */
 export const CONTROL_PATIENCE_MILLIS = 5_000;
+/** Sockets of one program that an asker takes: a program may lie about them without end. */
+export const MAX_SURVEY_SOCKETS = 262_144;

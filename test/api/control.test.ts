@@ -14,13 +14,26 @@ import {
   MAX_CONTROL_CONNECTIONS,
   MAX_CONTROL_REQUEST_BYTES,
   MAX_CONTROL_REQUESTS,
+  MAX_SURVEY_SOCKETS,
 } from "#src/proto/limits.js";
-import { connectFramed, type FramedSocket } from "#src/runtime/framed-socket.js";
+import { connectFramed, FramedSocket, listenFramed } from "#src/runtime/framed-socket.js";
 import { ALPN, addressOf, echo, pause, readAll, until, withBench } from "./support.js";
 
 const dir = mkdtempSync(join(tmpdir(), "netquic-control-"));
 process.env["NETQUIC_RUNTIME_DIR"] = dir;
 after(() => rmSync(dir, { recursive: true, force: true }));
+
+const WIDE = { maxFrameBytes: 2 ** 24, maxQueuedBytes: 2 ** 24 };
+
+/** What `look` finds while a connection is there. */
+async function withSockets<T>(look: () => Promise<T>): Promise<T> {
+  let found!: T;
+  await withBench(async (bench) => {
+    await bench.pair();
+    found = await look();
+  })();
+  return found;
+}
 
 async function ask(details = true): Promise<Program> {
   const { programs, failures } = await surveyPrograms(runtimeDirs(), details);
@@ -35,14 +48,10 @@ async function asker(): Promise<{ framed: FramedSocket; frames: Record<string, u
   assert.ok(path !== null);
   const frames: Record<string, unknown>[] = [];
   let isOver = false;
-  const framed = connectFramed(
-    path,
-    { maxFrameBytes: 2 ** 24, maxQueuedBytes: 2 ** 24 },
-    {
-      onFrame: (frame) => frames.push(JSON.parse(Buffer.from(frame).toString())),
-      onEnd: () => (isOver = true),
-    },
-  );
+  const framed = connectFramed(path, WIDE, {
+    onFrame: (frame) => frames.push(JSON.parse(Buffer.from(frame).toString())),
+    onEnd: () => (isOver = true),
+  });
   return { framed, frames, ended: () => isOver };
 }
 
@@ -113,6 +122,78 @@ describe("what a control socket shows", () => {
       assert.deepEqual(pages, [CONTROL_PAGE_SOCKETS, CONTROL_PAGE_SOCKETS, total - 2 * CONTROL_PAGE_SOCKETS]);
       framed.destroy();
     })();
+  });
+});
+
+describe("what an asker believes", () => {
+  /** A program that answers every question with these messages. */
+  async function liar(...messages: unknown[]): Promise<{ path: string; close: () => void }> {
+    const path = join(dir, "liar.sock");
+    const server = await listenFramed({
+      path,
+      maxConnections: 1,
+      onConnection: (socket) => {
+        const framed = new FramedSocket(socket, WIDE, {
+          onFrame: () => messages.forEach((each) => framed.send(question(JSON.stringify(each)))),
+          onEnd: () => {},
+        });
+      },
+      onError: () => {},
+    });
+    return { path, close: () => server.close() };
+  }
+
+  async function told(...messages: unknown[]): Promise<Program> {
+    const { path, close } = await liar(...messages);
+    try {
+      return await askProgram(path, { ask: "sockets" });
+    } finally {
+      close();
+    }
+  }
+
+  test("rows that are none are left out, details that are none are taken off, and so are counters", async () => {
+    const [row] = await withSockets(async () => (await ask()).sockets.filter(({ role }) => role === "client"));
+    assert.ok(row?.details !== undefined);
+    const wrong = [
+      null,
+      5,
+      { ...row, state: "GONE" },
+      { ...row, alpn: [1] },
+      { ...row, local: 4 },
+      { ...row, uid: "0" },
+    ];
+    const noDetails = [
+      { ...row, details: { ...row.details, stats: {} } },
+      { ...row, details: { ...row.details, version: "1" } },
+      { ...row, details: { ...row.details, paths: [{}] } },
+      { ...row, details: [] },
+    ];
+    const program = await told(
+      { program: { pid: "x", name: 5 } },
+      { sockets: [row, ...wrong, ...noDetails] },
+      { sockets: 5 },
+      { end: true, counters: { QuicFrmRetrans: "5", QuicConnActiveEstabs: 7 } },
+    );
+    assert.deepEqual([program.info.pid, program.info.name], [0, ""]);
+    assert.deepEqual(
+      program.sockets.map(({ details }) => details !== undefined),
+      [true, false, false, false, false],
+    );
+    assert.deepEqual([program.counters.QuicFrmRetrans, program.counters.QuicConnActiveEstabs], [0, 7]);
+  });
+
+  test("an answer that is none, or without a program, is a failure", async () => {
+    await assert.rejects(told([]), /no JSON object/);
+    await assert.rejects(told({ error: "not today" }), /not today/);
+    await assert.rejects(told({ end: true }), /who it is/);
+  });
+
+  test("so many sockets of one program, and no more", async () => {
+    const rows = (count: number): object => ({ sockets: new Array(count).fill(0) });
+    const most = await told({ program: {} }, rows(MAX_SURVEY_SOCKETS), { end: true });
+    assert.deepEqual(most.sockets, []);
+    await assert.rejects(told({ program: {} }, rows(MAX_SURVEY_SOCKETS), rows(1), { end: true }), /more than/);
   });
 });
 

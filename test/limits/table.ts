@@ -124,7 +124,7 @@ export const LIMITS: readonly Limit[] = [
   ...group("src/runtime/loop.test.ts", "RX_BATCHES_PER_TURN", "TX_BATCHES_PER_TURN"),
   // control sockets
   ...group("test/api/control.test.ts", "MAX_CONTROL_CONNECTIONS", "MAX_CONTROL_REQUESTS", "MAX_CONTROL_REQUEST_BYTES"),
-  ...group("test/api/control.test.ts", "CONTROL_PAGE_SOCKETS"),
+  ...group("test/api/control.test.ts", "CONTROL_PAGE_SOCKETS", "MAX_SURVEY_SOCKETS"),
   // elsewhere
   elsewhere("conn/version-negotiation.js", "SHOWN_VERSIONS", HUGE, `${ATTACK}/packets.test.ts`),
   elsewhere("packet/stateless-reset.js", "MIN_STATELESS_RESET_BYTES", "1", "src/packet/stateless-reset.test.ts"),

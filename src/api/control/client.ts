@@ -6,12 +6,17 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CONTROL_PATIENCE_MILLIS, MAX_CONTROL_FRAME_BYTES, MAX_CONTROL_QUEUED_BYTES } from "../../proto/limits.js";
+import {
+  CONTROL_PATIENCE_MILLIS,
+  MAX_CONTROL_FRAME_BYTES,
+  MAX_CONTROL_QUEUED_BYTES,
+  MAX_SURVEY_SOCKETS,
+} from "../../proto/limits.js";
 import { connectFramed } from "../../runtime/framed-socket.js";
 import { checkPrivate, controlSockets, removeStaleSockets, runtimeDir } from "../runtime-dir.js";
 import { addCounters, type Counters, noCounters } from "./counters.js";
 import { decodeMessage, encodeMessage, type ProgramInfo, type Question } from "./protocol.js";
-import type { SocketRow } from "./rows.js";
+import { type SocketRow, STATES } from "./rows.js";
 
 export interface Program {
   info: ProgramInfo;
@@ -97,6 +102,7 @@ export function askProgram(path: string, question: Question): Promise<Program> {
 class AnswerReader {
   private info: ProgramInfo | null = null;
   private readonly sockets: SocketRow[] = [];
+  private told = 0;
 
   /** Null while there is more to come. */
   read(frame: Uint8Array): Program | Error | null {
@@ -104,9 +110,10 @@ class AnswerReader {
     if (message === null) return new Error("what came is no JSON object");
     if (typeof message["error"] === "string") return new Error(message["error"]);
     if (isObject(message["program"])) this.info = readInfo(message["program"]);
-    for (const row of Array.isArray(message["sockets"]) ? message["sockets"] : []) {
-      if (isRow(row)) this.sockets.push(row);
-    }
+    const rows: unknown[] = Array.isArray(message["sockets"]) ? message["sockets"] : [];
+    this.told += rows.length;
+    for (const row of rows) if (isRow(row)) this.sockets.push(row);
+    if (this.told > MAX_SURVEY_SOCKETS) return new Error(`more than ${MAX_SURVEY_SOCKETS} sockets`);
     if (message["end"] !== true) return null;
     if (this.info === null) return new Error("the program did not say who it is");
     const counters = noCounters();
@@ -132,18 +139,73 @@ function readInfo(given: Record<string, unknown>): ProgramInfo {
   };
 }
 
-const TEXTS = ["state", "role", "local", "remote", "udp", "api"] as const;
-const NUMBERS = ["inode", "waiting", "backlog", "recvQueueBytes", "sendQueueBytes", "uid", "cwndBytes"] as const;
+const TEXTS = ["state", "role", "local", "remote", "udp", "api"];
+const NUMBERS = [
+  ...["inode", "uid", "waiting", "backlog", "heldBytes", "cwndBytes", "mssBytes", "inFlightBytes"],
+  ...["recvQueueBytes", "sendQueueBytes", "recvBufferBytes", "sendBufferBytes"],
+];
+const DETAIL_TEXTS = ["congestion", "cipher", "serverName", "peerCid", "origDcid"];
+const DETAIL_NUMBERS = [
+  ...["version", "pacingBytesPerSec", "ptoMicros", "ptoCount", "framesLost", "frameBytesLost", "unsentBytes"],
+  ...["sendCreditBytes", "streamsOpen", "keyPhaseUpdates", "peerCidCount"],
+];
+/** Of `stats`, what is no number. */
+const STAT_OTHERS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  ecn: isText,
+  plaintext: (value) => typeof value === "boolean",
+  ssthreshBytes: (value) => value === null || Number.isFinite(value),
+};
+/** What is shown of `stats`; a program of another version may have more. */
+const STAT_NAMES = [
+  ...[
+    "smoothedRttMicros",
+    "rttVarMicros",
+    "minRttMicros",
+    "bytesSent",
+    "bytesReceived",
+    "packetsSent",
+    "packetsReceived",
+  ],
+  ...[
+    "streamBytesSent",
+    "streamBytesReceived",
+    "packetsLost",
+    "spuriousLosses",
+    "cwndBlocked",
+    "flowBlocked",
+    "pathMoves",
+  ],
+  ...["keyUpdates", "ecn", "plaintext", "ssthreshBytes"],
+];
 
+/** Whether `row` is one; details that are none are taken off. */
 function isRow(row: unknown): row is SocketRow {
   if (!isObject(row)) return false;
-  const { alpn } = row;
+  if (!TEXTS.every((name) => isText(row[name])) || !NUMBERS.every((name) => Number.isFinite(row[name]))) return false;
+  if (!Object.hasOwn(STATES, row["state"] as string)) return false;
+  if (!isTexts(row["alpn"]) || !isTexts(row["serverNames"])) return false;
+  if (!isDetails(row["details"])) delete row["details"];
+  return true;
+}
+
+function isDetails(details: unknown): boolean {
+  if (!isObject(details)) return false;
+  const { stats, paths, localCids } = details;
+  if (!DETAIL_TEXTS.every((name) => isText(details[name]))) return false;
+  if (!DETAIL_NUMBERS.every((name) => Number.isFinite(details[name])) || !isTexts(localCids)) return false;
+  if (!isObject(stats) || !STAT_NAMES.every((name) => (STAT_OTHERS[name] ?? Number.isFinite)(stats[name])))
+    return false;
   return (
-    TEXTS.every((name) => typeof row[name] === "string") &&
-    NUMBERS.every((name) => Number.isFinite(row[name])) &&
-    Array.isArray(alpn) &&
-    alpn.every((name) => typeof name === "string")
+    Array.isArray(paths) && paths.every((path) => isObject(path) && isText(path["remote"]) && isText(path["role"]))
   );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isText);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -2,8 +2,8 @@
 
 import { isIP } from "node:net";
 import { basename } from "node:path";
-import { parseArgs } from "node:util";
 import { usage } from "../failure.js";
+import { readFlags } from "../flags.js";
 import { duplicateFailure } from "./receiver.js";
 import { MAX_STREAMS } from "./protocol.js";
 
@@ -52,11 +52,11 @@ const FLAGS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-type Values = ReturnType<typeof readFlags>["values"];
+type Values = ReturnType<typeof readFlags<typeof FLAGS>>["values"];
 
 /** @throws a Failure with exit code 2 that names what is wrong. */
 export function parseTransfer(args: readonly string[]): TransferOptions {
-  const { values, positionals } = readFlags(args);
+  const { values, positionals } = readFlags(FLAGS, args);
   const mode = modeOf(values);
   if (mode !== "help") refuseMixtures(values, positionals, mode);
   const address = values.connect === undefined ? null : parseHostPort(values.connect);
@@ -76,16 +76,6 @@ export function parseTransfer(args: readonly string[]): TransferOptions {
     force: values.force ?? false,
     json: values.json ?? false,
   };
-}
-
-function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS, allowPositionals: true, strict: true });
-  } catch (error) {
-    // the first sentence says what is wrong; the rest is about parseArgs
-    const [first] = (error as Error).message.split(/\. (?=[A-Z])|\n/);
-    throw usage(first as string);
-  }
 }
 
 function modeOf(values: Values): TransferOptions["mode"] {

@@ -1,0 +1,21 @@
+/** Flags of a command, read by `util.parseArgs`; what is wrong is one line that names it. */
+
+import { parseArgs } from "node:util";
+import { usage } from "./failure.js";
+
+export type Flags = Readonly<Record<string, { type: "boolean" | "string"; short?: string; multiple?: boolean }>>;
+
+type Parsed<F extends Flags> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: F; allowPositionals: true; strict: true }>
+>;
+
+/** @throws a Failure with exit code 2. */
+export function readFlags<const F extends Flags>(flags: F, args: readonly string[]): Parsed<F> {
+  try {
+    return parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true });
+  } catch (error) {
+    // the first sentence says what is wrong; the rest is about parseArgs
+    const [first] = (error as Error).message.split(/\. (?=[A-Z])|\n/);
+    throw usage(first as string);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * A program whose sockets `quic ss` shows, run by a test with an IPC channel. `server ALPN` echoes; `client PORT,PORT COUNT BYTES`
+ * opens so many connections to each and transfers when it is told to `go`. Both tell their own counters when asked.
+ */
+
+import { connect, listen, type QuicSession } from "#src/api/quic/index.js";
+import { ALPN, content, echo, readAll } from "../api/support.js";
+
+/** What a session counts itself. */
+export interface OwnCounters {
+  bytesSent: number;
+  bytesReceived: number;
+  bidiIn: number;
+  bidiOut: number;
+}
+
+const sessions: QuicSession[] = [];
+
+function ownCounters(): OwnCounters[] {
+  return sessions.map(({ stats }) => ({
+    bytesSent: Number(stats.bytesSent),
+    bytesReceived: Number(stats.bytesReceived),
+    bidiIn: Number(stats.bidiInStreamCount),
+    bidiOut: Number(stats.bidiOutStreamCount),
+  }));
+}
+
+async function serve(alpn: string): Promise<void> {
+  const endpoint = await listen(
+    (session) => {
+      sessions.push(session);
+      echo(session);
+    },
+    { alpn: [alpn], ext: { devCertificate: true } },
+  );
+  tell({ port: endpoint.address?.port ?? 0, pin: endpoint.ext.devCertificate?.fingerprint256 ?? "" });
+}
+
+async function begin(targets: { port: number; pin: string; alpn: string }[], count: number): Promise<void> {
+  for (const { port, pin, alpn } of targets) {
+    for (let i = 0; i < count; i++) {
+      const session = await connect(`127.0.0.1:${port}`, { alpn, ext: { serverCertificateHashes: [{ value: pin }] } });
+      await session.opened;
+      sessions.push(session);
+    }
+  }
+  tell({ opened: sessions.length });
+}
+
+/** One stream after the other on each connection until so many bytes came back. */
+async function transfer(bytes: number, rounds: number): Promise<void> {
+  const body = content(bytes);
+  await Promise.all(
+    sessions.map(async (session) => {
+      for (let i = 0; i < rounds; i++) {
+        const stream = await session.createBidirectionalStream({ body });
+        if ((await readAll(stream)).length !== bytes) throw new Error("lost bytes");
+      }
+    }),
+  );
+  tell({ transferred: true });
+}
+
+function tell(message: object): void {
+  process.send?.(message);
+}
+
+const [, , role, alpn = ALPN] = process.argv;
+process.on("message", (asked: { ask: string; targets?: []; count?: number; bytes?: number; rounds?: number }) => {
+  if (asked.ask === "counters") tell({ counters: ownCounters() });
+  else if (asked.ask === "begin") void begin(asked.targets ?? [], asked.count ?? 0);
+  else if (asked.ask === "go") void transfer(asked.bytes ?? 0, asked.rounds ?? 1);
+});
+if (role === "server") await serve(alpn);
+else tell({ ready: true });
