@@ -47,8 +47,8 @@ export class Channel {
   }
 
   /**
-   * The socket lets go. With `code` null all that the stream has taken is still delivered, then comes its end; else both
-   * halves are given up with that code.
+   * The socket lets go. With `code` null all that the stream has taken is still delivered, then comes its end; else what is
+   * not ended is given up with that code.
    */
   letGo(code: bigint | null): void {
     this.user = null;
@@ -95,7 +95,7 @@ export class Channel {
     const { send, recv } = this;
     const { transport } = this.link;
     const reason = streamAborted("the socket was destroyed");
-    if (code !== null && !send.acked) {
+    if (code !== null && !send.finTaken) {
       transport.reset(this.id, code);
       send.fail(reason);
     } else if (send.isOpen) send.end(null);

@@ -1,7 +1,7 @@
 /**
  * A bidirectional stream as a socket: what programs know of net.Socket and tls.TLSSocket, over QUIC. The peer's end is FIN,
  * `end()` is ours, `destroy(error)` is RESET_STREAM and STOP_SENDING. Invariant: bytes whose write was called back are
- * delivered, also after `destroy()`; a stream that lost bytes never ends as if it had not.
+ * delivered, also after `destroy()` without an error; a stream that lost bytes never ends as if it had not.
  */
 
 import type { SocketAddress } from "node:net";
@@ -34,8 +34,6 @@ export class QuicSocket extends Duplex {
   #channel: Channel | null = null;
   /** Takes back what `connect` waits for. */
   #cancel: (() => void) | null = null;
-  /** What waits until it is connected. */
-  #onConnected: (() => void)[] = [];
   #started = false;
   #isRefed = true;
   #resets = false;
@@ -146,7 +144,6 @@ export class QuicSocket extends Duplex {
     process.nextTick(() => {
       if (this.destroyed) return;
       this.connecting = false;
-      for (const go of this.#onConnected.splice(0)) go();
       this.emit("connect");
       this.emit("ready");
       this.emit("secureConnect");
@@ -173,8 +170,10 @@ export class QuicSocket extends Duplex {
 
   override _read(): void {
     const recv = this.#channel?.recv;
-    if (this.connecting) this.#onConnected.push(() => this._read());
-    if (recv === undefined || this.connecting) return;
+    if (recv === undefined || this.connecting) {
+      this.once("connect", () => this._read());
+      return;
+    }
     for (;;) {
       const chunk = recv.take();
       if (chunk === null) break;
@@ -188,7 +187,7 @@ export class QuicSocket extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
     if (this.connecting) {
-      this.#onConnected.push(() => this._write(chunk, _encoding, callback));
+      this.once("connect", () => this._write(chunk, _encoding, callback));
       return;
     }
     this.#push([chunk], callback);
@@ -196,7 +195,7 @@ export class QuicSocket extends Duplex {
 
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: Callback): void {
     if (this.connecting) {
-      this.#onConnected.push(() => this._writev(chunks, callback));
+      this.once("connect", () => this._writev(chunks, callback));
       return;
     }
     this.#push(
@@ -207,35 +206,40 @@ export class QuicSocket extends Duplex {
 
   override _final(callback: Callback): void {
     if (this.connecting) {
-      this.#onConnected.push(() => this._final(callback));
+      this.once("connect", () => this._final(callback));
       return;
     }
     const send = this.#channel?.send;
     // a peer that reads no more has no use for an end, and to close is no error
-    if (send?.isOpen === true) send.end(() => callback(null));
-    else callback(null);
+    if (send?.isOpen === true) send.end(null);
+    process.nextTick(callback); // `finish` is never within `end`
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.connecting = false;
-    this.#onConnected = [];
     this.#idle?.stop();
     this.#cancel?.();
     this.#cancel = null;
     const channel = this.#channel;
     if (channel !== null) {
       this.#rememberAddresses(channel.link);
-      const isCut = this.#resets || (this.writableLength > 0 && !channel.send.finTaken);
-      channel.letGo(error === null ? (isCut ? CODE_ABORTED : null) : codeOf(error));
+      const { send } = channel;
+      // an end that is only not written yet is no less an end
+      if (this.writableEnded && this.writableLength === 0 && !this.#resets && send.isOpen) send.end(null);
+      const isCut = this.#resets || (!send.finTaken && (error !== null || this.writableLength > 0));
+      const code = error === null ? CODE_ABORTED : codeOf(error);
+      channel.letGo(isCut ? code : null);
     }
     callback(error);
-    process.nextTick(() => this.emit("close", error !== null));
+    if (this.#started)
+      setImmediate(() => this.emit("close", error !== null)); // net.Socket's handle takes as long
+    else process.nextTick(() => this.emit("close"));
   }
 
   #push(chunks: Buffer[], callback: Callback): void {
     const send = this.#channel?.send;
     if (send === undefined) {
-      callback(netError("EPIPE", "write", null));
+      callback(socketClosed());
       return;
     }
     const last = chunks.length - 1;
@@ -274,7 +278,7 @@ export class QuicSocket extends Duplex {
   // --- net.Socket ------------------------------------------------------------------------------------------------------
 
   get pending(): boolean {
-    return this.#channel === null || this.connecting;
+    return this.#channel === null || this.connecting || this.destroyed;
   }
 
   get readyState(): "opening" | "open" | "readOnly" | "writeOnly" | "closed" {
@@ -373,7 +377,7 @@ export class QuicSocket extends Duplex {
   resetAndDestroy(): this {
     this.#resets = true;
     if (this.#started) return this.destroy();
-    return this.destroy(Object.assign(new Error("Socket is closed"), { code: "ERR_SOCKET_CLOSED" }));
+    return this.destroy(socketClosed());
   }
 
   // --- tls.TLSSocket ---------------------------------------------------------------------------------------------------
@@ -451,6 +455,10 @@ export class QuicSocket extends Duplex {
     if (!this.destroyed) this.#channel?.hold.set(isRefed);
     return this;
   }
+}
+
+function socketClosed(): Error {
+  return Object.assign(new Error("Socket is closed"), { code: "ERR_SOCKET_CLOSED" });
 }
 
 /** What goes on the wire for an error that a program destroys a socket with. */
