@@ -7,6 +7,7 @@ usage: quic COMMAND [OPTION...]
 commands:
   transfer    send files over QUIC to a server and back, verified on both sides
   ss          show the QUIC sockets of all programs on this host
+  tunnel      carry TCP connections and UDP datagrams through QUIC
 
 quic COMMAND --help tells more; quic --version prints the version.
 `;

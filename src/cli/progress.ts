@@ -52,8 +52,15 @@ export class Progress {
       this.out.write(`${text}\n`);
       return;
     }
-    this.lineOpen = true;
-    this.out.write(`\r${text.slice(0, (this.out.columns ?? 80) - 1)}${CLEAR_TO_END}`);
+    this.rewrite(text);
+  }
+
+  /** Shows where things are in the line that is rewritten, ten times a second at most; elsewhere nothing. */
+  status(text: string): void {
+    const nowMillis = this.now();
+    if (!this.live || nowMillis - this.shownAt < TTY_INTERVAL_MILLIS) return;
+    this.shownAt = nowMillis;
+    this.rewrite(text);
   }
 
   /** Prints a line of its own; the rewritten line, if any, is gone before it. */
@@ -76,6 +83,11 @@ export class Progress {
 
   good(text: string): string {
     return this.colour ? `\u001b[32m${text}\u001b[39m` : text;
+  }
+
+  private rewrite(text: string): void {
+    this.lineOpen = true;
+    this.out.write(`\r${text.slice(0, (this.out.columns ?? 80) - 1)}${CLEAR_TO_END}`);
   }
 
   private begin(nowMillis: number, doneBytes: number): void {

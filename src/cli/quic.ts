@@ -7,10 +7,11 @@ import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Failure, codeOf, oneLine, toFailure 
 import { HELP } from "./help.js";
 import { ss } from "./ss.js";
 import { type Surroundings, transfer } from "./transfer.js";
+import { tunnel } from "./tunnel.js";
 
 type Command = (args: readonly string[], around: Surroundings) => Promise<number>;
 
-const COMMANDS: Readonly<Record<string, Command>> = { ss, transfer };
+const COMMANDS: Readonly<Record<string, Command>> = { ss, transfer, tunnel };
 
 /** After the work: how long a handle that was left open may keep the process. */
 const LINGER_MILLIS = 2000;

@@ -1,0 +1,106 @@
+/** The end of a tunnel that sends datagrams on: each flow of the peer is a UDP socket, connected to the one target. */
+
+import { createSocket, type Socket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import type { QuicSession } from "../quic/index.js";
+import { FlowTable } from "./flows.js";
+import { MAX_FLOW_EARLY_DATAGRAMS, MAX_FLOWS } from "./limits.js";
+import { flowOf, payloadOf } from "./protocol.js";
+import { sendFlow } from "./send-flow.js";
+import type { Place } from "./service.js";
+import type { Traffic } from "./traffic.js";
+
+/** The flows of one QUIC connection. */
+export class UdpFar {
+  private readonly flows: FlowTable<FarFlow>;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(
+    private readonly session: QuicSession,
+    private readonly target: Place,
+    private readonly traffic: Traffic,
+    idleMillis: number,
+  ) {
+    this.flows = new FlowTable(MAX_FLOWS, idleMillis, (_, flow) => {
+      flow.close();
+      traffic.flows--;
+    });
+    this.timer = setInterval(() => this.flows.expire(performance.now()), idleMillis / 4);
+  }
+
+  onDatagram(datagram: Uint8Array): void {
+    const number = flowOf(datagram);
+    if (number < 0) {
+      this.traffic.datagramsDropped++;
+      return;
+    }
+    const flow = this.flows.use(number, performance.now()) ?? this.open(number);
+    flow.send(payloadOf(datagram));
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+    this.flows.clear();
+  }
+
+  private open(number: number): FarFlow {
+    const { session, traffic } = this;
+    const flow = new FarFlow(this.target, traffic, (payload) => {
+      this.flows.use(number, performance.now());
+      sendFlow(session, number, payload, traffic);
+    });
+    this.flows.add(number, flow, performance.now());
+    traffic.flows++;
+    return flow;
+  }
+}
+
+class FarFlow {
+  private socket: Socket | null = null;
+  private isConnected = false;
+  /** It is known whether the target can be sent to. */
+  private isSettled = false;
+  private isClosed = false;
+  private readonly early: Uint8Array[] = [];
+
+  constructor(
+    target: Place,
+    private readonly traffic: Traffic,
+    private readonly onAnswer: (payload: Uint8Array) => void,
+  ) {
+    this.connect(target).catch(() => this.settle(false));
+  }
+
+  send(payload: Uint8Array): void {
+    const { socket, traffic, early } = this;
+    if (this.isConnected && socket !== null) {
+      traffic.datagramsOut++;
+      socket.send(payload);
+    } else if (!this.isSettled && early.length < MAX_FLOW_EARLY_DATAGRAMS) early.push(payload);
+    else traffic.datagramsDropped++;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.socket?.close();
+    this.socket = null;
+  }
+
+  private async connect({ host, port }: Place): Promise<void> {
+    const address = isIP(host) === 0 ? (await lookup(host)).address : host;
+    if (this.isClosed) return;
+    const socket = createSocket(isIP(address) === 6 ? "udp6" : "udp4");
+    this.socket = socket;
+    socket.on("error", () => this.traffic.datagramsDropped++); // nobody is there: ICMP says so, the next may be
+    socket.on("message", (payload) => this.onAnswer(payload));
+    // the typings leave out that it is told what failed
+    const done = (error?: Error): void => this.settle(error === undefined);
+    socket.connect(port, address, done as () => void);
+  }
+  private settle(isConnected: boolean): void {
+    this.isSettled = true;
+    this.isConnected = isConnected;
+    for (const payload of this.early.splice(0)) this.send(payload);
+  }
+}
