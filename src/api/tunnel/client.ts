@@ -9,7 +9,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type QuicSession } from "../quic/index.js";
-import type { CertificateInput } from "../quic/pem.js";
+import type { CertificateInput } from "../pem.js";
 import { ServicePorts } from "./attach.js";
 import { Carrier } from "./carrier.js";
 import { BACKOFF_FIRST_MILLIS, BACKOFF_MOST_MILLIS, TUNNEL_KEEP_ALIVE_MILLIS } from "./limits.js";

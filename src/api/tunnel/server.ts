@@ -2,7 +2,7 @@
 
 import { addressText } from "../../runtime/address.js";
 import { listen, type QuicEndpoint, type QuicSession } from "../quic/index.js";
-import type { CertificateInput } from "../quic/pem.js";
+import type { CertificateInput } from "../pem.js";
 import { type ServiceParts, ServicePorts } from "./attach.js";
 import { Carrier } from "./carrier.js";
 import { MAX_TUNNEL_CLIENTS } from "./limits.js";

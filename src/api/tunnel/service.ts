@@ -1,6 +1,6 @@
 /** What both ends of a tunnel agree on, each from its own command line. */
 
-import type { CertificateInput, KeyInput } from "../quic/pem.js";
+import type { CertificateInput, KeyInput } from "../pem.js";
 
 /** A host, literal or by name, and a port. */
 export interface Place {
