@@ -7,8 +7,10 @@
 import type { SocketAddress } from "node:net";
 import { NOBODY } from "../../port/transport.js";
 import { CONNECTION_REFUSED } from "../../proto/transport-error.js";
+import { addressText } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
 import { type Family, socketAddress } from "../address.js";
+import { type ListenerFacts, unwatchPort, watchPort } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { Deferred } from "../deferred.js";
 import { endpointClosed } from "../errors.js";
@@ -26,12 +28,19 @@ export interface PortOptions {
   ipv6Only: boolean;
 }
 
+/** What a server is chosen by, for `quic ss`. */
+export interface ListenNames {
+  alpn: readonly string[];
+  serverNames: readonly string[];
+}
+
 export class Port implements HostOwner {
   /** It is closed; new users open another one. */
   readonly closed = new Deferred<void>();
   readonly links = new Set<Link>();
   isClosed = false;
   private onLink: ((link: Link) => void) | null = null;
+  private names: ListenNames = { alpn: [], serverNames: [] };
   private holds = 0;
   /** Links on their way to be here. */
   private starting = 0;
@@ -55,6 +64,7 @@ export class Port implements HostOwner {
     port = new Port({ ...options, address: host.socket.address, port: host.socket.port });
     port.host = host;
     host.unref();
+    watchPort({ api: "net", host, listeners: () => port?.listenerFacts() ?? [], facts: () => ({}) });
     return port;
   }
 
@@ -83,8 +93,9 @@ export class Port implements HostOwner {
   }
 
   /** Takes clients until `stopListening`; after that they are refused, so that they need not wait for an answer. */
-  listen(options: ListenOptions, onLink: (link: Link) => void): void {
+  listen(options: ListenOptions, names: ListenNames, onLink: (link: Link) => void): void {
     this.host.endpoint.listen(options);
+    this.names = names;
     this.onLink = onLink;
   }
 
@@ -126,6 +137,7 @@ export class Port implements HostOwner {
   }
 
   onError(error: Error): void {
+    unwatchPort(this.host);
     this.isClosed = true;
     for (const link of [...this.links]) link.onPortGone(error);
     this.closed.reject(error);
@@ -137,6 +149,12 @@ export class Port implements HostOwner {
     const link = new Link(this, conn, release);
     this.links.add(link);
     return link;
+  }
+
+  private listenerFacts(): ListenerFacts[] {
+    if (this.onLink === null) return [];
+    const { address, port } = this.boundAddress;
+    return [{ identity: this, local: addressText(address, port), ...this.names, waiting: 0, backlog: 0 }];
   }
 
   private get isIdle(): boolean {
@@ -160,6 +178,7 @@ export class Port implements HostOwner {
       return;
     }
     this.isClosed = true;
+    unwatchPort(this.host);
     this.host.close();
     this.closed.resolve();
   }

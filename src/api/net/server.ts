@@ -142,7 +142,8 @@ export class QuicServer extends EventEmitter {
       ...(ciphers !== undefined && { ciphers }),
       ...(groups !== undefined && { groups }),
     });
-    port.listen({ tls, config, retry: "auto" }, (link) => this.#onLink(link));
+    const serverNames = Object.keys(identities).filter((name) => name !== "*");
+    port.listen({ tls, config, retry: "auto" }, { alpn, serverNames }, (link) => this.#onLink(link));
     this.#port = port;
     this.#tls = tls;
     this.#hold = port.newHold();
