@@ -36,7 +36,7 @@ export const ARROWS = {
   h3: ["qpack", ...ON_TRANSPORT],
   webtransport: ["h3", "qpack", ...ON_TRANSPORT],
   runtime: ENGINE_CORE,
-  agent: ["runtime", ...ENGINE_CORE],
+  agent: ["runtime", "socket", ...ENGINE_CORE],
   broker: ["runtime", ...ENGINE_CORE],
   api: ["broker", "agent", "runtime", "webtransport", "h3", "qpack", "socket", ...ON_TRANSPORT],
   cli: ["api"],

@@ -1,14 +1,19 @@
 /**
- * What one process shares: the TLS library, chosen at the first connect or listen so that importing never fails, and the
- * key log file of SSLKEYLOGFILE.
+ * What one process shares: the TLS library, chosen at the first connect or listen so that importing never fails, handshake
+ * agents by their paths, and the key log file of SSLKEYLOGFILE.
  */
 
 import { appendFileSync } from "node:fs";
+import { agentTls } from "../agent/provider.js";
 import { chooseTls } from "../runtime/choose-tls.js";
 import type { TlsProvider } from "../port/tls.js";
 
 let tls: TlsProvider | null = null;
 let keylogFailed = false;
+const agents = new Map<string, TlsProvider>();
+
+/** What NETQUIC_AGENT and the option `agent` say for none. */
+const NO_AGENT = "off";
 
 /** @throws Error `ERR_NETQUIC_NO_TLS` or `ERR_NETQUIC_NO_ADDON`; the message has the line that fixes it. */
 export function sharedTls(): TlsProvider {
@@ -19,6 +24,26 @@ export function sharedTls(): TlsProvider {
 /** The TLS library that was chosen, "" before any was needed. */
 export function chosenTls(): string {
   return tls?.name ?? "";
+}
+
+/**
+ * The path of the agent that does a side's handshakes, "" for TLS in this process. `asked` wins over NETQUIC_AGENT, which
+ * is for sides without a key of their own: who brings one does his handshakes himself.
+ */
+export function agentFor(asked: string | undefined, hasOwnKey: boolean): string {
+  const path = asked ?? (hasOwnKey ? "" : (process.env["NETQUIC_AGENT"] ?? ""));
+  return path === NO_AGENT ? "" : path;
+}
+
+/** TLS by the agent at `path`, or in this process for "". @throws as `sharedTls`, and ENAMETOOLONG */
+export function tlsAt(path: string): TlsProvider {
+  if (path === "") return sharedTls();
+  let provider = agents.get(path);
+  if (provider === undefined) {
+    provider = agentTls(path, {}, (trouble) => process.emitWarning(trouble, { type: "NetquicWarning" }));
+    agents.set(path, provider);
+  }
+  return provider;
 }
 
 /** Whether the environment asks for a key log. */

@@ -5,7 +5,7 @@ import { ADDR_COLS } from "../port/udp.js";
 import { setAddressRow } from "../runtime/address.js";
 import type { Connection, ConnectionConfig, EndpointHost } from "../runtime/loop.js";
 import { setLocal } from "./address.js";
-import { sharedTls, wantsKeylogFile } from "./environment.js";
+import { agentFor, tlsAt, wantsKeylogFile } from "./environment.js";
 import { invalidValue } from "./errors.js";
 
 export interface ConnectionRequest {
@@ -26,6 +26,8 @@ export interface ConnectionRequest {
   /** Offer 0-RTT where the ticket allows it; it takes one `alpn` alone. */
   earlyData: boolean;
   token: Uint8Array | undefined;
+  /** Path of a handshake agent; undefined: NETQUIC_AGENT, if there is no `identity`; "" for TLS in this process. */
+  agent?: string;
   config: Partial<ConnectionConfig>;
 }
 
@@ -39,7 +41,8 @@ export function openConnection(
   if (!setAddressRow(row, 0, remote, request.port)) throw invalidValue("address", "is no literal address", remote);
   setLocal(row, host.socket.address);
   const earlyAlpn = ticket !== undefined && request.earlyData && alpn.length === 1 ? alpn[0] : undefined;
-  const tls = sharedTls().newClientContext({
+  const provider = tlsAt(request.agent ?? agentFor(undefined, identity !== undefined));
+  const tls = provider.newClientContext({
     alpn,
     serverName: request.serverName,
     verify: request.report ? "report" : "strict",

@@ -5,6 +5,7 @@ export const HELP = `quic: QUIC from the command line
 usage: quic COMMAND [OPTION...]
 
 commands:
+  agent       do the TLS handshakes of other programs, with keys that they cannot read
   transfer    send files over QUIC to a server and back, verified on both sides
   ss          show the QUIC sockets of all programs on this host
   tunnel      carry TCP connections and UDP datagrams through QUIC
@@ -62,4 +63,20 @@ FILTER: [state STATE | exclude STATE] [EXPRESSION], as that of ss: 'state establ
               pid NUMBER; and, or, not, ( )
 
 Programs are found in NETQUIC_RUNTIME_DIR, by default those of this user; root sees everybody's.
+`;
+
+export const AGENT_HELP = `quic agent: do the TLS handshakes of other programs, with keys that they cannot read
+
+usage: quic agent --config FILE [OPTION...]
+
+Programs find it by the path in NETQUIC_AGENT, or by ext.agent of connect and listen. They hand it the TLS messages of
+their handshakes and get the traffic secrets; certificates, private keys and pre-shared keys stay here.
+
+  -c, --config FILE   what tlshd's configuration has: [authenticate.client] and [authenticate.server] with
+                      x509.truststore, x509.certificate, x509.private_key and psk; see docs/agent.md
+  -s, --socket PATH   Unix socket to listen on; default: agent.sock in NETQUIC_RUNTIME_DIR
+  -g, --group GROUP   let this group use it, too (mode 0660); default: this user only (0600)
+
+SIGHUP reads the files again: handshakes that begin then have the new ones. If they are wrong, nothing changes. SIGINT and
+SIGTERM end it. SSLKEYLOGFILE and NETQUIC_TLS are honoured.
 `;

@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { agent } from "./agent.js";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Failure, codeOf, oneLine, toFailure } from "./failure.js";
 import { HELP } from "./help.js";
 import { ss } from "./ss.js";
@@ -11,7 +12,7 @@ import { tunnel } from "./tunnel.js";
 
 type Command = (args: readonly string[], around: Surroundings) => Promise<number>;
 
-const COMMANDS: Readonly<Record<string, Command>> = { ss, transfer, tunnel };
+const COMMANDS: Readonly<Record<string, Command>> = { agent, ss, transfer, tunnel };
 
 /** After the work: how long a handle that was left open may keep the process. */
 const LINGER_MILLIS = 2000;
@@ -41,7 +42,12 @@ async function main(argv: readonly string[]): Promise<number> {
     return EXIT_USAGE;
   }
   try {
-    return await command(args, { stdout: process.stdout, env: process.env, signal: untilInterrupted() });
+    return await command(args, {
+      stdout: process.stdout,
+      env: process.env,
+      signal: untilInterrupted(),
+      onHangup: (reload) => process.removeAllListeners("SIGHUP").on("SIGHUP", reload),
+    });
   } catch (error) {
     const failure = toFailure(error);
     const hint = failure.exitCode === EXIT_USAGE ? `; see quic ${name} --help` : "";

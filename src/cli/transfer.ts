@@ -21,6 +21,8 @@ export interface Surroundings {
   env: Record<string, string | undefined>;
   /** Ends the command; its reason is the failure. */
   signal: AbortSignal;
+  /** SIGHUP calls `reload` from now on, and ends nothing. */
+  onHangup(reload: () => void): void;
 }
 
 /** Resolves to the exit code. @throws a Failure for everything else. */

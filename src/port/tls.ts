@@ -30,8 +30,11 @@ export type TlsResult =
   | { kind: "ticket"; bytes: Uint8Array }
   /** One line in NSS key log format, without newline; only when asked for. */
   | { kind: "keylog"; line: string }
-  /** TLS failed; nothing follows. `alert` is the TLS alert number (RFC 8446 §6). */
-  | { kind: "alert"; alert: number; message: string };
+  /**
+   * TLS failed; nothing follows. `alert` is the TLS alert number (RFC 8446 §6). `code` is a system error (`ETIMEDOUT`) where
+   * not TLS itself failed but whoever does it.
+   */
+  | { kind: "alert"; alert: number; message: string; code?: string };
 
 export interface TlsInfo {
   /** Negotiated ALPN protocol, "" for none. */
@@ -50,6 +53,8 @@ export interface TlsInfo {
   peerCertificates: Uint8Array[];
   /** "" = verified; else why not (with verify "report" only), e.g. `DEPTH_ZERO_SELF_SIGNED_CERT`. */
   verifyError: string;
+  /** Names that an agent gave the peer by what its certificate says; missing where nobody gives any. */
+  tags?: string[];
 }
 
 /** A certificate chain with its key, PEM text. */
@@ -113,7 +118,10 @@ export interface TlsServerConfig extends TlsCommonConfig {
   earlyData?: boolean;
 }
 
-/** A parsed configuration, made once and shared by many sessions. Throws from the factory when a PEM is bad. */
+/**
+ * A parsed configuration, made once and shared by many sessions. The factory throws when something is wrong with it; where
+ * TLS is in another process, its sessions end in alert 80 instead.
+ */
 export interface TlsContext {
   readonly isServer: boolean;
   /** `transportParams` is the local quic_transport_parameters extension body. `serverName` and `ticket` override the

@@ -314,3 +314,21 @@ export const MAX_CONTROL_QUEUED_BYTES = 4 * MIB;
 export const CONTROL_PATIENCE_MILLIS = 5_000;
 /** Sockets of one program that an asker takes: a program may lie about them without end. */
 export const MAX_SURVEY_SOCKETS = 262_144;
+
+// --- handshake agent (docs/agent.md) -------------------------------------------------------------------------------------
+/** Longest message between a program and the agent, bytes: a configuration with its own trust store. */
+export const MAX_AGENT_FRAME_BYTES = 1 * MIB;
+/** What may wait until the other side reads, bytes; who does not read loses the connection. */
+export const MAX_AGENT_QUEUE_BYTES = 8 * MIB;
+/** Programs at one agent. */
+export const MAX_AGENT_PROGRAMS = 256;
+/** Of one program: configurations, their bytes in all, and sessions that are not closed. */
+export const MAX_AGENT_CONTEXTS = 1024;
+export const MAX_AGENT_CONTEXT_BYTES = 16 * MIB;
+export const MAX_AGENT_SESSIONS = 8192;
+/** Bytes of TLS that one session is given. */
+export const MAX_AGENT_SESSION_BYTES = 256 * KIB;
+/** A handshake through the agent is given up after so long, milliseconds, whatever the program says. */
+export const AGENT_HANDSHAKE_MILLIS = 30_000;
+/** A session is kept so long after its handshake, milliseconds, for tickets that come late. */
+export const AGENT_SESSION_REST_MILLIS = 60_000;

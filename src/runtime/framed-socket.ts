@@ -79,10 +79,10 @@ export class FramedSocket {
     return true;
   }
 
-  /** No more is sent; the connection ends when what was sent has left. */
+  /** Ends the connection when what was sent has left; nothing more is heard. */
   end(): void {
     this.finishing = true;
-    this.socket.end();
+    this.socket.destroySoon();
   }
 
   /** Ends the connection now. */
@@ -101,7 +101,7 @@ export class FramedSocket {
   }
 
   private receive(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length && !this.socket.destroyed; ) {
+    for (let at = 0; at < chunk.length && !this.finishing && !this.socket.destroyed; ) {
       at = this.frame === null ? this.takeHeader(chunk, at) : this.takeFrame(this.frame, chunk, at);
     }
   }
@@ -150,7 +150,7 @@ export class FramedSocket {
 
 /** Connects to a Unix socket. What is sent before the connection stands waits; `onEnd` tells why it never stood. */
 export function connectFramed(path: string, limits: FramedLimits, handler: FramedHandler): FramedSocket {
-  checkPath(path, "connect");
+  checkFramedPath(path);
   return new FramedSocket(connect(path), limits, handler);
 }
 
@@ -180,7 +180,7 @@ export interface ListenFramedOptions {
  */
 export async function listenFramed(options: ListenFramedOptions): Promise<FramedServer> {
   const { path, mode = 0o600 } = options;
-  checkPath(path, "listen");
+  checkFramedPath(path);
   const server = createServer((socket) => options.onConnection(socket));
   server.maxConnections = options.maxConnections;
   if (isSocket(path)) {
@@ -242,6 +242,7 @@ function isAnswered(path: string): Promise<boolean> {
   });
 }
 
-function checkPath(path: string, syscall: string): void {
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw systemError(ENAMETOOLONG, syscall, ` ${path}`);
+/** @throws Error ENAMETOOLONG for a path that no Unix socket can have. */
+export function checkFramedPath(path: string): void {
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw systemError(ENAMETOOLONG, "connect", ` ${path}`);
 }

@@ -1,5 +1,6 @@
 /** Errors of the socket API: Linux's numbers (asm-generic), negative as results, positive here. */
 
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const EBADF = 9;
@@ -26,6 +27,7 @@ export const ECONNREFUSED = 111;
 export const EKEYREJECTED = 129;
 
 const NAMES: Record<number, string> = {
+  [ESRCH]: "ESRCH",
   [EINTR]: "EINTR",
   [EIO]: "EIO",
   [EBADF]: "EBADF",

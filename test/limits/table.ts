@@ -121,6 +121,12 @@ export const LIMITS: readonly Limit[] = [
     ["PORTABLE_QUEUE_DATAGRAMS", "4 * ($)"],
     ["PORTABLE_QUEUE_BYTES", "4 * ($)"],
   ),
+  ...group(
+    "test/agent/limits.test.ts",
+    ...["MAX_AGENT_FRAME_BYTES", "MAX_AGENT_QUEUE_BYTES", "MAX_AGENT_PROGRAMS", "MAX_AGENT_CONTEXTS"],
+    ...["MAX_AGENT_CONTEXT_BYTES", "MAX_AGENT_SESSIONS", "MAX_AGENT_SESSION_BYTES", "AGENT_HANDSHAKE_MILLIS"],
+    "AGENT_SESSION_REST_MILLIS",
+  ),
   ...group("src/runtime/loop.test.ts", "RX_BATCHES_PER_TURN", "TX_BATCHES_PER_TURN"),
   // control sockets
   ...group("test/api/control.test.ts", "MAX_CONTROL_CONNECTIONS", "MAX_CONTROL_REQUESTS", "MAX_CONTROL_REQUEST_BYTES"),

@@ -16,7 +16,9 @@ export function delayedTls(provider: TlsProvider, random: () => number): TlsProv
   });
   return {
     name: `delayed-${provider.name}`,
-    version: provider.version,
+    get version() {
+      return provider.version; // known later where TLS is elsewhere
+    },
     newClientContext: (config) => context(provider.newClientContext(config)),
     newServerContext: (config) => context(provider.newServerContext(config)),
   };

@@ -20,7 +20,7 @@ import { openConnection } from "../open-connection.js";
 import type { DevCertificate } from "../dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
 import { type EndpointSetup, MIN_SECRET_BYTES } from "./endpoint-options.js";
-import { sharedTls, wantsKeylogFile } from "../environment.js";
+import { tlsAt, wantsKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";
 import { servePreferred } from "./preferred.js";
 import { SessionCore } from "./session-core.js";
@@ -174,7 +174,7 @@ export class EndpointCore implements HostOwner {
     const identities = replaces ? given : { ...server.setup.identities, ...given };
     if (Object.keys(identities).length === 0)
       throw invalidValue("entries", "must leave one certificate at least", given);
-    const setup = { ...server.setup, identities };
+    const setup = { ...server.setup, identities, agent: "" }; // keys of its own do not leave the process
     const options = { ...server.options, tls: this.serverTls(setup) };
     host.endpoint.relisten(options);
     server.options.tls.close();
@@ -209,11 +209,12 @@ export class EndpointCore implements HostOwner {
       conn.close("transport", BigInt(CONNECTION_REFUSED), "");
       return;
     }
-    const { identities, callbacks, keylog, datagramQueue } = server.setup;
+    const { agent, identities, callbacks, keylog, datagramQueue } = server.setup;
     this.serverSessions++;
     this.clientCount++;
     const session = this.adopt(conn, {
       callbacks,
+      tls: tlsAt(agent),
       pins: null,
       keylog,
       datagramQueue,
@@ -262,6 +263,7 @@ export class EndpointCore implements HostOwner {
     this.clientSessions++;
     return this.adopt(conn, {
       callbacks: setup.callbacks,
+      tls: tlsAt(setup.agent),
       pins,
       keylog: setup.keylog,
       datagramQueue: setup.datagramQueue,
@@ -271,7 +273,7 @@ export class EndpointCore implements HostOwner {
   }
 
   private serverTls(setup: ServerSetup): TlsContext {
-    return sharedTls().newServerContext({
+    return tlsAt(setup.agent).newServerContext({
       alpn: setup.alpn,
       identities: setup.identities,
       clientCertificate: setup.clientCertificate,

@@ -122,6 +122,11 @@ export interface ConnectOptions extends SessionOptions {
      * does). Hex is fine.
      */
     serverCertificateHashes?: readonly { algorithm?: "sha-256"; value: string | ArrayBuffer | ArrayBufferView }[];
+    /**
+     * Path of the Unix socket of a handshake agent (`quic agent`), which does the handshake with its own trust store and, if a
+     * server asks, its own certificate; `off` = TLS in this process. Default: NETQUIC_AGENT, unless `keys` are given.
+     */
+    agent?: string;
     /** What one stream buffers until it is acknowledged, bytes; default 2 MiB. */
     sendBufferBytes?: number;
     /** Send what peers have to ignore: a reserved transport parameter, and both QUIC bits (RFC 9287); default true. */
@@ -154,6 +159,11 @@ export interface ListenOptions extends SessionOptions {
   ext?: {
     /** A self-signed certificate as the default identity, announced on stderr; see `endpoint.ext.devCertificate`. */
     devCertificate?: boolean | { hosts?: readonly string[]; days?: number };
+    /**
+     * Path of the Unix socket of a handshake agent (`quic agent`), which has the certificates and keys: this process needs
+     * none. `off` = TLS in this process. Default: NETQUIC_AGENT, unless `keys`, `sni` or `devCertificate` are given.
+     */
+    agent?: string;
     sendBufferBytes?: number;
     grease?: boolean;
     ackFrequency?: boolean;

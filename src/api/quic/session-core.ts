@@ -9,6 +9,7 @@
 
 import { createHash, randomInt, X509Certificate } from "node:crypto";
 import type { SocketAddress } from "node:net";
+import type { TlsProvider } from "../../port/tls.js";
 import { IdMap } from "../../base/id-map.js";
 import {
   type CloseInfo,
@@ -60,6 +61,7 @@ export interface DatagramQueueOptions {
 
 export interface SessionSetup {
   callbacks: SessionCallbacks;
+  tls: TlsProvider;
   /** Acceptable certificates by SHA-256, lower-case hex; null = TLS has verified. */
   pins: readonly string[] | null;
   /** Lines go to `onkeylog`. */
@@ -100,7 +102,7 @@ export class SessionCore implements TransportHandler {
   constructor(
     readonly endpoint: EndpointCore,
     readonly transport: Connection,
-    private readonly setup: SessionSetup,
+    readonly setup: SessionSetup,
   ) {
     this.callbacks = { ...setup.callbacks };
     this.setMaxPendingDatagrams(setup.datagramQueue.maxPending);

@@ -8,6 +8,7 @@ import type { TlsIdentity } from "../../port/tls.js";
 import { DATAGRAMS_OUT, MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { invalidType, invalidValue } from "../errors.js";
+import { agentFor } from "../environment.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "../dev-certificate.js";
 import { readAlpn, readConfig } from "../connection-options.js";
 import { OptionReader, viewOf } from "../option-reader.js";
@@ -28,6 +29,8 @@ interface CommonSetup {
   datagramQueue: DatagramQueueOptions;
   config: Partial<ConnectionConfig>;
   callbacks: SessionCallbacks;
+  /** Path of the handshake agent, "" for TLS in this process. */
+  agent: string;
   /** A QuicEndpoint or EndpointOptions, not looked at yet. */
   endpoint: unknown;
 }
@@ -63,11 +66,13 @@ export function readClientOptions(given: unknown): ClientSetup {
   params.finish();
   const keys = reader.raw("keys");
   const certs = reader.raw("certs");
+  const hasKey = keys !== undefined || certs !== undefined;
   const verifyPeer = reader.oneOf("verifyPeer", ["strict", "auto", "manual"]);
   const setup: ClientSetup = {
     ...common,
+    agent: readAgent(ext, hasKey),
     serverName: reader.string("servername"),
-    identity: keys === undefined && certs === undefined ? undefined : identityOf(keys, certs, "options"),
+    identity: hasKey ? identityOf(keys, certs, "options") : undefined,
     manual: reader.boolean("rejectUnauthorized") === false || verifyPeer === "manual",
     pins: readPins(ext),
     ticket: reader.bytes("sessionTicket"),
@@ -91,19 +96,35 @@ export function readServerOptions(given: unknown): ServerSetup {
   const strict = reader.boolean("rejectUnauthorized") ?? true;
   const identities = readIdentities(reader);
   const askedForDev = ext.raw("devCertificate");
+  const wantsDev = askedForDev !== undefined && askedForDev !== false;
+  const agent = readAgent(ext, wantsDev || Object.keys(identities).length > 0);
   ext.finish();
   reader.finish();
   // made after every other option proved good: it says so on stderr
   const devCertificate = readDevCertificate(askedForDev, "options.ext.devCertificate");
   if (devCertificate !== null) identities["*"] ??= identityOfDev(devCertificate);
-  if (Object.keys(identities).length === 0) {
+  if (Object.keys(identities).length === 0 && agent === "") {
     throw invalidType("options.sni", "an object of host names with {keys, certs} (or ask for ext.devCertificate)", {});
   }
   const clientCertificate = !verifyClient ? "ignore" : strict ? "require" : "request";
-  return { ...common, identities, clientCertificate, devCertificate, preferred };
+  return { ...common, agent, identities, clientCertificate, devCertificate, preferred };
 }
 
-function readCommon(reader: OptionReader, params: OptionReader, ext: OptionReader, isServer: boolean): CommonSetup {
+/** `ext.agent`, or NETQUIC_AGENT where this side has no key of its own. */
+function readAgent(ext: OptionReader, hasKey: boolean): string {
+  const asked = ext.string("agent");
+  const agent = agentFor(asked, hasKey);
+  if (agent !== "" && hasKey)
+    throw invalidValue(ext.name("agent"), "does not go with keys and certs of its own", asked);
+  return agent;
+}
+
+function readCommon(
+  reader: OptionReader,
+  params: OptionReader,
+  ext: OptionReader,
+  isServer: boolean,
+): Omit<CommonSetup, "agent"> {
   const ca = reader.raw("ca");
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);

@@ -7,7 +7,6 @@ import { announcedHere, announcedThere } from "../../runtime/announced.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
 import type { QuicEndpoint } from "./endpoint.js";
-import { sharedTls } from "../environment.js";
 import { faces } from "./faces.js";
 import { type MigrateOptions, SessionMoves, type SessionPath } from "./migrate.js";
 import { OptionReader } from "../option-reader.js";
@@ -297,8 +296,8 @@ export class QuicSessionExt {
 
   /** What runs below: TLS library, key exchange, version of QUIC, datapath and how the socket sends and receives. */
   get runtime(): RuntimeInfo {
-    const { info, endpoint } = this.#core;
-    const tls = sharedTls();
+    const { info, endpoint, setup } = this.#core;
+    const { tls } = setup;
     return {
       tls: tls.name,
       tlsVersion: tls.version,

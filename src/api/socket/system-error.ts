@@ -1,7 +1,7 @@
 /** Errors of socket calls, as Node's own system errors look: `code`, `errno` (negative) and `syscall`. */
 
 import { UNKNOWN_PSK_IDENTITY } from "../../port/tls.js";
-import { EACCES, EKEYREJECTED, errnoName } from "../../socket/errno.js";
+import { EACCES, EIO, EKEYREJECTED, errnoName, ESRCH, ETIMEDOUT } from "../../socket/errno.js";
 
 export interface SocketError extends Error {
   /** `EAGAIN`, `ENOSPC`, `ENOSTR`, ... */
@@ -19,10 +19,20 @@ export function socketError(syscall: string, result: number, detail = "", cause?
   return Object.assign(error, { code, errno: result, syscall });
 }
 
-/** This side's TLS failed: EACCES, or EKEYREJECTED for a server that has no key of the client's identity. */
-export function handshakeError(syscall: string, { message }: { message: string }, cause?: unknown): SocketError {
-  const errno = message.includes(UNKNOWN_PSK_IDENTITY) ? EKEYREJECTED : EACCES;
-  return socketError(syscall, -errno, message, cause);
+/** What a handshake agent calls failures that are not of TLS. */
+const AGENT_ERRORS: Readonly<Record<string, number>> = { EIO, ESRCH, ETIMEDOUT };
+
+/**
+ * This side's TLS failed: EACCES, or EKEYREJECTED for a server that has no key of the client's identity. Or its agent did:
+ * ETIMEDOUT, ESRCH (there is none), EIO (anything else).
+ */
+export function handshakeError(
+  syscall: string,
+  { message, code = "" }: { message: string; code?: string },
+  cause?: unknown,
+): SocketError {
+  const byTls = message.includes(UNKNOWN_PSK_IDENTITY) ? EKEYREJECTED : EACCES;
+  return socketError(syscall, -(AGENT_ERRORS[code] ?? byTls), message, cause);
 }
 
 /** The result when it is none. @throws SocketError */

@@ -3,12 +3,12 @@
  * session. It knows nothing of the socket; `handshake` brings the two together.
  */
 
-import type { TlsClientConfig, TlsContext, TlsPsk, TlsServerConfig, TlsSession } from "../../port/tls.js";
+import type { TlsClientConfig, TlsContext, TlsProvider, TlsPsk, TlsServerConfig, TlsSession } from "../../port/tls.js";
 import { joinAlpnList, parseAlpnList } from "../../socket/alpn-list.js";
 import { EINVAL } from "../../socket/errno.js";
 import { type HandshakeStep, HandshakeSteps, QUIC_HANDSHAKE_OP_RECVMSG } from "../../socket/handshake-steps.js";
 import { CIPHERS, cipherOfType } from "../../socket/tls-numbers.js";
-import { sharedTls, wantsKeylogFile, writeKeylogFile } from "../environment.js";
+import { agentFor, sharedTls, tlsAt, wantsKeylogFile, writeKeylogFile } from "../environment.js";
 import { handshakeError, socketError } from "./system-error.js";
 
 interface CommonSessionOptions {
@@ -75,9 +75,9 @@ export class QuicTlsSession {
   }
 
   /** @throws SocketError EINVAL when it has begun, without a protocol, and for what the TLS library does not take */
-  start(start: SessionStart): HandshakeSteps {
+  start(start: SessionStart, provider = this.provider()): HandshakeSteps {
     if (this.started !== null || this.alpn.length === 0) throw socketError("handshake", -EINVAL);
-    const context = this.context(start);
+    const context = this.context(start, provider);
     const { transportParams, version = 0, earlyAlpn = null } = start;
     const ticket = start.ticket ?? (this.data.length > 0 ? this.data : null);
     const session = context.newSession({
@@ -116,9 +116,9 @@ export class QuicTlsSession {
     this.started = null;
   }
 
-  private context(start: SessionStart): TlsContext {
+  private context(start: SessionStart, provider: TlsProvider): TlsContext {
     try {
-      return this.isServer ? this.serverContext(start) : this.clientContext();
+      return this.isServer ? this.serverContext(start, provider) : this.clientContext(provider);
     } catch (error) {
       throw socketError("handshake", -EINVAL, (error as Error).message, error);
     }
@@ -137,17 +137,23 @@ export class QuicTlsSession {
     };
   }
 
-  private clientContext(): TlsContext {
-    const { serverName, identity } = this.options as ClientSessionOptions;
-    const own = { serverName, verify: "strict", ...(identity !== undefined && { identity }) } as const;
-    return sharedTls().newClientContext({ ...this.common(), ...own });
+  /** That of NETQUIC_AGENT for who brings no key, else this process's. */
+  private provider(): TlsProvider {
+    const { psk, identity, cert } = this.options as Partial<ClientSessionOptions & ServerSessionOptions>;
+    return tlsAt(agentFor(undefined, psk !== undefined || identity !== undefined || cert !== undefined));
   }
 
-  private serverContext({ ticketKey }: SessionStart): TlsContext {
-    const { cert = "", key = "", psk, certificateRequest = 0 } = this.options as ServerSessionOptions;
-    const identities: TlsServerConfig["identities"] = psk === undefined ? { "*": { cert, key } } : {};
+  private clientContext(provider: TlsProvider): TlsContext {
+    const { serverName, identity } = this.options as ClientSessionOptions;
+    const own = { serverName, verify: "strict", ...(identity !== undefined && { identity }) } as const;
+    return provider.newClientContext({ ...this.common(), ...own });
+  }
+
+  private serverContext({ ticketKey }: SessionStart, provider: TlsProvider): TlsContext {
+    const { cert, key = "", psk, certificateRequest = 0 } = this.options as ServerSessionOptions;
+    const identities: TlsServerConfig["identities"] = cert === undefined ? {} : { "*": { cert, key } };
     const clientCertificate = psk === undefined ? CERTIFICATE_REQUEST[certificateRequest] : "ignore";
-    return sharedTls().newServerContext({
+    return provider.newServerContext({
       ...this.common(),
       identities,
       clientCertificate: clientCertificate ?? "ignore",
@@ -193,7 +199,7 @@ export function quic_session_get_data(session: QuicTlsSession): Uint8Array {
  * with TLS in this process.
  */
 export function quic_handshake_init(session: QuicTlsSession, transportParams: Uint8Array): HandshakeStep | null {
-  return next(session, session.start({ transportParams }));
+  return next(session, session.start({ transportParams }, sharedTls()));
 }
 
 /**

@@ -1,0 +1,67 @@
+/** The handshake agent: a Unix socket on which programs have their handshakes done with keys that only the agent has. */
+
+import { chownSync } from "node:fs";
+import type { TlsProvider } from "../port/tls.js";
+import { MAX_AGENT_PROGRAMS } from "../proto/limits.js";
+import { listenFramed } from "../runtime/framed-socket.js";
+import { type AgentCore, type AgentCounters, type LogLevel, ProgramService } from "./service.js";
+import type { AgentSettings } from "./settings.js";
+
+export interface AgentOptions {
+  /** Of the Unix socket. */
+  path: string;
+  /** Group whose members may use the agent, beside the user that it runs as; null: nobody else. */
+  gid: number | null;
+  settings: AgentSettings;
+  provider: TlsProvider;
+  log(level: LogLevel, line: string): void;
+  /** Takes lines for SSLKEYLOGFILE; null: none are made. */
+  keylog: ((line: string) => void) | null;
+  /** The socket failed: no programs can come any more. */
+  onError(error: Error): void;
+}
+
+export interface Agent {
+  readonly path: string;
+  readonly counters: Readonly<AgentCounters>;
+  /** Handshakes that begin from now on have these; those that have begun end as they began. */
+  use(settings: AgentSettings): void;
+  /** Ends all connections, and with them the handshakes that are not complete. */
+  close(): void;
+}
+
+const MODE_OWNER = 0o600;
+const MODE_GROUP = 0o660;
+
+/** Rejects as `listenFramed`, and with the system's error when the group cannot be given. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { path, gid, settings, provider, keylog } = options;
+  const counters: AgentCounters = { programs: 0, contexts: 0, sessions: 0, handshakes: 0, failures: 0 };
+  const core: AgentCore = { provider, settings, counters, keylog, log: options.log };
+  const services = new Set<ProgramService>();
+  const server = await listenFramed({
+    path,
+    mode: gid === null ? MODE_OWNER : MODE_GROUP,
+    maxConnections: MAX_AGENT_PROGRAMS,
+    onConnection: (socket) => services.add(new ProgramService(core, socket, (gone) => services.delete(gone))),
+    onError: options.onError,
+  });
+  const close = (): void => {
+    server.close();
+    for (const service of services) service.close();
+  };
+  try {
+    if (gid !== null) chownSync(path, -1, gid);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    path,
+    counters,
+    use: (next) => {
+      core.settings = next;
+    },
+    close,
+  };
+}
