@@ -20,6 +20,7 @@ export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETUNREACH = 101;
+export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
@@ -47,6 +48,7 @@ const NAMES: Record<number, string> = {
   [EADDRINUSE]: "EADDRINUSE",
   [EADDRNOTAVAIL]: "EADDRNOTAVAIL",
   [ENETUNREACH]: "ENETUNREACH",
+  [ECONNRESET]: "ECONNRESET",
   [ENOBUFS]: "ENOBUFS",
   [ENOTCONN]: "ENOTCONN",
   [ETIMEDOUT]: "ETIMEDOUT",

@@ -23,17 +23,17 @@ export interface EventMessage extends Message {
   readonly key: string;
 }
 
-/** The place of a stream, or a datagram. */
-export type DataItem =
-  | {
-      readonly kind: "stream";
-      readonly id: number;
-      /** Taken from the stream, and not read yet: what MSG_PEEK looked at. */
-      peeked: Uint8Array | null;
-      /** The stream is at its end: only `peeked` is left. */
-      ended: boolean;
-    }
-  | ({ readonly kind: "datagram" } & Message);
+/** The place of a stream. */
+export interface StreamItem {
+  readonly kind: "stream";
+  readonly id: number;
+  /** Taken from the stream, and not read yet: what MSG_PEEK looked at. */
+  peeked: Uint8Array | null;
+  /** The stream is at its end: only `peeked` is left. */
+  ended: boolean;
+}
+
+export type DataItem = StreamItem | ({ readonly kind: "datagram" } & Message);
 
 export class ReceiveList {
   readonly handshake: HandshakeMessage[] = [];
@@ -81,12 +81,10 @@ export class ReceiveList {
     if (item?.kind === "stream") this.streams.delete(item.id);
   }
 
-  /** Nothing of this stream will be read: it was reset, or moved elsewhere. */
-  dropStream(id: number): void {
-    if (!this.streams.delete(id)) return;
-    this.data.splice(
-      this.data.findIndex((item) => item.kind === "stream" && item.id === id),
-      1,
-    );
+  /** Nothing of this stream will be read here: it was reset, or moves elsewhere. Null when nothing of it was. */
+  takeStream(id: number): StreamItem | null {
+    if (!this.streams.delete(id)) return null;
+    const at = this.data.findIndex((item) => item.kind === "stream" && item.id === id);
+    return this.data.splice(at, 1)[0] as StreamItem;
   }
 }

@@ -1,7 +1,7 @@
 /** `recvmsg` without waiting: the next message of the receive list, or a negative errno. */
 
 import { concatBytes } from "../base/bytes.js";
-import { T_RESET, T_STATE } from "../port/transport.js";
+import { T_RESET, T_STATE, type Transport } from "../port/transport.js";
 import { EAGAIN, ENOTCONN } from "./errno.js";
 import type { InMessage } from "./message.js";
 import {
@@ -13,10 +13,8 @@ import {
   QUIC_SS_CLOSED,
   QUIC_SS_LISTENING,
 } from "./numbers.js";
-import type { DataItem, Message } from "./receive-list.js";
+import type { Message, StreamItem } from "./receive-list.js";
 import type { QuicSock } from "./sock.js";
-
-type StreamItem = Extract<DataItem, { kind: "stream" }>;
 
 /**
  * Up to `maxBytes` bytes. Results below 0: -EAGAIN, and -ENOTCONN on a socket that listens, or that is closed with
@@ -59,38 +57,52 @@ function take(message: Message, maxBytes: number, isPeek: boolean, drop: () => v
 }
 
 /** What the stream has in order, with FIN when that is all there ever is; null when there is neither. */
-function takeStream(sock: QuicSock, item: StreamItem, maxBytes: number, isPeek: boolean): InMessage | null {
-  const { attached, list } = sock;
+function takeStream(
+  { attached, list }: QuicSock,
+  item: StreamItem,
+  maxBytes: number,
+  isPeek: boolean,
+): InMessage | null {
   if (attached === null) return null;
   const { transport } = attached;
   const { id } = item;
-  const data = readStream(transport, item, maxBytes);
-  if (data === null) return null;
-  item.ended ||= transport.atEnd(id); // it forgets the stream, so it is asked once
-  const fin = item.ended && item.peeked === null;
-  if (data.length === 0 && !fin && maxBytes > 0) return null;
-  if (isPeek) item.peeked = item.peeked === null ? data : concatBytes(data, item.peeked);
-  else if (item.peeked === null && transport.readable(id) === 0) list.dropData();
-  return { data, flags: 0, stream: { stream_id: id, stream_flags: fin ? MSG_QUIC_STREAM_FIN : 0 } };
+  const part = readItem(transport, item, maxBytes, isPeek);
+  if (part === null || (part.data.length === 0 && !part.fin && maxBytes > 0)) return null;
+  if (!isPeek && item.peeked === null && transport.readable(id) === 0) list.dropData();
+  const stream_flags = part.fin ? MSG_QUIC_STREAM_FIN : 0;
+  return { data: part.data, flags: 0, stream: { stream_id: id, stream_flags } };
 }
 
-/** Takes out of the streams what waits in the list: the connection is about to forget them. */
-export function keepUnread({ attached, list }: QuicSock): void {
+/** Up to `maxBytes` bytes, and whether nothing follows them; null after a reset. A peek leaves them. */
+export function readItem(
+  transport: Transport,
+  item: StreamItem,
+  maxBytes: number,
+  isPeek: boolean,
+): { data: Uint8Array; fin: boolean } | null {
+  const data = readStream(transport, item, maxBytes);
+  if (data === null) return null;
+  item.ended ||= transport.atEnd(item.id); // it forgets the stream, so it is asked once
+  const fin = item.ended && item.peeked === null;
+  if (isPeek) item.peeked = item.peeked === null ? data : concatBytes(data, item.peeked);
+  return { data, fin };
+}
+
+/** Takes out of the streams what was not read: the connection is about to forget them. */
+export function keepUnread({ attached, list, peeled }: QuicSock): void {
   if (attached === null) return;
-  for (const item of list.data) {
-    if (item.kind !== "stream") continue;
-    const data = readStream(attached.transport, item, Infinity);
-    item.ended ||= attached.transport.atEnd(item.id);
-    item.peeked = data;
-  }
+  for (const item of list.data) if (item.kind === "stream") takeAll(attached.transport, item);
+  for (const stream of peeled.values()) stream.keepUnread();
+}
+
+export function takeAll(transport: Transport, item: StreamItem): void {
+  const data = readStream(transport, item, Infinity);
+  item.ended ||= transport.atEnd(item.id);
+  item.peeked = data === null || data.length === 0 ? null : data;
 }
 
 /** Null after a reset. What was looked at before comes first. */
-function readStream(
-  transport: NonNullable<QuicSock["attached"]>["transport"],
-  item: StreamItem,
-  maxBytes: number,
-): Uint8Array | null {
+function readStream(transport: Transport, item: StreamItem, maxBytes: number): Uint8Array | null {
   const before = item.peeked ?? new Uint8Array(0);
   const fresh = new Uint8Array(Math.min(Math.max(0, maxBytes - before.length), transport.readable(item.id)));
   const length = transport.read(item.id, fresh, 0, fresh.length);

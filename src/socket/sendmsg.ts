@@ -40,7 +40,7 @@ export function sendmsg(sock: QuicSock, message: OutMessage): number {
   if (stream !== undefined && (stream.stream_flags & ~STREAM_FLAGS) !== 0) return -EINVAL;
   if (handshake !== undefined) return sendHandshake(sock, handshake.crypto_level, message);
   if (stream === undefined && (flags & MSG_QUIC_DATAGRAM) !== 0) return sendDatagram(sock.attached, message.data);
-  return sendStream(sock, sock.attached, message);
+  return sendNamed(sock, sock.attached, message);
 }
 
 function sendHandshake(sock: QuicSock, level: number, { data, flags }: OutMessage): number {
@@ -56,20 +56,32 @@ function sendDatagram({ transport }: Attached, data: Uint8Array): number {
   return transport.datagrams.send(data.slice()) === T_CLOSED ? -EPIPE : data.length;
 }
 
-function sendStream(sock: QuicSock, { transport, details, ids }: Attached, message: OutMessage): number {
-  const { data, stream } = message;
-  const flags = stream?.stream_flags ?? message.flags & STREAM_FLAGS;
-  const fin = (flags & MSG_QUIC_STREAM_FIN) !== 0;
+function sendNamed(sock: QuicSock, attached: Attached, { data, flags, stream }: OutMessage): number {
+  const streamFlags = stream?.stream_flags ?? flags & STREAM_FLAGS;
+  const fin = (streamFlags & MSG_QUIC_STREAM_FIN) !== 0;
   if (data.length === 0 && !fin) return -EMSGSIZE;
-  const id = ids.resolve(stream?.stream_id ?? NO_STREAM, flags);
+  const id = attached.ids.resolve(stream?.stream_id ?? NO_STREAM, streamFlags);
   if (id < 0) return id;
+  if (sock.peeled.has(id)) return -EINVAL;
+  const taken = sendStream(sock, attached, id, data, fin);
+  return taken === -ENOSPC && stream === undefined ? -EAGAIN : taken;
+}
+
+/** On a stream that is open. Results below 0 as of `sendmsg`. */
+export function sendStream(
+  sock: QuicSock,
+  { transport, details, ids }: Attached,
+  id: number,
+  data: Uint8Array,
+  fin: boolean,
+): number {
   const state = details.stream(id);
   const mayWrite = transport.write(id, NO_BYTES, 0, 0, false);
   if (mayWrite === T_CLOSED) return -EPIPE;
   if (mayWrite < 0 || state === null || state.sendState >= QUIC_STREAM_SEND_STATE_SENT) return -EINVAL;
   const roomBytes = sock.sendRoomBytes;
   if (data.length > 0 && roomBytes === 0) return -EAGAIN;
-  if (data.length > 0 && state.creditBytes === 0) return stream === undefined ? -EAGAIN : -ENOSPC;
+  if (data.length > 0 && state.creditBytes === 0) return -ENOSPC;
   const end = Math.min(data.length, roomBytes, state.creditBytes);
   const isLast = fin && end === data.length;
   const taken = transport.write(id, data, 0, end, isLast);

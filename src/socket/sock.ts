@@ -52,6 +52,7 @@ import {
   QUIC_STREAM_SEND_STATE_RESET_RECVD,
   QUIC_STREAM_SEND_STATE_RESET_SENT,
 } from "./numbers.js";
+import type { PeeledStream } from "./peeled.js";
 import { ReceiveList } from "./receive-list.js";
 import { keepUnread } from "./recvmsg.js";
 import { SocketSettings } from "./settings.js";
@@ -104,6 +105,8 @@ export class QuicSock implements TransportHandler {
   onWake: (() => void) | null = null;
   /** The id of ours that the program last named as `active` in CONNECTION_ID. */
   sourceActive = 0;
+  /** Streams that have a descriptor of their own. */
+  readonly peeled = new Map<number, PeeledStream>();
   /** Error codes of our resets whose acknowledgement is to be told. */
   readonly resetCodes = new Map<number, number>();
   private bound: Attached | null = null;
@@ -177,7 +180,7 @@ export class QuicSock implements TransportHandler {
 
   onReadable(id: number): void {
     this.noteBegun(id);
-    this.list.pushStream(id);
+    if (!this.peeled.has(id)) this.list.pushStream(id);
     const stream = this.bound?.details.stream(id);
     if (stream?.recvState === RECV_STATE_RECEIVED) {
       this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RECVD, 0, stream.recvFinalSize);
@@ -190,7 +193,8 @@ export class QuicSock implements TransportHandler {
   }
 
   onReset(id: number, code: bigint): void {
-    this.list.dropStream(id);
+    this.list.takeStream(id);
+    this.peeled.get(id)?.onReset();
     const finalSize = this.bound?.details.stream(id)?.recvFinalSize ?? 0;
     this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RESET_RECVD, Number(code), finalSize);
     this.wake();
@@ -298,6 +302,7 @@ export class QuicSock implements TransportHandler {
 
   private wake(): void {
     this.onWake?.();
+    for (const stream of this.peeled.values()) stream.wake();
   }
 
   private noteBegun(id: number): void {

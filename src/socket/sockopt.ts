@@ -22,6 +22,7 @@ import {
   QUIC_SOCKOPT_KEY_UPDATE,
   QUIC_SOCKOPT_SESSION_TICKET,
   QUIC_SOCKOPT_STREAM_OPEN,
+  QUIC_SOCKOPT_STREAM_PEELOFF,
   QUIC_SOCKOPT_STREAM_RESET,
   QUIC_SOCKOPT_STREAM_STOP_SENDING,
   QUIC_SOCKOPT_TOKEN,
@@ -33,9 +34,19 @@ import {
   QUIC_SS_LISTENING,
   QUIC_STREAM_SEND_STATE_RECVD,
 } from "./numbers.js";
+import { type PeeledStream, peelOff } from "./peeled.js";
 import type { TransportParamValue } from "./settings.js";
 import type { QuicSock } from "./sock.js";
-import { config, connectionClose, cryptoSecret, errInfo, eventOption, streamInfo, transportParam } from "./structs.js";
+import {
+  config,
+  connectionClose,
+  cryptoSecret,
+  errInfo,
+  eventOption,
+  streamInfo,
+  streamPeeloff,
+  transportParam,
+} from "./structs.js";
 import { MAX_TICKET_BYTES } from "./tls-messages.js";
 import { cipherOfType } from "./tls-numbers.js";
 
@@ -45,6 +56,8 @@ export interface SockOps {
   peerParams(): TransportParamValue | null;
   /** Settings changed between `connect` or `accept` and the handshake; once that has begun they change nothing. */
   applySettings(): void;
+  /** A descriptor for a stream. */
+  open(stream: PeeledStream): number;
   /** Server: sends a NEW_TOKEN frame. */
   sendToken(): number;
   /** Server: the key for tickets of this client's address, 64 bytes, where the program set none. */
@@ -96,6 +109,7 @@ const GETTERS: Readonly<Record<number, Getter>> = {
   [QUIC_SOCKOPT_TOKEN]: (sock) => (sock.isServer ? -EINVAL : sock.token),
   [QUIC_SOCKOPT_ALPN]: (sock) => latin1Bytes(joinAlpnList(sock.alpn)),
   [QUIC_SOCKOPT_SESSION_TICKET]: getTicket,
+  [QUIC_SOCKOPT_STREAM_PEELOFF]: peelOffStream,
   [QUIC_SOCKOPT_TRANSPORT_PARAM_EXT]: (sock) =>
     sock.state === QUIC_SS_ESTABLISHING && sock.tls !== null ? sock.tls.transportParams : -EINVAL,
 };
@@ -146,8 +160,14 @@ function stopSending(sock: QuicSock, value: Uint8Array): number {
   const stream = details.stream(id);
   if (stream === null || stream.recvState >= RECV_STATE_RECEIVED) return -EINVAL;
   if (stream.stopped) return -EAGAIN;
-  sock.list.dropStream(id);
+  sock.list.takeStream(id);
   return transport.stopSending(id, BigInt(errcode)) ? 0 : -EINVAL;
+}
+
+function peelOffStream(sock: QuicSock, value: Uint8Array, ops: SockOps): Uint8Array | number {
+  const { stream_id, flags } = streamPeeloff.decode(value);
+  const stream = peelOff(sock, stream_id, flags);
+  return typeof stream === "number" ? stream : streamPeeloff.encode({ stream_id, flags, sd: ops.open(stream) });
 }
 
 function setClose(sock: QuicSock, value: Uint8Array): number {

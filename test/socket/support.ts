@@ -14,6 +14,7 @@ import { Pair, type PairOptions } from "../support/pair.js";
 /** What options of these tests ask of the world: nothing. */
 export const NO_OPS: SockOps = {
   peerParams: () => null,
+  open: () => 77,
   applySettings: () => {},
   sendToken: () => 0,
   migrate: () => 0,

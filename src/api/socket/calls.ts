@@ -16,7 +16,7 @@ import { sendmsg as transmit } from "../../socket/sendmsg.js";
 import { getsockopt as getOption, setsockopt as setOption } from "../../socket/sockopt.js";
 import { socketAddress, localOf, remoteOf } from "../address.js";
 import { connectionConfig } from "./connection-config.js";
-import { addFile, fileOf, removeFile } from "./descriptors.js";
+import { addFile, anyFileOf, fileOf, removeFile, streamOf } from "./descriptors.js";
 import { opsOf } from "./socket-ops.js";
 import { getSocketLevel, setSocketLevel } from "./socket-level.js";
 import { takePort } from "./shared-port.js";
@@ -111,22 +111,35 @@ export async function connect(sd: number, { address, port }: Address): Promise<v
 
 /** How many bytes were taken. @throws SocketError, see socket/sendmsg */
 export function sendmsg(sd: number, message: OutMessage): number {
+  const peeled = streamOf(sd);
+  if (peeled !== null) {
+    const isNamed = message.stream !== undefined || message.handshake !== undefined;
+    return checked("sendmsg", isNamed ? -errno.EINVAL : peeled.stream.send(message.data, message.flags));
+  }
   return checked("sendmsg", transmit(fileOf(sd, "sendmsg").sock, message));
 }
 
 /** @throws SocketError EAGAIN, ENOTCONN */
 export function recvmsg(sd: number, maxBytes: number, flags = 0): InMessage {
+  if (streamOf(sd) !== null) return { data: recv(sd, maxBytes, flags), flags: 0 };
   const message = receive(fileOf(sd, "recvmsg").sock, maxBytes, flags);
   return typeof message === "number" ? failed("recvmsg", message) : message;
 }
 
 /** As sendmsg without control messages. */
 export function send(sd: number, data: Uint8Array, flags = 0): number {
+  const peeled = streamOf(sd);
+  if (peeled !== null) return checked("send", peeled.stream.send(data, flags));
   return checked("send", transmit(fileOf(sd, "send").sock, { data, flags }));
 }
 
 /** As recvmsg without control messages: handshake messages need one. @throws SocketError EINVAL for those, too */
 export function recv(sd: number, maxBytes: number, flags = 0): Uint8Array {
+  const peeled = streamOf(sd);
+  if (peeled !== null) {
+    const data = peeled.stream.recv(maxBytes, flags);
+    return typeof data === "number" ? failed("recv", data) : data;
+  }
   const { sock } = fileOf(sd, "recv");
   if (sock.list.handshake.length > 0) throw socketError("recv", -errno.EINVAL);
   const message = receive(sock, maxBytes, flags);
@@ -135,11 +148,11 @@ export function recv(sd: number, maxBytes: number, flags = 0): Uint8Array {
 
 /** Bytes of a struct of `linux/quic.h`, or a number at level SOL_SOCKET. @throws SocketError ENOPROTOOPT and others */
 export function setsockopt(sd: number, level: number, name: number, value: Uint8Array | string | number): void {
-  const file = fileOf(sd, "setsockopt");
   if (level !== n.SOL_QUIC) {
-    checked("setsockopt", setSocketLevel(file, level, name, Number(value)));
+    checked("setsockopt", setSocketLevel(anyFileOf(sd, "setsockopt"), level, name, Number(value)));
     return;
   }
+  const file = fileOf(sd, "setsockopt");
   if (typeof value === "number") throw socketError("setsockopt", -errno.EFAULT);
   const bytes = typeof value === "string" ? Buffer.from(value, "latin1") : value;
   checked("setsockopt", setOption(file.sock, name, bytes, opsOf(file)));
@@ -147,14 +160,23 @@ export function setsockopt(sd: number, level: number, name: number, value: Uint8
 
 /** `value` is what a struct that asks is filled with. @throws SocketError */
 export function getsockopt(sd: number, level: number, name: number, value: Uint8Array = new Uint8Array(0)): Uint8Array {
-  const file = fileOf(sd, "getsockopt");
   const result =
-    level === n.SOL_QUIC ? getOption(file.sock, name, value, opsOf(file)) : getSocketLevel(file, level, name);
+    level === n.SOL_QUIC ? getQuic(sd, name, value) : getSocketLevel(anyFileOf(sd, "getsockopt"), level, name);
   return typeof result === "number" ? failed("getsockopt", result) : result;
 }
 
-/** No half close: SHUT_WR and SHUT_RDWR tell the peer, SHUT_RD ends in silence. @throws SocketError ENOTCONN */
+function getQuic(sd: number, name: number, value: Uint8Array): Uint8Array | number {
+  const file = fileOf(sd, "getsockopt");
+  return getOption(file.sock, name, value, opsOf(file));
+}
+
+/** No half close, but of a stream's descriptor: SHUT_WR and SHUT_RDWR tell the peer, SHUT_RD ends in silence. @throws SocketError ENOTCONN */
 export function shutdown(sd: number, how: number): void {
+  const peeled = streamOf(sd);
+  if (peeled !== null) {
+    checked("shutdown", peeled.stream.shutdown(how));
+    return;
+  }
   const file = fileOf(sd, "shutdown");
   const { conn, sock } = file;
   if (conn === null || sock.state === n.QUIC_SS_CLOSED) throw socketError("shutdown", -errno.ENOTCONN);
@@ -165,8 +187,15 @@ export function shutdown(sd: number, how: number): void {
 
 /** Gives the descriptor back; what is queued still leaves, then the peer is told. @throws SocketError EBADF */
 export function close(sd: number): void {
-  const file = fileOf(sd, "close");
+  const given = anyFileOf(sd, "close");
   removeFile(sd);
+  const file = given instanceof SocketFile ? given : given.parent;
+  if (given instanceof SocketFile) file.isClosed = true;
+  else given.stream.close();
+  if (file.isClosed && file.sock.peeled.size === 0) end(file);
+}
+
+function end(file: SocketFile): void {
   if (file.sock.state === n.QUIC_SS_LISTENING) endListening(file);
   if (file.conn !== null && file.sock.state !== n.QUIC_SS_CLOSED) finish(file, FLUSH_STEPS);
   else file.port?.release();
@@ -174,13 +203,15 @@ export function close(sd: number): void {
 
 /** POLL* bits now. */
 export function poll(sd: number): number {
+  const peeled = streamOf(sd);
+  if (peeled !== null) return peeled.stream.poll();
   const { sock, pending } = fileOf(sd, "poll");
   return sock.poll(pending.length > 0);
 }
 
 /** Where this socket is; it changes with a migration. */
 export function getsockname(sd: number): SocketAddress {
-  const file = fileOf(sd, "getsockname");
+  const file = streamOf(sd)?.parent ?? fileOf(sd, "getsockname");
   const { conn, local } = file;
   const fallback = local ?? socketAddress(file.isIpv4 ? "0.0.0.0" : "::", 0);
   if (conn === null) return fallback;
@@ -190,7 +221,7 @@ export function getsockname(sd: number): SocketAddress {
 
 /** @throws SocketError ENOTCONN */
 export function getpeername(sd: number): SocketAddress {
-  const { conn } = fileOf(sd, "getpeername");
+  const { conn } = streamOf(sd)?.parent ?? fileOf(sd, "getpeername");
   if (conn === null) throw socketError("getpeername", -errno.ENOTCONN);
   return remoteOf(conn.path.addr);
 }

@@ -39,6 +39,7 @@ export {
   quic_server_handshake,
   type ServerHandshakeOptions,
 } from "./handshake.js";
+export { duplexOf, peelOff } from "./peel-off.js";
 export * as promises from "./promises.js";
 export {
   IPPROTO_IPV6,

@@ -1,7 +1,7 @@
 /** The socket calls that wait, as those of Linux do without O_NONBLOCK. SO_RCVTIMEO and SO_SNDTIMEO bound them. */
 
 import * as calls from "./calls.js";
-import { fileOf } from "./descriptors.js";
+import { anyFileOf, fileOf } from "./descriptors.js";
 import { MSG_DONTWAIT, MSG_QUIC_STREAM_NEW } from "../../socket/numbers.js";
 import type { InMessage, OutMessage } from "../../socket/message.js";
 import { waitFor, type WaitOptions } from "./waiting.js";
@@ -16,12 +16,12 @@ export function accept(sd: number, options: WaitOptions = {}): Promise<number> {
 }
 
 export function recvmsg(sd: number, maxBytes: number, flags = 0, options: WaitOptions = {}): Promise<InMessage> {
-  const file = fileOf(sd, "recvmsg");
+  const file = anyFileOf(sd, "recvmsg");
   return waitFor(file, "recvmsg", file.receiveTimeoutMillis, options, () => calls.recvmsg(sd, maxBytes, flags));
 }
 
 export function recv(sd: number, maxBytes: number, flags = 0, options: WaitOptions = {}): Promise<Uint8Array> {
-  const file = fileOf(sd, "recv");
+  const file = anyFileOf(sd, "recv");
   return waitFor(file, "recv", file.receiveTimeoutMillis, options, () => calls.recv(sd, maxBytes, flags));
 }
 
@@ -30,7 +30,7 @@ export function recv(sd: number, maxBytes: number, flags = 0, options: WaitOptio
  * taken. With MSG_DONTWAIT one part.
  */
 export async function sendmsg(sd: number, message: OutMessage, options: WaitOptions = {}): Promise<number> {
-  const file = fileOf(sd, "sendmsg");
+  const file = anyFileOf(sd, "sendmsg");
   let sent = 0;
   let rest = message;
   for (;;) {

@@ -9,8 +9,9 @@ import { AF_INET, QUIC_CRYPTO_APP, QUIC_SS_ESTABLISHING } from "../../socket/num
 import { QuicSock } from "../../socket/sock.js";
 import { FirstTicket, MessageTls } from "../../socket/tls-messages.js";
 import type { SharedPort } from "./shared-port.js";
+import { Waiters } from "./waiting.js";
 
-export class SocketFile {
+export class SocketFile extends Waiters {
   readonly sock = new QuicSock();
   port: SharedPort | null = null;
   /** Bound to, or of the connection. */
@@ -29,25 +30,16 @@ export class SocketFile {
   accepted: ListenOptions | null = null;
   /** The port for a migration is being opened. */
   isMoving = false;
-  private readonly waiters = new Set<() => void>();
+  /** Its descriptor is closed; streams that have their own keep the connection. */
+  isClosed = false;
 
   constructor(readonly family: number) {
+    super();
     this.sock.onWake = () => this.wake();
   }
 
   get isIpv4(): boolean {
     return this.family === AF_INET;
-  }
-
-  /** Calls of which one may go on now. */
-  wake(): void {
-    for (const waiter of [...this.waiters]) waiter();
-  }
-
-  /** Calls `waiter` whenever something happened; the result ends that. */
-  onWake(waiter: () => void): () => void {
-    this.waiters.add(waiter);
-    return () => this.waiters.delete(waiter);
   }
 
   /** TLS of this socket's connection, by messages. */

@@ -2,6 +2,7 @@
 
 import { EINVAL, ENOPROTOOPT } from "../../socket/errno.js";
 import type { SocketFile } from "./socket-file.js";
+import { StreamFile } from "./stream-file.js";
 
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
@@ -13,8 +14,15 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
 /** 0, -EINVAL or -ENOPROTOOPT. */
-export function setSocketLevel(file: SocketFile, level: number, name: number, value: number): number {
+export function setSocketLevel(file: SocketFile | StreamFile, level: number, name: number, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
+  if (level === SOL_SOCKET && name === SO_RCVTIMEO) file.receiveTimeoutMillis = value;
+  else if (level === SOL_SOCKET && name === SO_SNDTIMEO) file.sendTimeoutMillis = value;
+  else return file instanceof StreamFile ? -ENOPROTOOPT : setOfSocket(file, level, name, value);
+  return 0;
+}
+
+function setOfSocket(file: SocketFile, level: number, name: number, value: number): number {
   if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY) {
     if (file.port !== null) return -EINVAL;
     file.ipv6Only = value !== 0;
@@ -23,14 +31,12 @@ export function setSocketLevel(file: SocketFile, level: number, name: number, va
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   if (name === SO_REUSEPORT) file.reusePort = value !== 0;
   else if (name === SO_SNDBUF) file.sock.sendBufferBytes = value;
-  else if (name === SO_RCVTIMEO) file.receiveTimeoutMillis = value;
-  else if (name === SO_SNDTIMEO) file.sendTimeoutMillis = value;
   else return -ENOPROTOOPT;
   return 0;
 }
 
 /** Four bytes as Linux's int, in the byte order of the host, here little-endian; or -ENOPROTOOPT. */
-export function getSocketLevel(file: SocketFile, level: number, name: number): Uint8Array | number {
+export function getSocketLevel(file: SocketFile | StreamFile, level: number, name: number): Uint8Array | number {
   const value = valueOf(file, level, name);
   if (value < 0) return value;
   const bytes = new Uint8Array(4);
@@ -38,7 +44,10 @@ export function getSocketLevel(file: SocketFile, level: number, name: number): U
   return bytes;
 }
 
-function valueOf(file: SocketFile, level: number, name: number): number {
+function valueOf(file: SocketFile | StreamFile, level: number, name: number): number {
+  if (level === SOL_SOCKET && name === SO_RCVTIMEO) return file.receiveTimeoutMillis;
+  if (level === SOL_SOCKET && name === SO_SNDTIMEO) return file.sendTimeoutMillis;
+  if (file instanceof StreamFile) return -ENOPROTOOPT;
   if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY) return Number(file.ipv6Only);
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   switch (name) {
@@ -48,10 +57,6 @@ function valueOf(file: SocketFile, level: number, name: number): number {
       return file.sock.sendBufferBytes;
     case SO_RCVBUF:
       return 4 * file.sock.settings.params.max_data;
-    case SO_RCVTIMEO:
-      return file.receiveTimeoutMillis;
-    case SO_SNDTIMEO:
-      return file.sendTimeoutMillis;
     default:
       return -ENOPROTOOPT;
   }

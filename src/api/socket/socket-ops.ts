@@ -9,6 +9,8 @@ import { QUIC_SS_ESTABLISHED, QUIC_SS_ESTABLISHING } from "../../socket/numbers.
 import { rowOfSockaddr } from "../../socket/sockaddr.js";
 import type { SockOps } from "../../socket/sockopt.js";
 import { connectionConfig, peerParamValue } from "./connection-config.js";
+import { addFile } from "./descriptors.js";
+import { StreamFile } from "./stream-file.js";
 import type { SocketFile } from "./socket-file.js";
 
 /** Of this process: a server's tickets open as long as it runs. */
@@ -20,6 +22,7 @@ export function opsOf(file: SocketFile): SockOps {
       const params = file.conn?.handshakeState.peerParams ?? null;
       return params === null ? null : peerParamValue(params);
     },
+    open: (stream) => addFile(new StreamFile(file, stream)),
     applySettings: () => void applySettings(file),
     sendToken: () => sendToken(file),
     ticketKey: () => ticketKey(file),

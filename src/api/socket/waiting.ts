@@ -1,16 +1,31 @@
 /** Calls that wait: they try, and again whenever something happened, until a timeout or an AbortSignal ends it. */
 
 import { EAGAIN } from "../../socket/errno.js";
-import type { SocketFile } from "./socket-file.js";
 import { socketError, wouldBlock } from "./system-error.js";
 
 export interface WaitOptions {
   signal?: AbortSignal;
 }
 
+/** Calls that wait for one descriptor. */
+export class Waiters {
+  private readonly waiters = new Set<() => void>();
+
+  /** Calls of which one may go on now. */
+  wake(): void {
+    for (const waiter of [...this.waiters]) waiter();
+  }
+
+  /** Calls `waiter` whenever something happened; the result ends that. */
+  onWake(waiter: () => void): () => void {
+    this.waiters.add(waiter);
+    return () => this.waiters.delete(waiter);
+  }
+}
+
 /** What `attempt` returns once it does not throw EAGAIN or ENOSPC. `timeoutMillis` 0 = for ever; past it EAGAIN. */
 export function waitFor<R>(
-  file: SocketFile,
+  file: Pick<Waiters, "onWake">,
   syscall: string,
   timeoutMillis: number,
   { signal }: WaitOptions,
