@@ -37,7 +37,7 @@ export const ARROWS = {
   webtransport: ["h3", "qpack", ...ON_TRANSPORT],
   runtime: ENGINE_CORE,
   agent: ["runtime", "socket", ...ENGINE_CORE],
-  broker: ["runtime", ...ENGINE_CORE],
+  broker: ["runtime", "socket", ...ENGINE_CORE],
   api: ["broker", "agent", "runtime", "webtransport", "h3", "qpack", "socket", ...ON_TRANSPORT],
   cli: ["api"],
 };

@@ -299,6 +299,30 @@ export const RX_BATCHES_PER_TURN = 8;
 /** Transmit batches sent in one turn before acknowledgements are read again. */
 export const TX_BATCHES_PER_TURN = 16;
 
+// --- a port shared by programs (quic host) -----------------------------------------------------------------------------
+/** Largest message between the host and a program, bytes; a datagram that does not fit into one is dropped. */
+export const MAX_BROKER_MESSAGE_BYTES = 64 * KIB;
+/** What may wait for a program that does not read, bytes: datagrams up to the first, then it is detached. */
+export const MAX_BROKER_DATAGRAMS_QUEUED_BYTES = 512 * KIB;
+export const MAX_BROKER_QUEUED_BYTES = 1 * MIB;
+/** Programs at once, those that have not said who they are included, and of each other user. */
+export const MAX_BROKER_CONNECTIONS = 512;
+export const MAX_BROKER_PROGRAMS_PER_OTHER_USER = 16;
+/** Addresses, and lists of names, of one program. */
+export const MAX_BROKER_BINDS = 16;
+export const MAX_BROKER_LISTENS = 256;
+/** Names in one list, and bytes of a name (RFC 7301 §3.1, RFC 1035 §2.3.4). */
+export const MAX_BROKER_NAMES = 64;
+export const MAX_BROKER_NAME_BYTES = 255;
+/** How long a program may take to say who it is, and how long those of before a restart have to come back. */
+export const BROKER_HELLO_MILLIS = 2_000;
+export const BROKER_RESUME_MILLIS = 1_000;
+/** How often a program looks for a host that went away. */
+export const BROKER_RECONNECT_MILLIS = 100;
+/** First flights that were handed over, whose later packets with the client's own ids follow them, and for how long. */
+export const MAX_BROKER_HANDED = 16_384;
+export const BROKER_HANDED_MICROS = 30_000_000;
+
 // --- control sockets -------------------------------------------------------------------------------------------------
 /** Askers that a program answers at once; more are turned away. */
 export const MAX_CONTROL_CONNECTIONS = 8;

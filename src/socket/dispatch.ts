@@ -74,9 +74,10 @@ export class Listeners<T> {
   /**
    * The listener for a client's hello, null for none: its first protocol that somebody speaks wins; for that protocol an
    * exact server name beats a wildcard, which beats any; then an exact address beats a wildcard, and the wildcard of
-   * IPv4 that of both families. `hash`, of the peer's address, picks the member of a group.
+   * IPv4 that of both families. `hash`, of the peer's address, picks the member of a group. `hears`: whether a listener is
+   * at the address that the client called.
    */
-  match(hello: Hello, hash: number): T | null {
+  match(hello: Hello, hash: number, hears: (key: ListenKey) => boolean = everywhere): T | null {
     const name = hello.serverName.toLowerCase();
     const protocols = hello.alpn.length === 0 ? [null] : hello.alpn;
     for (const protocol of protocols) {
@@ -86,7 +87,7 @@ export class Listeners<T> {
         const { key } = group;
         if (protocol === null ? key.alpn.length > 0 : !key.alpn.includes(protocol)) continue;
         const rank = nameRank(key.serverNames, name) * 4 + placeRank(key);
-        if (nameRank(key.serverNames, name) < 0 || rank <= bestRank) continue;
+        if (nameRank(key.serverNames, name) < 0 || rank <= bestRank || !hears(key)) continue;
         best = group;
         bestRank = rank;
       }
@@ -94,6 +95,10 @@ export class Listeners<T> {
     }
     return null;
   }
+}
+
+function everywhere(): boolean {
+  return true;
 }
 
 /** Both could match one hello with equal right. */

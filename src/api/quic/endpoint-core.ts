@@ -13,6 +13,7 @@ import { addressText } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
 import { type ListenerFacts, unwatchPort, watchPort } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
+import { connectHost, hostedBy, type HostClient, listenAt } from "../hosted.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
 import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "../address.js";
 import { Deferred } from "../deferred.js";
@@ -56,6 +57,9 @@ export class EndpointCore implements HostOwner {
   busyCount = 0;
   devCertificate: DevCertificate | null = null;
   private binding: Promise<EndpointHost> | null = null;
+  /** Of the quic host whose port it is, and of what it wants there; null: the port is its own. */
+  private client: HostClient | null = null;
+  private registration: number | null = null;
   private readonly sessions = new Set<SessionCore>();
   private server: { setup: ServerSetup; onSession: OnSession; options: ListenOptions } | null = null;
   /** Made by `connect` for its own use: closes itself when its last session is gone. */
@@ -148,15 +152,18 @@ export class EndpointCore implements HostOwner {
     const tls = this.serverTls(setup);
     this.server = { setup, onSession, options: { tls } };
     try {
-      const host = await this.bind("127.0.0.1");
-      const retry = this.setup.validateAddress ? "always" : "auto";
+      const host = await this.bind("127.0.0.1", setup.hostPath);
+      // a host sends the Retry itself
+      const retry = this.client !== null ? "never" : this.setup.validateAddress ? "always" : "auto";
       const { config, earlyData, preferred: wanted } = setup;
       const open = (address: string, port: number): Promise<number> => this.addSocket(address, port);
       const preferred = wanted === null ? undefined : await servePreferred(host, open, wanted);
       const options = { tls, config, retry, earlyData, ...(preferred !== undefined && { preferred }) } as const;
       host.endpoint.listen(options);
       this.server = { setup, onSession, options };
+      await this.registerAt(host, setup);
     } catch (error) {
+      this.host?.endpoint.stopListening();
       this.server = null;
       tls.close();
       this.settle();
@@ -294,28 +301,24 @@ export class EndpointCore implements HostOwner {
   }
 
   /** The socket; opened at the first call, at `fallback` when the options name no address. */
-  private bind(fallback: string): Promise<EndpointHost> {
+  private bind(fallback: string, path: string | null = null): Promise<EndpointHost> {
     if (!this.isUsable) return Promise.reject(endpointClosed());
-    this.binding ??= this.open(fallback);
+    this.binding ??= this.open(fallback, path);
     return this.binding;
   }
 
-  private async open(fallback: string): Promise<EndpointHost> {
+  private async open(fallback: string, path: string | null): Promise<EndpointHost> {
     const { setup } = this;
     try {
-      const host = await EndpointHost.open(
-        {
-          udp: this.udpOptions(setup.address?.host ?? fallback, setup.address?.port ?? 0),
-          datapath: sharedDatapath(),
-          endpoint: {
-            statelessResets: setup.statelessResets,
-            ...(setup.secret !== undefined && { secret: setup.secret }),
-            ...(setup.retryTokenSeconds !== undefined && { retryTokenSeconds: setup.retryTokenSeconds }),
-            ...(setup.newTokenSeconds !== undefined && { newTokenSeconds: setup.newTokenSeconds }),
-          },
-        },
-        this,
-      );
+      this.client = path === null ? null : await connectHost(path);
+      const udp = this.udpOptions(setup.address?.host ?? fallback, setup.address?.port ?? 0);
+      const options = hostedBy(this.client, {
+        statelessResets: setup.statelessResets,
+        ...(setup.secret !== undefined && { secret: setup.secret }),
+        ...(setup.retryTokenSeconds !== undefined && { retryTokenSeconds: setup.retryTokenSeconds }),
+        ...(setup.newTokenSeconds !== undefined && { newTokenSeconds: setup.newTokenSeconds }),
+      });
+      const host = await EndpointHost.open({ udp, ...options }, this);
       if (!this.isUsable) {
         host.close();
         throw endpointClosed();
@@ -326,6 +329,8 @@ export class EndpointCore implements HostOwner {
       return host;
     } catch (error) {
       this.binding = null;
+      this.client?.close();
+      this.client = null;
       throw error;
     }
   }
@@ -361,8 +366,18 @@ export class EndpointCore implements HostOwner {
     return sameHost < this.maxConnectionsPerHost;
   }
 
+  /** With a quic host: it sends us those who want our protocols. */
+  private async registerAt(host: EndpointHost, { alpn, serverNames }: ServerSetup): Promise<void> {
+    const { client, setup } = this;
+    if (client === null) return;
+    const { reusePort, validateAddress } = setup;
+    this.registration = await listenAt(client, host, { alpn, serverNames, reusePort, retry: validateAddress });
+  }
+
   private stopListening(): void {
     this.listening = false;
+    if (this.registration !== null) this.client?.unlisten(this.registration);
+    this.registration = null;
     this.host?.endpoint.stopListening();
   }
 

@@ -160,6 +160,13 @@ export interface ListenOptions extends SessionOptions {
     /** A self-signed certificate as the default identity, announced on stderr; see `endpoint.ext.devCertificate`. */
     devCertificate?: boolean | { hosts?: readonly string[]; days?: number };
     /**
+     * The Unix socket of a `quic host`, which owns the UDP port and sends this program the clients that want its `alpn`;
+     * default NETQUIC_HOST. `off`, or neither: the port is the program's own.
+     */
+    host?: string;
+    /** With `host`: clients for these names only, `*.example.org` for one label; default any. */
+    serverNames?: readonly string[];
+    /**
      * Path of the Unix socket of a handshake agent (`quic agent`), which has the certificates and keys: this process needs
      * none. `off` = TLS in this process. Default: NETQUIC_AGENT, unless `keys`, `sni` or `devCertificate` are given.
      */

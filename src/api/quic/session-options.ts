@@ -11,6 +11,7 @@ import { invalidType, invalidValue } from "../errors.js";
 import { agentFor } from "../environment.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "../dev-certificate.js";
 import { readAlpn, readConfig } from "../connection-options.js";
+import { hostPath } from "../hosted.js";
 import { OptionReader, viewOf } from "../option-reader.js";
 import { certificates, identityOf } from "../pem.js";
 import { type PreferredSetup, readPreferred } from "./preferred.js";
@@ -54,6 +55,10 @@ export interface ServerSetup extends CommonSetup {
   devCertificate: DevCertificate | null;
   /** Null: clients stay where they are. */
   preferred: PreferredSetup | null;
+  /** The Unix socket of the quic host to ask for the port; null: the port is the endpoint's own. */
+  hostPath: string | null;
+  /** Of clients that the host shall send, lower case; empty: any. */
+  serverNames: string[];
 }
 
 const DEFAULT_ALPN = "h3";
@@ -98,6 +103,8 @@ export function readServerOptions(given: unknown): ServerSetup {
   const askedForDev = ext.raw("devCertificate");
   const wantsDev = askedForDev !== undefined && askedForDev !== false;
   const agent = readAgent(ext, wantsDev || Object.keys(identities).length > 0);
+  const path = hostPath(ext.string("host"));
+  const serverNames = readServerNames(ext);
   ext.finish();
   reader.finish();
   // made after every other option proved good: it says so on stderr
@@ -107,7 +114,7 @@ export function readServerOptions(given: unknown): ServerSetup {
     throw invalidType("options.sni", "an object of host names with {keys, certs} (or ask for ext.devCertificate)", {});
   }
   const clientCertificate = !verifyClient ? "ignore" : strict ? "require" : "request";
-  return { ...common, agent, identities, clientCertificate, devCertificate, preferred };
+  return { ...common, agent, identities, clientCertificate, devCertificate, preferred, hostPath: path, serverNames };
 }
 
 /** `ext.agent`, or NETQUIC_AGENT where this side has no key of its own. */
@@ -174,6 +181,15 @@ function readIdentities(reader: OptionReader): Record<string, TlsIdentity> {
   const certs = reader.raw("certs");
   if (keys !== undefined || certs !== undefined) identities["*"] ??= identityOf(keys, certs, "options");
   return identities;
+}
+
+/** `ext.serverNames`: of whom a quic host shall send clients. */
+function readServerNames(ext: OptionReader): string[] {
+  const given = ext.raw("serverNames") ?? [];
+  const isName = (one: unknown): one is string => typeof one === "string" && one !== "";
+  if (!Array.isArray(given) || !given.every(isName))
+    throw invalidType(ext.name("serverNames"), "an array of host names", given);
+  return given.map((name) => name.toLowerCase());
 }
 
 /** `ext.serverCertificateHashes` in the form of WebTransport; a hex string is fine too. */

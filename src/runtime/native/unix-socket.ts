@@ -113,6 +113,8 @@ export class UnixSocket {
   private first: Waiting | null = null;
   private readonly queue = new Fifo<Waiting>();
   private queued = 0;
+  /** Messages that the kernel took: whether the other side reads shows in it. */
+  sentCount = 0;
   private readonly buf: Uint8Array;
   private readonly fds = new Int32Array(1 + MAX_MESSAGE_FDS);
 
@@ -155,7 +157,10 @@ export class UnixSocket {
     const list = fds.length === 0 ? NO_FDS : Int32Array.from(fds);
     if (this.queued === 0) {
       const result = this.addon.unixSend(this.handle, bytes, list);
-      if (result === 0) return true;
+      if (result === 0) {
+        this.sentCount++;
+        return true;
+      }
       if (result !== -EAGAIN) return this.giveUp(systemError(-result, "sendmsg"));
       this.addon.unixWatch(this.handle, true);
     }
@@ -214,6 +219,7 @@ export class UnixSocket {
         this.end(systemError(-result, "sendmsg"));
         return;
       }
+      this.sentCount++;
       this.queued -= next.bytes.length;
     }
     if (this.handle >= 0) this.addon.unixWatch(this.handle, false);

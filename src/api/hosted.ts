@@ -1,0 +1,39 @@
+/** UDP ports that a `quic host` on this machine owns, in place of own ones (docs/host.md). */
+
+import { HostClient } from "../broker/host-client.js";
+import type { HostUdpSocket } from "../broker/host-socket.js";
+import type { Wanted } from "../broker/messages.js";
+import type { Datapath } from "../runtime/choose.js";
+import type { EndpointHost, EndpointHostOptions } from "../runtime/loop.js";
+import { sharedDatapath } from "./datapath.js";
+
+export type { HostClient };
+
+/** What NETQUIC_HOST, and the option, say for "none". */
+const OFF = "off";
+
+/** The Unix socket of the host to use: `given`, else NETQUIC_HOST; null: none, the program owns its port. */
+export function hostPath(given: string | undefined, env: NodeJS.ProcessEnv = process.env): string | null {
+  const path = given ?? env["NETQUIC_HOST"] ?? "";
+  return path === "" || path === OFF ? null : path;
+}
+
+/** Rejects with the system's error when no host answers there, and with EACCES when it does not want this user. */
+export function connectHost(path: string): Promise<HostClient> {
+  return HostClient.connect(path);
+}
+
+/** Options of an endpoint whose ports are the host's; with null as they are. */
+export function hostedBy(
+  client: HostClient | null,
+  endpoint: NonNullable<EndpointHostOptions["endpoint"]>,
+): { datapath: Datapath; endpoint: NonNullable<EndpointHostOptions["endpoint"]> } {
+  const datapath = sharedDatapath();
+  if (client === null) return { datapath, endpoint };
+  return { datapath: { ...datapath, udp: client.provider }, endpoint: { ...endpoint, cids: client.cids } };
+}
+
+/** Wants clients at the first socket of `host`. Rejects with EADDRINUSE when another program has one of the names there. */
+export function listenAt(client: HostClient, host: EndpointHost, wanted: Wanted): Promise<number> {
+  return client.listen(host.socket as HostUdpSocket, wanted);
+}

@@ -1,0 +1,130 @@
+/**
+ * The sockets of one UDP port that the host shares out: one SO_REUSEPORT group. Member 0 is the host's own; each program
+ * that binds the port gets another one, steered by the route in connection ids, or one that can only send.
+ *
+ * Invariant: the host keeps a descriptor of each member, so that their numbers stay, whoever dies. A member whose program is
+ * gone waits, emptied, for the next one. Packets of another program's connections cannot tell: their ids have another check.
+ */
+
+import type { Datapath } from "../runtime/choose.js";
+import { type HostOwner, LoopHost } from "../runtime/loop.js";
+import { drainMember, openMember, steerMembers } from "../runtime/native/udp-member.js";
+import { adoptUdp, nativeUdp, udpDescriptor } from "../runtime/native/udp.js";
+import { closeFd } from "../runtime/native/unix-socket.js";
+import type { Front } from "./front.js";
+import type { Place } from "./messages.js";
+
+/** Who has a member. */
+export interface MemberHolder {
+  readonly route: number;
+  readonly uid: number;
+  /** Of the host's own user. */
+  readonly trusted: boolean;
+}
+
+export interface SharedSocket {
+  /** Of the group; > 0. */
+  readonly index: number;
+  readonly fd: number;
+  /** Whose it is, or was last. */
+  readonly uid: number;
+  readonly sendOnly: boolean;
+  holder: MemberHolder | null;
+}
+
+export class Group {
+  /** Without the first. */
+  private readonly members: SharedSocket[] = [];
+
+  private constructor(
+    readonly place: Place,
+    readonly front: Front,
+    private readonly loop: LoopHost<never, Front>,
+  ) {}
+
+  /** Binds the port. Rejects with the system's error. */
+  static async open(place: Place, front: Front, datapath: Datapath, owner: HostOwner<never>): Promise<Group> {
+    const loop = await LoopHost.open(front, datapath.udp, { ...place, reusePort: true }, owner);
+    const group = new Group({ ...place, port: loop.socket.port }, front, loop);
+    group.steer();
+    return group;
+  }
+
+  /** Takes up the group of a host that went away, from descriptors that a program kept, by number. */
+  static async adopt(
+    place: Place,
+    front: Front,
+    kept: ReadonlyMap<number, number>,
+    owner: HostOwner<never>,
+  ): Promise<Group> {
+    const first = kept.get(0) as number;
+    const isIpv6 = place.address.includes(":");
+    const provider = {
+      ...nativeUdp,
+      open: async (_options: unknown, handler: Parameters<typeof adoptUdp>[2]) => adoptUdp(first, isIpv6, handler),
+    };
+    const loop = await LoopHost.open(front, provider, place, owner);
+    const group = new Group(place, front, loop);
+    for (let index = 1; kept.has(index); index++) {
+      group.members.push({ index, fd: kept.get(index) as number, uid: -1, sendOnly: false, holder: null });
+    }
+    return group;
+  }
+
+  /** Descriptors by number, for those who keep them. */
+  get descriptors(): [index: number, fd: number][] {
+    return [
+      [0, udpDescriptor(this.loop.socket)],
+      ...this.members.map(({ index, fd }): [number, number] => [index, fd]),
+    ];
+  }
+
+  /** A member for a program; `isNew` when the group has grown by it. @throws the system's error. */
+  take(holder: MemberHolder): { socket: SharedSocket; isNew: boolean } {
+    const sendOnly = !holder.trusted;
+    const free = this.members.find((one) => one.holder === null && one.sendOnly === sendOnly && one.uid === holder.uid);
+    if (free !== undefined) {
+      drainMember(free.fd);
+      free.holder = holder;
+      this.steer();
+      return { socket: free, isNew: false };
+    }
+    const { fd } = openMember({ ...this.place, sendOnly });
+    const socket = { index: this.members.length + 1, fd, uid: holder.uid, sendOnly, holder };
+    this.members.push(socket);
+    this.steer();
+    return { socket, isNew: true };
+  }
+
+  /** A program that came back has this member already; null when it is another's. */
+  resume(holder: MemberHolder, index: number): SharedSocket | null {
+    const at = index - 1;
+    const member = this.members[at];
+    if (member === undefined || member.sendOnly || member.holder !== null || !holder.trusted) return null;
+    const socket = { ...member, uid: holder.uid, holder };
+    this.members[at] = socket;
+    this.steer();
+    return socket;
+  }
+
+  /** The program is done with it. What still arrives is thrown away. */
+  giveBack(socket: SharedSocket): void {
+    socket.holder = null;
+    this.steer();
+    drainMember(socket.fd);
+  }
+
+  close(): void {
+    this.loop.close();
+    for (const { fd } of this.members) closeFd(fd);
+    this.members.length = 0;
+  }
+
+  private steer(): void {
+    const routes = new Map<number, number>();
+    for (const { index, holder, sendOnly } of this.members) {
+      if (holder !== null && !sendOnly) routes.set(holder.route, index);
+    }
+    steerMembers(udpDescriptor(this.loop.socket), routes);
+  }
+}

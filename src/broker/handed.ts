@@ -1,0 +1,89 @@
+/**
+ * First flights that were handed over: whose later packets with the client's own ids they are (RFC 9000 §7.2: until a client
+ * has an answer it sends to the id that it chose), and how many of those clients have not answered yet.
+ *
+ * Invariant: at most MAX_BROKER_HANDED, none for longer than BROKER_HANDED_MICROS.
+ */
+
+import { ADDR_LOCAL_IP0 } from "../port/udp.js";
+import { BROKER_HANDED_MICROS, HANDSHAKE_TIMEOUT_MICROS, MAX_BROKER_HANDED } from "../proto/limits.js";
+
+interface Entry<T> {
+  readonly owner: T;
+  readonly atMicros: number;
+}
+
+interface Waiting {
+  count: number;
+  /** Of the last one. */
+  atMicros: number;
+}
+
+export class HandedAttempts<T> {
+  private readonly owners = new Map<string, Entry<T>>();
+  /** By address: attempts whose client has not shown that it gets what it is sent. */
+  private readonly silent = new Map<string, Waiting>();
+  private silentSum = 0;
+
+  /** Clients that are half-open for all that the host knows. */
+  get silentCount(): number {
+    return this.silentSum;
+  }
+
+  add(addr: Int32Array, at: number, dcid: Uint8Array, owner: T, validated: boolean, nowMicros: number): void {
+    const from = addressOf(addr, at);
+    const key = from + idOf(dcid, 0, dcid.length);
+    this.owners.delete(key);
+    this.owners.set(key, { owner, atMicros: nowMicros });
+    if (!validated) {
+      const count = (this.silent.get(from)?.count ?? 0) + 1;
+      this.silent.delete(from);
+      this.silent.set(from, { count, atMicros: nowMicros });
+      this.silentSum++;
+    }
+    this.expire(nowMicros);
+  }
+
+  /** Whose attempt a packet with the id buf[start, end) from `addr` belongs to; null: nobody's. */
+  find(addr: Int32Array, at: number, buf: Uint8Array, start: number, end: number): T | null {
+    if (this.owners.size === 0) return null;
+    return this.owners.get(addressOf(addr, at) + idOf(buf, start, end))?.owner ?? null;
+  }
+
+  /** A client used an id that only an answer can have told it. */
+  confirm(addr: Int32Array, at: number): void {
+    if (this.silentSum > 0) this.forgetSilent(addressOf(addr, at));
+  }
+
+  expire(nowMicros: number): void {
+    for (const [key, { atMicros }] of this.owners) {
+      if (this.owners.size <= MAX_BROKER_HANDED && nowMicros - atMicros < BROKER_HANDED_MICROS) break;
+      this.owners.delete(key);
+    }
+    for (const [from, { atMicros }] of this.silent) {
+      if (nowMicros - atMicros < HANDSHAKE_TIMEOUT_MICROS) break;
+      this.forgetSilent(from);
+    }
+  }
+
+  private forgetSilent(from: string): void {
+    this.silentSum -= this.silent.get(from)?.count ?? 0;
+    this.silent.delete(from);
+  }
+}
+
+/** The peer's address and port, as a key. */
+function addressOf(addr: Int32Array, at: number): string {
+  let key = "";
+  for (let i = 0; i < ADDR_LOCAL_IP0; i++) {
+    const word = addr[at + i] as number;
+    key += String.fromCharCode(word & 0xffff, word >>> 16);
+  }
+  return key;
+}
+
+function idOf(buf: Uint8Array, start: number, end: number): string {
+  let key = "";
+  for (let i = start; i < end; i++) key += String.fromCharCode(buf[i] as number);
+  return key;
+}

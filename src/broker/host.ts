@@ -1,0 +1,363 @@
+/**
+ * `quic host`: owns UDP ports and shares them out to programs, which register over a Unix socket (docs/host.md).
+ *
+ * Invariants: one route, one program. No TLS key is here. What a program can do to another one is bounded by what
+ * its user may: those of the host's own user are one trust domain, those of others get their packets by message only.
+ */
+
+import { randomInt, timingSafeEqual } from "node:crypto";
+import { unlinkSync } from "node:fs";
+import { BROKER_RESUME_MILLIS, MAX_BROKER_CONNECTIONS, MAX_BROKER_PROGRAMS_PER_OTHER_USER } from "../proto/limits.js";
+import { newRxBatch } from "../runtime/batch.js";
+import type { Datapath } from "../runtime/choose.js";
+import { systemClock } from "../runtime/clock.js";
+import { closeFd, connectUnix, UnixListener, type UnixPeer } from "../runtime/native/unix-socket.js";
+import { isMappedIpv4 } from "../runtime/address.js";
+import type { Hello } from "../socket/dispatch.js";
+import { unpack } from "./datagrams.js";
+import { Front, type FrontOwner, type Recipient } from "./front.js";
+import { Group, type SharedSocket } from "./group.js";
+import { SOCKET_LIMITS } from "./link-limits.js";
+import type { Place, Wanted } from "./messages.js";
+import { HostedProgram, type ProgramHost, systemCode } from "./program.js";
+import { isWildcardAddress, type Registration, Registry, wordsOf } from "./registry.js";
+import { deriveRoute, type Route, ROUTES_MAX } from "./route-ids.js";
+import { StateFile } from "./state-file.js";
+
+/** Who may do what. */
+export interface HostPolicy {
+  /** Whether a process may connect at all. */
+  admits(peer: UnixPeer): boolean;
+  /** Whether a user's program may bind a place, and have a port opened for it. */
+  mayBind(uid: number, place: Place): boolean;
+  mayListen(uid: number, place: Place, wanted: Wanted): boolean;
+}
+
+export interface HostOptions {
+  datapath: Datapath;
+  /** Of the Unix socket. */
+  socketPath: string;
+  statePath: string;
+  /** Opened at once and kept; others come and go with programs. */
+  places: readonly Place[];
+  policy: HostPolicy;
+  ownUid: number;
+  /** One line for people: who came, who went and why. */
+  onNote?: (line: string) => void;
+}
+
+const STUCK_CHECK_MILLIS = 1000;
+const GENERATIONS = 2 ** 32 - 1;
+
+export class BrokerHost implements ProgramHost, FrontOwner {
+  private readonly byRoute = new Array<HostedProgram | null>(ROUTES_MAX + 1).fill(null);
+  private readonly programs = new Set<HostedProgram>();
+  private readonly groups = new Map<string, Promise<Group>>();
+  private readonly openGroups = new Set<Group>();
+  /** Stay without programs. */
+  private readonly pinned = new Set<Group>();
+  private readonly registry = new Registry<HostedProgram>();
+  private readonly state: StateFile;
+  private readonly dirty: HostedProgram[] = [];
+  private readonly rx = newRxBatch();
+  /** Routes of before the restart whose programs may still come back. */
+  private reserved: Set<number>;
+  private readonly resumed: Promise<void>;
+  private listener: UnixListener | null = null;
+  private readonly stuckTimer: NodeJS.Timeout;
+  private closed = false;
+
+  /** Rejects when another host runs, and with the system's error for what cannot be bound. */
+  static async start(options: HostOptions): Promise<BrokerHost> {
+    const host = new BrokerHost(options);
+    try {
+      await host.listen();
+      return host;
+    } catch (error) {
+      host.close();
+      throw error;
+    }
+  }
+
+  private constructor(private readonly options: HostOptions) {
+    this.state = new StateFile(options.statePath);
+    this.reserved = new Set(this.state.routes);
+    this.resumed = new Promise((resolve) => {
+      const done = (): void => {
+        this.reserved = new Set();
+        resolve();
+      };
+      if (this.reserved.size === 0) done();
+      else setTimeout(done, BROKER_RESUME_MILLIS);
+    });
+    this.stuckTimer = setInterval(() => this.detachStuck(), STUCK_CHECK_MILLIS);
+    this.stuckTimer.unref();
+  }
+
+  /** Where ports are open now. */
+  get places(): readonly Place[] {
+    return [...this.openGroups].map(({ place }) => place);
+  }
+
+  get programCount(): number {
+    return this.byRoute.filter((one) => one !== null).length;
+  }
+
+  /** Sums over all ports. */
+  get counters(): { forwarded: number; handedOver: number; strays: number; dropped: number } {
+    const sum = { forwarded: 0, handedOver: 0, strays: 0, dropped: 0 };
+    for (const { front } of this.openGroups) {
+      sum.forwarded += front.counters.forwarded;
+      sum.handedOver += front.counters.handedOver;
+      sum.strays += front.counters.strays;
+    }
+    for (const program of this.programs) sum.dropped += program.dropped;
+    return sum;
+  }
+
+  get retriesSent(): number {
+    let sum = 0;
+    for (const { front } of this.openGroups) sum += front.endpoint.counters.retriesSent;
+    return sum;
+  }
+
+  /** Programs keep their connections, and come back to the next host on the same path. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.stuckTimer);
+    const routes = this.routes();
+    if (this.listener !== null) unlinkSync(this.options.socketPath);
+    this.listener?.close();
+    for (const program of [...this.programs]) program.detach();
+    for (const group of this.openGroups) group.close();
+    this.state.write(routes);
+  }
+
+  // --- FrontOwner ------------------------------------------------------------------------------------------------------
+
+  recipient(route: number): Recipient | null {
+    return this.byRoute[route] ?? null;
+  }
+
+  choose(front: Front, hello: Hello, addr: Int32Array): { recipient: Recipient; retry: boolean } | null {
+    const found = this.registry.match(front, hello, addr);
+    return found === null ? null : { recipient: found.owner, retry: found.retry };
+  }
+
+  flush(): void {
+    for (const program of this.dirty) program.flush();
+    this.dirty.length = 0;
+  }
+
+  // --- ProgramHost -----------------------------------------------------------------------------------------------------
+
+  admits(peer: UnixPeer): { admitted: boolean; trusted: boolean } {
+    const trusted = peer.uid === this.options.ownUid;
+    let ofUser = 0;
+    for (const { uid } of this.programs) if (uid === peer.uid) ofUser++;
+    const hasRoom = trusted || ofUser < MAX_BROKER_PROGRAMS_PER_OTHER_USER;
+    return { admitted: hasRoom && this.options.policy.admits(peer), trusted };
+  }
+
+  async welcome(program: HostedProgram, resume: Route | null): Promise<Route> {
+    const route = this.resumeRoute(program, resume) ?? (await this.newRoute(program));
+    this.reserved.delete(route.route);
+    this.state.write(this.routes());
+    this.note(`route ${route.route}: process ${program.peer.pid} of user ${program.uid}`);
+    return route;
+  }
+
+  async adopt(place: Place, fds: ReadonlyMap<number, number>): Promise<void> {
+    const key = keyOf(place);
+    if (this.groups.has(key) || !fds.has(0)) {
+      for (const fd of fds.values()) closeFd(fd);
+      return;
+    }
+    const front = this.newFront();
+    await this.remember(key, Group.adopt(place, front, fds, this.groupOwner(key)));
+    this.note(`${place.address} port ${place.port}: taken up again`);
+  }
+
+  async groupFor(program: HostedProgram, place: Place): Promise<Group> {
+    if (!this.options.policy.mayBind(program.uid, place)) {
+      throw systemCode("EACCES", `user ${program.uid} may not have port ${place.port}`);
+    }
+    const known = this.covering(place);
+    if (known !== null) return known;
+    await this.resumed;
+    return this.covering(place) ?? (await this.open(place));
+  }
+
+  register(program: HostedProgram, group: Group, place: Place, wanted: Wanted): Registration<HostedProgram> {
+    if (!this.options.policy.mayListen(program.uid, place, wanted)) {
+      throw systemCode("EACCES", `user ${program.uid} may not have these names on port ${place.port}`);
+    }
+    const registration = this.registry.add(group.front, program, program.uid, place, wanted);
+    if (typeof registration === "number")
+      throw systemCode("EADDRINUSE", "another program has one of these names there");
+    this.note(`route ${program.route}: ${place.address} port ${place.port} ${JSON.stringify(wanted.alpn)}`);
+    return registration;
+  }
+
+  unregister(group: Group, registration: Registration<HostedProgram>): void {
+    this.registry.remove(group.front, registration);
+  }
+
+  onMember(program: HostedProgram, group: Group, socket: SharedSocket, isNew: boolean): void {
+    if (program.trusted) {
+      for (const [index, fd] of group.descriptors) {
+        if (index !== socket.index) program.send({ op: "keep", group: group.place, index }, [fd]);
+      }
+    }
+    if (!isNew) return;
+    for (const other of this.programs) {
+      if (other === program || !other.trusted || ![...other.binds.values()].some((bind) => bind.group === group))
+        continue;
+      other.send({ op: "keep", group: group.place, index: socket.index }, [socket.fd]);
+    }
+  }
+
+  onUnbound(group: Group): void {
+    if (this.closed || this.pinned.has(group)) return;
+    for (const { binds } of this.programs) for (const bind of binds.values()) if (bind.group === group) return;
+    this.groups.delete(keyOf(group.place));
+    if (this.openGroups.delete(group)) group.close();
+  }
+
+  redeliver(front: Front, message: Uint8Array): void {
+    const { rx } = this;
+    if (unpack(message, rx) === null) return;
+    for (let row = 0; row < rx.count; row++) front.redeliver(rx, row, systemClock.nowMicros());
+    this.flush();
+  }
+
+  needsFlush(program: HostedProgram): void {
+    this.dirty.push(program);
+  }
+
+  onGone(program: HostedProgram): void {
+    this.programs.delete(program);
+    if (this.byRoute[program.route] !== program) return;
+    this.byRoute[program.route] = null;
+    this.note(`route ${program.route}: gone`);
+    if (!this.closed) this.state.write(this.routes());
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------------------
+
+  private async listen(): Promise<void> {
+    const { socketPath, places } = this.options;
+    removeStale(socketPath);
+    this.listener = new UnixListener(socketPath, SOCKET_LIMITS, (socket) => {
+      if (this.programs.size >= MAX_BROKER_CONNECTIONS) {
+        socket.close();
+        return;
+      }
+      const program = new HostedProgram(this, socket);
+      if (program.isOpen) this.programs.add(program);
+    });
+    if (places.length > 0) await this.resumed;
+    for (const place of places) this.pinned.add((await this.covering(place)) ?? (await this.open(place)));
+  }
+
+  /** The group where packets to the place arrive, if there is one. */
+  private covering(place: Place): Promise<Group> | null {
+    const exact = this.groups.get(keyOf(place));
+    if (exact !== undefined) return exact;
+    const words = wordsOf(place.address);
+    if (isWildcardAddress(words) || place.port === 0) return null;
+    const isIpv4 = isMappedIpv4(words, 0);
+    for (const group of this.openGroups) {
+      const { address, port, ipv6Only } = group.place;
+      if (port !== place.port || !isWildcardAddress(wordsOf(address))) continue;
+      if (address === "0.0.0.0" ? isIpv4 : !isIpv4 || !ipv6Only) return Promise.resolve(group);
+    }
+    return null;
+  }
+
+  private open(place: Place): Promise<Group> {
+    const key = keyOf(place);
+    return this.remember(key, Group.open(place, this.newFront(), this.options.datapath, this.groupOwner(key)));
+  }
+
+  private async remember(key: string, opening: Promise<Group>): Promise<Group> {
+    // what asks for any port gets one of its own
+    const isAny = key.endsWith(" 0");
+    if (!isAny) this.groups.set(key, opening);
+    try {
+      const group = await opening;
+      this.groups.set(keyOf(group.place), opening);
+      this.openGroups.add(group);
+      return group;
+    } catch (error) {
+      this.groups.delete(key);
+      throw error;
+    }
+  }
+
+  private newFront(): Front {
+    return new Front(this, this.options.datapath.aead, this.state.key);
+  }
+
+  private groupOwner(key: string): { onAccept(): void; onEvents(): void; onError(error: Error): void } {
+    return {
+      onAccept() {},
+      onEvents() {},
+      onError: (error) => {
+        this.note(`${key}: ${error.message}`);
+        this.groups.delete(key);
+      },
+    };
+  }
+
+  private resumeRoute(program: HostedProgram, resume: Route | null): Route | null {
+    if (resume === null || (this.byRoute[resume.route] ?? null) !== null) return null;
+    const own = deriveRoute(this.state.key, resume.route, resume.generation);
+    if (!timingSafeEqual(own.key, resume.key)) return null;
+    this.byRoute[own.route] = program;
+    return own;
+  }
+
+  private async newRoute(program: HostedProgram): Promise<Route> {
+    await this.resumed;
+    const free = this.byRoute.findIndex((one, route) => route > 0 && one === null);
+    if (free < 0) throw systemCode("ENOSPC", "all routes of this host are given out");
+    this.byRoute[free] = program;
+    return deriveRoute(this.state.key, free, randomInt(GENERATIONS));
+  }
+
+  private routes(): number[] {
+    const given = [...this.byRoute.keys()].filter((route) => (this.byRoute[route] ?? null) !== null);
+    return [...new Set([...given, ...this.reserved])];
+  }
+
+  private detachStuck(): void {
+    for (const program of [...this.programs]) {
+      if (!program.isStuck()) continue;
+      this.note(`route ${program.route}: detached, it does not read`);
+      program.detach();
+    }
+  }
+
+  private note(line: string): void {
+    this.options.onNote?.(line);
+  }
+}
+
+/** @throws EADDRINUSE when another host answers there. */
+function removeStale(path: string): void {
+  try {
+    connectUnix(path, SOCKET_LIMITS).close();
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === "ECONNREFUSED") unlinkSync(path);
+    else if (code !== "ENOENT") throw error;
+    return;
+  }
+  throw systemCode("EADDRINUSE", `another host runs at ${path}`);
+}
+
+function keyOf({ address, port, ipv6Only }: Place): string {
+  return `${wordsOf(address).join(".")} ${ipv6Only ? "ipv6 " : ""}${port}`;
+}
