@@ -8,6 +8,7 @@
 import { Reader, Writer } from "../base/bytes.js";
 import { AEAD_AES_128_CCM, AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305 } from "../port/aead.js";
 import type {
+  HelloNames,
   TlsClientConfig,
   TlsIdentity,
   TlsInfo,
@@ -17,7 +18,7 @@ import type {
   TlsSessionOptions,
 } from "../port/tls.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
-import { MAX_AGENT_FRAME_BYTES } from "../proto/limits.js";
+import { MAX_AGENT_FRAME_BYTES, MAX_TLS_MESSAGE_BYTES } from "../proto/limits.js";
 import {
   bytes,
   type Codec,
@@ -123,6 +124,12 @@ const options = struct<TlsSessionOptions>({
   ticket: optional(anyBytes),
   earlyData: optional(flag),
   ticketScope: optional(uint32()),
+  hello: optional(
+    struct<HelloNames>({
+      serverName: text(2 * MAX_TLS_MESSAGE_BYTES),
+      alpn: list(text(2 * MAX_NAME_BYTES), MAX_ITEMS),
+    }),
+  ),
 });
 
 const info = struct<TlsInfo>({

@@ -30,7 +30,7 @@ import { PACKET_INITIAL, PACKET_SHORT, PACKET_ZERO_RTT, type PacketHeader, parse
 import { writeRetry } from "../packet/retry.js";
 import { statelessResetBytes, writeStatelessReset } from "../packet/stateless-reset.js";
 import { writeVersionNegotiation } from "../packet/version-negotiation.js";
-import { LEVEL_EARLY, type TlsContext, type TlsSession } from "../port/tls.js";
+import { type HelloNames, LEVEL_EARLY, type TlsContext, type TlsSession } from "../port/tls.js";
 import { ADDR_COLS, type AddressProof, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
@@ -68,6 +68,9 @@ export interface ListenOptions {
   /** Connections are offered to `accept` before TLS has answered: by a program that does the handshake itself. */
   acceptAtHello?: boolean;
 }
+
+/** A hello that nothing is known of. */
+const UNREADABLE: HelloNames = { serverName: "", alpn: [] };
 
 /** Options ready for use, of one that listens. */
 export class Listener {
@@ -346,12 +349,13 @@ export class Acceptor {
   ): Connection {
     const { endpoint } = this;
     const { dcid, addr, socket, version, proof } = attempt.origin;
+    const { hello } = attempt;
     const localCid = endpoint.newCid();
     const conn = new Connection(endpoint, {
       isServer: true,
       version,
       config: listener.config,
-      startTls: (negotiated) => this.startTls(listener, conn, proof, negotiated),
+      startTls: (negotiated) => this.startTls(listener, conn, hello, proof, negotiated),
       origDcid: dcid,
       initialKeys: attempt.keys,
       localCid,
@@ -380,7 +384,13 @@ export class Acceptor {
     return conn;
   }
 
-  private startTls(listener: Listener, conn: Connection, proof: AddressProof, version: number): TlsSession {
+  private startTls(
+    listener: Listener,
+    conn: Connection,
+    hello: ClientHello | null,
+    proof: AddressProof,
+    version: number,
+  ): TlsSession {
     const { config, options } = listener;
     const { localCid, origDcid } = conn;
     const params = localParams(config);
@@ -394,6 +404,7 @@ export class Acceptor {
     return options.tls.newSession({
       transportParams: localParamBytes(params, config, true, version, this.endpoint.random),
       ticketScope: version,
+      hello: hello ?? UNREADABLE,
     });
   }
 

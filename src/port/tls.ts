@@ -138,6 +138,17 @@ export interface TlsSessionOptions {
   earlyData?: boolean;
   /** Server: tickets that it makes, and tickets that it takes, are for sessions of the same scope: a QUIC version. */
   ticketScope?: number;
+  /** Server: of the ClientHello that will be put. Tickets that the session makes and takes are then for this server name and for
+   *  the protocol that this hello leads to only; a second hello that says otherwise is alert 47 (illegal_parameter). */
+  hello?: HelloNames;
+}
+
+/** What a ClientHello asks for, a character for each byte. */
+export interface HelloNames {
+  /** SNI, "" for none. */
+  readonly serverName: string;
+  /** By the client's preference. */
+  readonly alpn: readonly string[];
 }
 
 export interface TlsSession {

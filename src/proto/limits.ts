@@ -122,6 +122,8 @@ export const NEW_TOKEN_SECONDS = 24 * 3600;
 /** Keys of tickets, and of tokens, change after this time; those of the time before are still taken. */
 export const TICKET_KEY_SECONDS = 12 * 3600;
 export const TOKEN_KEY_SECONDS = 24 * 3600;
+/** Pairs of a server name and a protocol whose ticket keys are kept; about 500 bytes each, beyond it all are made anew. */
+export const MAX_TICKET_USES = 256;
 /** NEW_TOKEN tokens remembered as used, so that each validates an address once; about 40 bytes each. */
 export const MAX_USED_TOKENS = 65_536;
 /** Initial datagrams kept until a ClientHello is whole: of one attempt, how long, and of all attempts of an endpoint. */

@@ -78,7 +78,7 @@ export const LIMITS: readonly Limit[] = [
   ...group(`${ATTACK}/defaults.test.ts`, "HANDSHAKE_TIMEOUT_MICROS", "IDLE_TIMEOUT_MILLIS", "CLOSE_PTOS"),
   ...group("src/crypto/token.test.ts", "RETRY_TOKEN_SECONDS", "NEW_TOKEN_SECONDS", ["TOKEN_KEY_SECONDS", "1e12"]),
   ...group("src/crypto/token.test.ts", "MAX_USED_TOKENS", "MAX_TOKEN_BYTES"),
-  ...group("src/runtime/native/ticket-keys.test.ts", ["TICKET_KEY_SECONDS", "1e12"]),
+  ...group("src/runtime/native/ticket-keys.test.ts", "MAX_TICKET_USES", ["TICKET_KEY_SECONDS", "1e12"]),
   ...group(`${ATTACK}/packets.test.ts`, "MAX_PEER_TOKEN_BYTES"),
   ...group("src/crypto/keys.test.ts", "KEY_UPDATE_PACKETS", "CONFIDENTIALITY_LIMIT_GCM", "CONFIDENTIALITY_LIMIT_CCM"),
   ...group("src/crypto/keys.test.ts", "INTEGRITY_LIMIT_GCM", "INTEGRITY_LIMIT_CHACHA", "INTEGRITY_LIMIT_CCM"),

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { TICKET_KEY_SECONDS } from "../../proto/limits.js";
+import { MAX_TICKET_USES, TICKET_KEY_SECONDS } from "../../proto/limits.js";
 import { nativeTlsProvider } from "./tls-session.js";
 import { opensslMissing } from "./tls-openssl.js";
 import { Pair } from "./tls-pair.contract.js";
@@ -36,6 +36,30 @@ describe("ticket keys", () => {
     assert.notDeepEqual(openssl.of(1), before[0]);
     assert.equal(gnutls.of(1), before[1]);
     assert.equal(gnutls.of(1).length, 64);
+  });
+
+  test("T27 are others for another server name or protocol, and for nobody", () => {
+    for (const library of ["openssl", "gnutls"] as const) {
+      const keys = new TicketKeys(library, SECRET, () => 0);
+      const all = ["a.test", "b.test"].flatMap((serverName) =>
+        ["h3", "h3-29"].map((alpn) => keys.of(1, { serverName, alpn })),
+      );
+      const texts = [...all, keys.of(1), keys.of(2), keys.once(), keys.once()].map((each) =>
+        Buffer.from(each).toString("hex"),
+      );
+      assert.equal(new Set(texts).size, texts.length);
+    }
+  });
+
+  test("are kept for MAX_TICKET_USES names, and the same when they are made anew", () => {
+    const keys = new TicketKeys("openssl", SECRET, () => 0);
+    const of = (index: number): Uint8Array => keys.of(1, { serverName: `${index}.test`, alpn: "h3" });
+    const first = of(0);
+    for (let i = 1; i < MAX_TICKET_USES; i++) of(i);
+    assert.equal(of(0), first);
+    of(MAX_TICKET_USES);
+    assert.notEqual(of(0), first);
+    assert.deepEqual(of(0), first);
   });
 
   const without = opensslMissing();

@@ -5,8 +5,9 @@
  * and from one key (its key of 3.6.4 and later is a base for derived ones).
  */
 
-import { hkdfSync } from "node:crypto";
-import { TICKET_KEY_SECONDS } from "../../proto/limits.js";
+import { hkdfSync, randomBytes } from "node:crypto";
+import { MAX_TICKET_USES, TICKET_KEY_SECONDS } from "../../proto/limits.js";
+import type { TicketUse } from "./ticket-use.js";
 import type { LibraryName } from "./tls-config.js";
 
 /** Name, encryption key and MAC key of OpenSSL; the base key of GnuTLS. In bytes. */
@@ -14,8 +15,8 @@ const KEY_BYTES = { openssl: 80, gnutls: 64 } as const;
 
 /** What the addon takes as keys: the first makes tickets, each opens them. */
 export class TicketKeys {
-  /** By scope; all of `epoch`. */
-  private readonly known = new Map<number, Uint8Array>();
+  /** By scope and use; all of `epoch`. */
+  private readonly known = new Map<string, Uint8Array>();
   private epoch: number | null = null;
 
   constructor(
@@ -26,22 +27,29 @@ export class TicketKeys {
     private readonly policy = "",
   ) {}
 
-  /** The keys of now. A ticket is taken in the scope that it was made in only; there are few of them. */
-  of(scope: number): Uint8Array {
+  /** The keys of now. A ticket is taken in the scope that it was made in only, and for the use that it was made for. */
+  of(scope: number, use: TicketUse | null = null): Uint8Array {
     const epoch = this.library === "openssl" ? Math.floor(this.nowSeconds() / TICKET_KEY_SECONDS) : null;
     if (epoch !== this.epoch) this.known.clear();
     this.epoch = epoch;
-    const known = this.known.get(scope);
+    const what = use === null ? `${scope}` : `${scope} ${use.serverName} ${use.alpn}`;
+    const known = this.known.get(what);
     if (known !== undefined) return known;
-    const made = epoch === null ? this.derive(scope, "") : this.derive(scope, epoch, epoch - 1, epoch + 1);
-    this.known.set(scope, made);
+    const made = epoch === null ? this.derive(what, "") : this.derive(what, epoch, epoch - 1, epoch + 1);
+    if (this.known.size >= MAX_TICKET_USES) this.known.clear(); // clients choose the names
+    this.known.set(what, made);
     return made;
   }
 
-  private derive(scope: number, ...epochs: (number | "")[]): Uint8Array {
+  /** Keys that no other session has: nothing is resumed with them, nor is what they give. */
+  once(): Uint8Array {
+    return new Uint8Array(randomBytes(KEY_BYTES[this.library]));
+  }
+
+  private derive(what: string, ...epochs: (number | "")[]): Uint8Array {
     const { library, secret, policy } = this;
     const keys = epochs.map((epoch) => {
-      const label = `netquic ${library} ticket ${policy}${scope} ${epoch}`;
+      const label = `netquic ${library} ticket ${policy}${what} ${epoch}`;
       return Buffer.from(hkdfSync("sha256", secret, new Uint8Array(0), label, KEY_BYTES[library]));
     });
     return new Uint8Array(Buffer.concat(keys));

@@ -16,7 +16,7 @@ import type {
   TlsSession,
   TlsSessionOptions,
 } from "../../port/tls.js";
-import { localAlertText } from "../../proto/tls-alert.js";
+import { ALERT_ILLEGAL_PARAMETER, localAlertText } from "../../proto/tls-alert.js";
 import { loadAddon } from "./addon.js";
 import {
   defaultCa,
@@ -30,6 +30,7 @@ import {
   trustDigest,
 } from "./tls-config.js";
 import { TicketKeys } from "./ticket-keys.js";
+import { asBytes, holds, type TicketUse, ticketUse } from "./ticket-use.js";
 import { openTicket, sealTicket, type TicketBinding } from "./tls-ticket.js";
 import { verifyErrorName } from "./tls-verify.js";
 
@@ -106,7 +107,8 @@ class NativeProvider implements TlsProvider {
     // a resumed session shows no certificate: who asks for one takes no ticket of a server that does not
     const certificates = native.clientCert === 0 ? "" : `clientCertificate ${native.clientCert} `;
     const policy = config.psk === undefined ? certificates : "psk ";
-    return new ServerContext(this.addon, handle, new TicketKeys(this.name, secret, this.nowSeconds, policy));
+    const keys = new TicketKeys(this.name, secret, this.nowSeconds, policy);
+    return new ServerContext(this.addon, handle, keys, config.alpn.map(asBytes));
   }
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
@@ -133,14 +135,16 @@ class ServerContext implements TlsContext {
     private readonly addon: TlsAddon,
     private readonly handle: Handle,
     private readonly keys: TicketKeys,
+    private readonly protocols: readonly string[],
   ) {}
 
   newSession(options: TlsSessionOptions): TlsSession {
-    const { transportParams, ticketScope = 0 } = options;
-    const ticketKeys = this.keys.of(ticketScope);
+    const { transportParams, ticketScope = 0, hello } = options;
+    const use = hello === undefined ? null : ticketUse(hello, this.protocols);
+    const ticketKeys = hello !== undefined && use === null ? this.keys.once() : this.keys.of(ticketScope, use);
     const none = { sni: "", verifyDns: "", verifyIp: "", ticket: NO_BYTES, earlyData: false };
     const handle = this.addon.tlsSession(this.handle, { ...none, transportParams, ticketKeys });
-    return new NativeSession(this.addon, handle, null);
+    return new NativeSession(this.addon, handle, null, use);
   }
 
   close(): void {
@@ -195,11 +199,12 @@ class NativeSession implements TlsSession {
   private closed = false;
   private resumed = false;
 
-  /** `client` is null at a server. */
+  /** `client` is null at a server, `use` at a client. */
   constructor(
     private readonly addon: TlsAddon,
     private readonly handle: Handle,
     private readonly client: (TicketBinding & { resumedVerifyCode: number }) | null,
+    private readonly use: TicketUse | null = null,
   ) {}
 
   put(level: Level, bytes: Uint8Array): void {
@@ -216,7 +221,7 @@ class NativeSession implements TlsSession {
     if (result === null) return null;
     switch (result.kind) {
       case "done":
-        return { kind: "done", info: this.info(result.info) };
+        return this.done(this.info(result.info));
       case "ticket":
         return { kind: "ticket", bytes: this.ticket(result.bytes, result.verifyCode) };
       case "alert":
@@ -230,6 +235,11 @@ class NativeSession implements TlsSession {
     if (this.closed) return;
     this.closed = true;
     this.addon.tlsClose(this.handle);
+  }
+
+  private done(info: TlsInfo): TlsResult {
+    if (this.use === null || holds(this.use, info)) return { kind: "done", info };
+    return { kind: "alert", alert: ALERT_ILLEGAL_PARAMETER, message: localAlertText(ALERT_ILLEGAL_PARAMETER) };
   }
 
   private info(native: Omit<TlsInfo, "verifyError"> & { verifyCode: number }): TlsInfo {
