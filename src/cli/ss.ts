@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { runtimeDirs, type Survey, surveyPrograms } from "../api/control/client.js";
+import type { Question } from "../api/control/protocol.js";
 import { EXIT_OK, oneLine, usage } from "./failure.js";
 import { formatBytes } from "./format.js";
 import { SS_HELP } from "./help.js";
@@ -25,10 +26,18 @@ export async function ss(args: readonly string[], { stdout, env }: Surroundings)
   }
   const dirs = runtimeDirs(env);
   if (dirs.length === 0) throw usage("NETQUIC_RUNTIME_DIR is off, so no program can be found");
-  const survey = await surveyPrograms(dirs, options.info || options.json);
+  const survey = await surveyPrograms(dirs, questionOf(options));
   for (const failure of survey.failures) process.stderr.write(`quic ss: ${oneLine(failure)}\n`);
   write(stdout, linesOf(survey, options, stdout.isTTY === true ? (stdout.columns ?? Infinity) : Infinity));
   return EXIT_OK;
+}
+
+/** What is not shown is not asked for. */
+function questionOf({ proc, info, json, listening, all, filter }: SsOptions): Question {
+  if (proc === "snmp") return { ask: "program" };
+  const onlyListeners = listening && !all && filter.states === null;
+  if (proc === "eps" || (onlyListeners && !json)) return { ask: "listeners" };
+  return { ask: "sockets", details: info || json };
 }
 
 function linesOf(survey: Survey, options: SsOptions, width: number): Iterable<string> {
@@ -51,7 +60,7 @@ function isWanted(socket: ListedSocket, { all, listening, families, filter }: Ss
 
 function jsonOf({ programs, failures }: Survey, sockets: readonly ListedSocket[]): object {
   return {
-    programs: programs.map(({ info, counters }) => ({ ...info, counters })),
+    programs: programs.map(({ info, counters, heldBytes }) => ({ ...info, heldBytes, counters })),
     sockets: sockets.map(({ program, row }) => ({ pid: program.pid, program: program.name, ...row })),
     failures,
   };
@@ -68,7 +77,7 @@ function* summaryLines({ programs }: Survey): Generator<string> {
   yield `Total: ${total}`;
   const parts = [count("estab", "ESTAB"), count("closing", "CLOSING"), count("syn-recv", "SYN-RECV")];
   yield `QUIC:  ${total} (${[...parts, count("timewait", "TIME-WAIT"), count("listen", "LISTEN")].join(", ")})`;
-  const heldBytes = programs.reduce((sum, { info }) => sum + info.heldBytes, 0);
+  const heldBytes = programs.reduce((sum, program) => sum + program.heldBytes, 0);
   yield `Programs: ${programs.length}, ${formatBytes(heldBytes)} in queues`;
 }
 

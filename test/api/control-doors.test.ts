@@ -18,7 +18,7 @@ process.env["NETQUIC_RUNTIME_DIR"] = dir;
 after(() => rmSync(dir, { recursive: true, force: true }));
 
 async function ask(): Promise<Program> {
-  const { programs, failures } = await surveyPrograms([dir], true);
+  const { programs, failures } = await surveyPrograms([dir], { ask: "sockets", details: true });
   assert.deepEqual([programs.length, failures], [1, []]);
   return programs[0] as Program;
 }

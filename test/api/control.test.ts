@@ -36,7 +36,7 @@ async function withSockets<T>(look: () => Promise<T>): Promise<T> {
 }
 
 async function ask(details = true): Promise<Program> {
-  const { programs, failures } = await surveyPrograms(runtimeDirs(), details);
+  const { programs, failures } = await surveyPrograms(runtimeDirs(), { ask: "sockets", details });
   assert.deepEqual(failures, []);
   assert.equal(programs.length, 1);
   return programs[0] as Program;

@@ -15,7 +15,7 @@ import {
 import { FramedSocket } from "../../runtime/framed-socket.js";
 import { programInfo } from "./program.js";
 import { type Answer, decodeMessage, encodeMessage } from "./protocol.js";
-import { processCounters, socketRows } from "./registry.js";
+import { listenerRows, processCounters, socketRows } from "./registry.js";
 import type { SocketRow } from "./rows.js";
 
 const LIMITS = { maxFrameBytes: MAX_CONTROL_FRAME_BYTES, maxQueuedBytes: MAX_CONTROL_QUEUED_BYTES };
@@ -24,7 +24,7 @@ const PAUSE_BYTES = 256 * 1024;
 
 export class Asker {
   private readonly framed: FramedSocket;
-  private readonly waiting: boolean[] = [];
+  private readonly waiting: (() => Iterator<SocketRow>)[] = [];
   private rows: Iterator<SocketRow> | null = null;
   private asked = 0;
   private ended = false;
@@ -47,12 +47,15 @@ export class Asker {
     const question = frame.length <= MAX_CONTROL_REQUEST_BYTES ? decodeMessage(frame) : null;
     const ask = question?.["ask"];
     if (++this.asked > MAX_CONTROL_REQUESTS) this.refuse("too many questions");
-    else if (question === null || (ask !== "sockets" && ask !== "program")) this.refuse("no question of this program");
-    else if (ask === "program") this.answer({ program: programInfo() }, end());
-    else {
-      this.waiting.push(question["details"] === true);
-      this.go();
-    }
+    else if (ask === "program") this.begin(noRows);
+    else if (ask === "listeners") this.begin(listenerRows);
+    else if (ask === "sockets") this.begin(() => socketRows(question?.["details"] === true));
+    else this.refuse("no question of this program");
+  }
+
+  private begin(rows: () => Iterator<SocketRow>): void {
+    this.waiting.push(rows);
+    this.go();
   }
 
   private refuse(error: string): void {
@@ -76,9 +79,9 @@ export class Asker {
 
   private step(): void {
     if (this.rows === null) {
-      const details = this.waiting.shift();
-      if (details === undefined) return;
-      this.rows = socketRows(details);
+      const rows = this.waiting.shift();
+      if (rows === undefined) return;
+      this.rows = rows();
       this.answer({ program: programInfo() });
     }
     if (this.framed.queuedBytes > PAUSE_BYTES) return; // onDrain follows
@@ -97,6 +100,8 @@ export class Asker {
     this.go();
   }
 }
+
+function* noRows(): Generator<SocketRow> {}
 
 function end(): Answer {
   return { end: true, ...processCounters() };

@@ -21,6 +21,8 @@ import { type SocketRow, STATES } from "./rows.js";
 export interface Program {
   info: ProgramInfo;
   counters: Counters;
+  /** Memory of all connections' queues, bytes. */
+  heldBytes: number;
   sockets: SocketRow[];
 }
 
@@ -45,7 +47,7 @@ export function runtimeDirs(env: NodeJS.ProcessEnv = process.env, uid = process.
 }
 
 /** All programs, asked at once, by process number. What went wrong with one is a line, and hides no other. */
-export async function surveyPrograms(dirs: readonly string[], details: boolean): Promise<Survey> {
+export async function surveyPrograms(dirs: readonly string[], question: Question): Promise<Survey> {
   const survey: Survey = { programs: [], failures: [] };
   const paths: string[] = [];
   for (const dir of dirs) {
@@ -61,7 +63,7 @@ export async function surveyPrograms(dirs: readonly string[], details: boolean):
     await removeStaleSockets(dir);
     for (const { name } of controlSockets(dir)) paths.push(join(dir, name));
   }
-  const answers = await Promise.allSettled(paths.map((path) => askProgram(path, { ask: "sockets", details })));
+  const answers = await Promise.allSettled(paths.map((path) => askProgram(path, question)));
   for (const [i, answer] of answers.entries()) {
     if (answer.status === "fulfilled") survey.programs.push(answer.value);
     else survey.failures.push(`${paths[i]}: ${(answer.reason as Error).message}`);
@@ -118,25 +120,27 @@ class AnswerReader {
     if (this.info === null) return new Error("the program did not say who it is");
     const counters = noCounters();
     if (isObject(message["counters"])) addCounters(counters, message["counters"]);
-    return { info: this.info, counters, sockets: this.sockets };
+    return { info: this.info, counters, heldBytes: count(message["heldBytes"]), sockets: this.sockets };
   }
 }
 
 function readInfo(given: Record<string, unknown>): ProgramInfo {
   const text = (name: string): string => (typeof given[name] === "string" ? given[name] : "");
-  const count = (name: string): number => (Number.isFinite(given[name]) ? Number(given[name]) : 0);
   return {
-    pid: count("pid"),
+    pid: count(given["pid"]),
     name: text("name"),
-    uid: count("uid"),
+    uid: count(given["uid"]),
     node: text("node"),
     netquic: text("netquic"),
     tls: text("tls"),
     datapath: text("datapath"),
-    startedAtMillis: count("startedAtMillis"),
-    heldBytes: count("heldBytes"),
-    rssBytes: count("rssBytes"),
+    startedAtMillis: count(given["startedAtMillis"]),
+    rssBytes: count(given["rssBytes"]),
   };
+}
+
+function count(value: unknown): number {
+  return Number.isFinite(value) ? Number(value) : 0;
 }
 
 const TEXTS = ["state", "role", "local", "remote", "udp", "api"];

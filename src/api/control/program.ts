@@ -5,7 +5,6 @@ import { basename } from "node:path";
 import { sharedDatapath } from "../datapath.js";
 import { chosenTls } from "../environment.js";
 import type { ProgramInfo } from "./protocol.js";
-import { processCounters } from "./registry.js";
 
 const MILLIS_PER_SECOND = 1000;
 
@@ -22,7 +21,6 @@ export function programInfo(): ProgramInfo {
     tls: chosenTls(),
     datapath: sharedDatapath().name,
     startedAtMillis: Math.round(Date.now() - process.uptime() * MILLIS_PER_SECOND),
-    heldBytes: processCounters().heldBytes,
     rssBytes: process.memoryUsage.rss(),
   };
 }

@@ -10,8 +10,8 @@ import type { Counters } from "./counters.js";
 import type { SocketRow } from "./rows.js";
 
 export interface Question {
-  /** `program`: without sockets. */
-  ask: "sockets" | "program";
+  /** Listeners are sockets; `program`: without any. */
+  ask: "sockets" | "listeners" | "program";
   /** What `quic ss -i` shows. */
   details?: boolean;
 }
@@ -27,14 +27,14 @@ export interface ProgramInfo {
   datapath: string;
   /** When the process started, milliseconds since 1970. */
   startedAtMillis: number;
-  /** Memory of all connections' queues, and of the process, bytes. */
-  heldBytes: number;
+  /** Memory of the process, bytes. */
   rssBytes: number;
 }
 
 export type Answer =
   | { program: ProgramInfo }
   | { sockets: SocketRow[] }
+  /** `heldBytes`: memory of all connections' queues. */
   | { end: true; counters: Counters; heldBytes: number }
   | { error: string };
 

@@ -29,9 +29,13 @@ export function setOffloadStat(stat: OffloadStat): void {
   offloadStat = stat;
 }
 
+export function* listenerRows(): Generator<SocketRow> {
+  for (const port of ports) for (const listener of port.listeners()) yield listenerRow(port, listener);
+}
+
 /** All sockets of this process: listeners first, then connections in the order in which they came. */
 export function* socketRows(wantsDetails: boolean): Generator<SocketRow> {
-  for (const port of ports) for (const listener of port.listeners()) yield listenerRow(port, listener);
+  yield* listenerRows();
   for (const port of ports) {
     for (const conn of port.host.endpoint.connections) yield connectionRow(port, conn, wantsDetails);
   }

@@ -7,7 +7,9 @@ import { type ListedSocket, listSockets } from "./listed.js";
 /** A socket of which only what a filter looks at is there. */
 function socket(local: string, remote: string, state = "ESTAB", alpn = "h3", pid = 7): ListedSocket {
   const row = { local, remote, state, alpn: [alpn] } as ListedSocket["row"];
-  return listSockets([{ info: { pid } as ListedSocket["program"], sockets: [row], counters: {} as never }])[0]!;
+  return listSockets([
+    { info: { pid } as ListedSocket["program"], sockets: [row], counters: {} as never, heldBytes: 0 },
+  ])[0]!;
 }
 
 const V4 = socket("10.0.0.1:443", "10.9.9.9:50000");

@@ -32,11 +32,11 @@ const ROW: SocketRow = {
 };
 const INFO = {
   ...{ pid: 1, name: "server.js", uid: 1000, node: "v20", netquic: "1", tls: "gnutls", datapath: "native" },
-  ...{ startedAtMillis: 0, heldBytes: 0, rssBytes: 0 },
+  ...{ startedAtMillis: 0, rssBytes: 0 },
 };
 
 function program(...sockets: SocketRow[]): Program {
-  return { info: INFO, counters: { ...noCounters(), QuicFrmRetrans: 3 }, sockets };
+  return { info: INFO, counters: { ...noCounters(), QuicFrmRetrans: 3 }, heldBytes: 0, sockets };
 }
 
 function lines(args: string[], width: number, ...sockets: SocketRow[]): string[] {
