@@ -17,7 +17,7 @@ import type {
   TlsSession,
   TlsSessionOptions,
 } from "../port/tls.js";
-import { MAX_AGENT_FRAME_BYTES, MAX_AGENT_QUEUE_BYTES } from "../proto/limits.js";
+import { AGENT_BUSY_BYTES, MAX_AGENT_FRAME_BYTES, MAX_AGENT_QUEUE_BYTES } from "../proto/limits.js";
 import { Fifo } from "../base/fifo.js";
 import { checkFramedPath, connectFramed, type FramedHandler, type FramedSocket } from "../runtime/framed-socket.js";
 import {
@@ -229,7 +229,8 @@ class Link implements FramedHandler {
 
   open(id: number, session: AgentSession, frame: Uint8Array): void {
     this.sessions.set(id, session);
-    this.socket.send(frame);
+    if (this.socket.queuedBytes <= AGENT_BUSY_BYTES) this.socket.send(frame);
+    else setImmediate(() => this.refuse(id));
   }
 
   close(id: number): void {
@@ -261,6 +262,13 @@ class Link implements FramedHandler {
     this.owner.onEnd(left.length === 0 ? "" : error === null ? why : `${why}: ${error.message}`);
     const message = `internal_error: the handshake agent ${why}`;
     for (const session of left) session.deliver([{ kind: "alert", alert: ALERT_INTERNAL_ERROR, message, code }]);
+  }
+
+  /** Those that have begun come first. */
+  private refuse(id: number): void {
+    const message = "internal_error: the handshake agent does not keep up";
+    this.sessions.get(id)?.deliver([{ kind: "alert", alert: ALERT_INTERNAL_ERROR, message, code: "EIO" }]);
+    this.sessions.delete(id);
   }
 
   private reject(complaint: string): void {

@@ -10,6 +10,7 @@ import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import type { TlsContext, TlsProvider, TlsResult, TlsSession } from "../port/tls.js";
 import {
+  AGENT_BUSY_BYTES,
   AGENT_SESSION_REST_MILLIS,
   MAX_AGENT_CONTEXT_BYTES,
   MAX_AGENT_CONTEXTS,
@@ -106,6 +107,11 @@ export class ProgramService implements FramedHandler {
     else if (message.kind === "hello") this.greet(message);
     else if (this.greeted) this.handle(message, frame.length);
     else this.reject("no hello");
+  }
+
+  /** It has read. */
+  onDrain(): void {
+    this.socket.resume();
   }
 
   onEnd(error: Error | null): void {
@@ -294,6 +300,7 @@ export class ProgramService implements FramedHandler {
 
   private send(message: FromAgent): void {
     this.socket.send(encode(fromAgent, message));
+    if (this.socket.queuedBytes > AGENT_BUSY_BYTES) this.socket.pause();
   }
 
   private reject(why: string): void {

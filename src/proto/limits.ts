@@ -344,8 +344,10 @@ export const MAX_SURVEY_SOCKETS = 262_144;
 // --- handshake agent (docs/agent.md) -------------------------------------------------------------------------------------
 /** Longest message between a program and the agent, bytes: a configuration with its own trust store. */
 export const MAX_AGENT_FRAME_BYTES = 1 * MIB;
-/** What may wait until the other side reads, bytes; who does not read loses the connection. */
-export const MAX_AGENT_QUEUE_BYTES = 8 * MIB;
+/** When more waits until the other side reads, bytes, the agent reads no more, and a program begins no more handshakes. */
+export const AGENT_BUSY_BYTES = 2 * MIB;
+/** When more waits, the connection ends. */
+export const MAX_AGENT_QUEUE_BYTES = 64 * MIB;
 /** Programs at one agent. */
 export const MAX_AGENT_PROGRAMS = 256;
 /** Of one program: configurations, their bytes in all, and sessions that are not closed. */

@@ -165,6 +165,24 @@ describe("messages over a Unix socket", () => {
     listener.close();
   });
 
+  test("paused in the middle of what has arrived, it hands over the rest when it is resumed", async () => {
+    const { client, server, serverEar, listener } = await both();
+    serverEar.onFrame = (frame) => {
+      serverEar.frames.push(Buffer.from(frame).toString("latin1"));
+      server.pause();
+    };
+    for (const letter of "abc") client.send(bytes(letter));
+    for (const count of [1, 2, 3]) {
+      while (serverEar.frames.length < count) await new Promise(setImmediate);
+      await new Promise(setImmediate);
+      assert.equal(serverEar.frames.length, count);
+      server.resume();
+    }
+    assert.deepEqual(serverEar.frames, ["a", "b", "c"]);
+    server.destroy();
+    listener.close();
+  });
+
   test("what is sent while connecting waits; a socket that is not there is ENOENT", async () => {
     const ear = new Ear();
     const client = connectFramed(newPath(), LIMITS, ear);

@@ -42,6 +42,9 @@ export class FramedSocket {
   private ended = false;
   private failure: Error | null = null;
   private finishing = false;
+  private paused = false;
+  /** What had arrived when it was paused. */
+  private rest: Uint8Array = NO_BYTES;
 
   constructor(
     private readonly socket: Socket,
@@ -79,6 +82,21 @@ export class FramedSocket {
     return true;
   }
 
+  /** Hands over no more until `resume`, not even what has arrived; if the connection ends before, that is dropped. */
+  pause(): void {
+    this.paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    const { rest } = this;
+    this.rest = NO_BYTES;
+    this.receive(rest);
+    if (!this.paused) this.socket.resume();
+  }
+
   /** Ends the connection when what was sent has left; nothing more is heard. */
   end(): void {
     this.finishing = true;
@@ -101,9 +119,11 @@ export class FramedSocket {
   }
 
   private receive(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length && !this.finishing && !this.socket.destroyed; ) {
+    let at = 0;
+    while (at < chunk.length && !this.paused && !this.finishing && !this.socket.destroyed) {
       at = this.frame === null ? this.takeHeader(chunk, at) : this.takeFrame(this.frame, chunk, at);
     }
+    if (this.paused && at < chunk.length) this.rest = chunk.subarray(at);
   }
 
   private takeHeader(chunk: Uint8Array, at: number): number {

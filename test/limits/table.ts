@@ -123,7 +123,13 @@ export const LIMITS: readonly Limit[] = [
   ),
   ...group(
     "test/agent/limits.test.ts",
-    ...["MAX_AGENT_FRAME_BYTES", "MAX_AGENT_QUEUE_BYTES", "MAX_AGENT_PROGRAMS", "MAX_AGENT_CONTEXTS"],
+    ...[
+      "MAX_AGENT_FRAME_BYTES",
+      "AGENT_BUSY_BYTES",
+      "MAX_AGENT_QUEUE_BYTES",
+      "MAX_AGENT_PROGRAMS",
+      "MAX_AGENT_CONTEXTS",
+    ],
     ...["MAX_AGENT_CONTEXT_BYTES", "MAX_AGENT_SESSIONS", "MAX_AGENT_SESSION_BYTES", "AGENT_HANDSHAKE_MILLIS"],
     "AGENT_SESSION_REST_MILLIS",
   ),
