@@ -4,6 +4,8 @@ import {
   type ConnectionIdRange,
   type DetailTransport,
   type StreamDetails,
+  STREAM_BIDI,
+  STREAM_UNI,
   type StreamKind,
 } from "../port/transport.js";
 import {
@@ -23,6 +25,7 @@ import {
   SEND_SEND,
 } from "../stream/send.js";
 import { CONTROL_MAX_STREAM_DATA } from "../stream/stream.js";
+import { CONN_MAX_STREAMS } from "../stream/table.js";
 import type { ConnectionConfig } from "./config.js";
 import type { Connection } from "./connection.js";
 import { reconfigure } from "./reconfigure.js";
@@ -113,6 +116,15 @@ export class ConnectionDetails implements DetailTransport {
   get isMoving(): boolean {
     const { previous, own } = this.conn.moves;
     return previous !== null || (own !== null && own.attempts.length > 0);
+  }
+
+  holdStreams(isHeld: boolean): void {
+    const { streams, host } = this.conn;
+    for (const kind of [STREAM_BIDI, STREAM_UNI] as const) {
+      streams.counts[kind].isHeld = isHeld;
+      if (streams.counts[kind].isUpdateDue()) streams.controlBits |= CONN_MAX_STREAMS << kind;
+    }
+    host.schedule(this.conn);
   }
 
   connectionIds(ofPeer: boolean): ConnectionIdRange {

@@ -270,6 +270,8 @@ export interface DetailTransport {
   readonly isUpdatingKeys: boolean;
   /** Another path is asked, or was just taken and is not proven yet (RFC 9000 §8.2). */
   readonly isMoving: boolean;
+  /** While held, the peer gets no more streams than it was allowed before: those that end are not replaced. */
+  holdStreams(isHeld: boolean): void;
   connectionIds(ofPeer: boolean): ConnectionIdRange;
   /** Our packets carry this id of the peer's from now on; false when it is not there, or not newer than the one now. */
   useConnectionId(seq: number): boolean;

@@ -325,6 +325,12 @@ export const BROKER_RECONNECT_MILLIS = 100;
 export const MAX_BROKER_HANDED = 16_384;
 export const BROKER_HANDED_MICROS = 30_000_000;
 
+// --- Linux sockets ---------------------------------------------------------------------------------------------------
+/** Events that a socket holds unread before its peer gets no more streams, which are what events are about. */
+export const MAX_SOCKET_EVENTS = 4096;
+/** TLS messages that a program leaves unread, bytes; more ends the connection (CRYPTO_BUFFER_EXCEEDED). */
+export const MAX_SOCKET_HANDSHAKE_BYTES = 256 * KIB;
+
 // --- control sockets -------------------------------------------------------------------------------------------------
 /** Askers that a program answers at once; more are turned away. */
 export const MAX_CONTROL_CONNECTIONS = 8;

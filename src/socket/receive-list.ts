@@ -6,6 +6,9 @@
  * and by what the transport may hold.
  */
 
+/** What a datagram takes beside its bytes: an empty one costs memory, too. */
+const DATAGRAM_COST_BYTES = 256;
+
 /** A message that can be read in parts. */
 export interface Message {
   readonly bytes: Uint8Array;
@@ -38,6 +41,9 @@ export type DataItem = StreamItem | ({ readonly kind: "datagram" } & Message);
 export class ReceiveList {
   readonly handshake: HandshakeMessage[] = [];
   readonly data: DataItem[] = [];
+  /** Memory of what is whole here: TLS messages, and datagrams with what each costs. Streams hold their data themselves. */
+  handshakeBytes = 0;
+  datagramBytes = 0;
   private readonly events = new Map<string, EventMessage>();
   private readonly streams = new Set<number>();
 
@@ -47,6 +53,24 @@ export class ReceiveList {
 
   pushHandshake(level: number, bytes: Uint8Array): void {
     this.handshake.push({ level, bytes, offset: 0 });
+    this.handshakeBytes += bytes.length;
+  }
+
+  /** The first TLS message was read to its end; null when there is none. */
+  shiftHandshake(): HandshakeMessage | null {
+    const message = this.handshake.shift() ?? null;
+    if (message !== null) this.handshakeBytes -= message.bytes.length;
+    return message;
+  }
+
+  /** All TLS messages that nobody has read. */
+  takeHandshake(): HandshakeMessage[] {
+    this.handshakeBytes = 0;
+    return this.handshake.splice(0);
+  }
+
+  get eventCount(): number {
+    return this.events.size;
   }
 
   /** An event that was half read stays, and is told again when it changes. */
@@ -62,8 +86,13 @@ export class ReceiveList {
     this.data.push({ kind: "stream", id, peeked: null, ended: false });
   }
 
-  pushDatagram(bytes: Uint8Array): void {
+  /** False, and nothing is kept, when datagrams would hold more than `limitBytes`. */
+  pushDatagram(bytes: Uint8Array, limitBytes: number): boolean {
+    const heldBytes = this.datagramBytes + bytes.length + DATAGRAM_COST_BYTES;
+    if (heldBytes > limitBytes) return false;
+    this.datagramBytes = heldBytes;
     this.data.push({ kind: "datagram", bytes, offset: 0 });
+    return true;
   }
 
   firstEvent(): EventMessage | null {
@@ -79,6 +108,7 @@ export class ReceiveList {
   dropData(): void {
     const item = this.data.shift();
     if (item?.kind === "stream") this.streams.delete(item.id);
+    else if (item !== undefined) this.datagramBytes -= item.bytes.length + DATAGRAM_COST_BYTES;
   }
 
   /** Nothing of this stream will be read here: it was reset, or moves elsewhere. Null when nothing of it was. */

@@ -26,12 +26,12 @@ export function recvmsg(sock: QuicSock, maxBytes: number, flags: number): InMess
   const isPeek = (flags & MSG_PEEK) !== 0;
   const [handshake] = list.handshake;
   if (handshake !== undefined) {
-    const part = take(handshake, maxBytes, isPeek, () => list.handshake.shift());
+    const part = take(handshake, maxBytes, isPeek, () => list.shiftHandshake());
     return { ...part, handshake: { crypto_level: handshake.level } };
   }
   const event = list.firstEvent();
   if (event !== null) {
-    const part = take(event, maxBytes, isPeek, () => list.dropEvent(event));
+    const part = take(event, maxBytes, isPeek, () => sock.dropEvent(event));
     return { data: part.data, flags: part.flags | MSG_QUIC_NOTIFICATION };
   }
   for (let item = list.data[0]; item !== undefined; item = list.data[0]) {

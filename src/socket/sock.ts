@@ -24,6 +24,8 @@ import {
   type Transport,
   type TransportHandler,
 } from "../port/transport.js";
+import { MAX_SOCKET_EVENTS, MAX_SOCKET_HANDSHAKE_BYTES } from "../proto/limits.js";
+import { CRYPTO_BUFFER_EXCEEDED } from "../proto/transport-error.js";
 import { EventMask, eventBytes } from "./events.js";
 import {
   POLLERR,
@@ -53,7 +55,7 @@ import {
   QUIC_STREAM_SEND_STATE_RESET_SENT,
 } from "./numbers.js";
 import type { PeeledStream } from "./peeled.js";
-import { ReceiveList } from "./receive-list.js";
+import { type EventMessage, ReceiveList } from "./receive-list.js";
 import { keepUnread } from "./recvmsg.js";
 import { SocketSettings } from "./settings.js";
 import { StreamIds } from "./stream-ids.js";
@@ -65,6 +67,7 @@ const WAKING_DETAILS = DETAIL_STREAM_LIMIT | DETAIL_STREAM_CREDIT;
 /** Send memory in windows, where the program does not set it: Linux's sk_sndbuf. Each stream takes 4 KiB at least. */
 const SEND_BUFFER_WINDOWS = 4;
 const MIN_SEND_BUFFER_BYTES = 2 ** 20;
+const RECEIVE_BUFFER_WINDOWS = 4;
 /** What the peer's stateless reset reads as in CONNECTION_CLOSE. */
 const STATELESS_RESET_ERRCODE = 0x100;
 
@@ -99,6 +102,8 @@ export class QuicSock implements TransportHandler {
   readonly peerClose: CloseValue = connectionClose.decode(new Uint8Array(0));
   /** SO_SNDBUF, bytes of memory; 0 = four congestion windows, 1 MiB at least. */
   sendBufferBytes = 0;
+  /** SO_RCVBUF, bytes; 0 = four times max_data. */
+  receiveBufferBytes = 0;
   /** The handshake, where the program does it by messages. */
   tls: MessageTls | null = null;
   /** Called when something may have changed for a call that waits. */
@@ -145,6 +150,28 @@ export class QuicSock implements TransportHandler {
   get sendMemoryBytes(): number {
     if (this.sendBufferBytes > 0) return this.sendBufferBytes;
     return Math.max(MIN_SEND_BUFFER_BYTES, SEND_BUFFER_WINDOWS * (this.bound?.details.cwndBytes ?? 0));
+  }
+
+  /** Memory for datagrams that nobody has read, bytes: Linux's sk_rcvbuf. */
+  get receiveMemoryBytes(): number {
+    return this.receiveBufferBytes > 0
+      ? this.receiveBufferBytes
+      : RECEIVE_BUFFER_WINDOWS * this.settings.params.max_data;
+  }
+
+  /** A TLS message of the peer's, QUIC_CRYPTO_* level; who sends without end ends the connection. */
+  onHandshakeMessage(level: number, bytes: Uint8Array): void {
+    this.list.pushHandshake(level, bytes);
+    if (this.list.handshakeBytes > MAX_SOCKET_HANDSHAKE_BYTES) {
+      this.bound?.transport.close("transport", BigInt(CRYPTO_BUFFER_EXCEEDED), "TLS messages that nobody reads");
+    }
+    this.wake();
+  }
+
+  /** An event was read. */
+  dropEvent(event: EventMessage): void {
+    this.list.dropEvent(event);
+    if (this.list.eventCount === MAX_SOCKET_EVENTS / 2) this.bound?.details.holdStreams(false);
   }
 
   /** POLL* bits; `hasRequest`: a listener has a connection to accept. */
@@ -238,8 +265,7 @@ export class QuicSock implements TransportHandler {
   }
 
   onDatagram(bytes: Uint8Array): void {
-    this.list.pushDatagram(bytes);
-    this.wake();
+    if (this.list.pushDatagram(bytes, this.receiveMemoryBytes)) this.wake();
   }
 
   readonly onDatagramFate = NOBODY.onDatagramFate;
@@ -324,7 +350,9 @@ export class QuicSock implements TransportHandler {
   }
 
   private tell(type: number, what: string, payload: Uint8Array): void {
-    if (this.events.has(type)) this.list.pushEvent(`${type} ${what}`, eventBytes(type, payload));
+    if (!this.events.has(type)) return;
+    this.list.pushEvent(`${type} ${what}`, eventBytes(type, payload));
+    if (this.list.eventCount >= MAX_SOCKET_EVENTS) this.bound?.details.holdStreams(true);
   }
 }
 

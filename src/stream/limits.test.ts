@@ -37,4 +37,21 @@ describe("StreamCounts", () => {
       assert.equal(counts.update(), index + 2);
     }
   });
+
+  test("while they are held, streams that end are not replaced; afterwards all at once", () => {
+    const counts = new StreamCounts(4);
+    counts.isHeld = true;
+    for (let i = 0; i < 3; i++) counts.onPeerStreamForgotten();
+    assert.deepEqual([counts.isUpdateDue(), counts.canRaise()], [false, false]);
+    counts.isHeld = false;
+    assert.deepEqual([counts.isUpdateDue(), counts.canRaise(), counts.update()], [true, true, 7]);
+  });
+
+  test("another initial limit is the one that comes back", () => {
+    const counts = new StreamCounts(4);
+    counts.begin(2);
+    assert.equal(counts.advertised, 2);
+    counts.onPeerStreamForgotten();
+    assert.equal(counts.update(), 3);
+  });
 });

@@ -20,6 +20,8 @@ export class StreamCounts {
   peerOpened = 0;
   /** Our last MAX_STREAMS, or the transport parameter. */
   advertised: number;
+  /** The application has enough to do with the streams that there were: no new ones. */
+  isHeld = false;
   /** Peer's streams that are finished and forgotten. */
   private peerClosed = 0;
   private window: number;
@@ -61,14 +63,14 @@ export class StreamCounts {
   /** Whether MAX_STREAMS is worth a frame: it gives much back, or little is left. */
   isUpdateDue(): boolean {
     const gain = this.window + this.peerClosed - this.advertised;
-    if (gain <= 0) return false;
+    if (gain <= 0 || this.isHeld) return false;
     const share = this.window * STREAMS_CREDIT_SHARE;
     return gain >= share || this.advertised - this.peerOpened < 2 * share;
   }
 
   /** Whether any update is possible: asked when the peer says that it is blocked. */
   canRaise(): boolean {
-    return this.window + this.peerClosed > this.advertised;
+    return !this.isHeld && this.window + this.peerClosed > this.advertised;
   }
 
   /** The value of a MAX_STREAMS sent now. */

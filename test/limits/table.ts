@@ -34,6 +34,7 @@ function elsewhere(file: string, name: string, without: string, tests: string): 
 
 export const LIMITS: readonly Limit[] = [
   ...group("src/socket/psk-file.test.ts", "MAX_PSK_FILE_KEYS"),
+  ...group("test/socket/memory.test.ts", "MAX_SOCKET_EVENTS", "MAX_SOCKET_HANDSHAKE_BYTES"),
   // datagrams and paths
   ...group(`${ATTACK}/packets.test.ts`, ["MIN_INITIAL_DATAGRAM_BYTES", "1"]),
   ...group("test/transport/handshake.test.ts", "DEFAULT_DATAGRAM_BYTES", "REST_AFTER_MICROS"),

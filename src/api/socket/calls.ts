@@ -99,7 +99,7 @@ export async function connect(sd: number, { address, port }: Address): Promise<v
   if (file.port === null) await bind(sd, anyAddress(file));
   const host = file.port?.host ?? null;
   if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
-  const config = connectionConfig(sock.settings);
+  const config = connectionConfig(sock);
   const token = sock.token.length > 0 ? { token: sock.token } : {};
   const conn = host.endpoint.connect({ tls: file.newTls(false), remote: row, config, ...token }, host.now());
   conn.owner = file;

@@ -5,7 +5,8 @@ import type { TransportParams } from "../../proto/params.js";
 import { isSupportedVersion, SUPPORTED_VERSIONS } from "../../proto/version.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { QUIC_CONG_ALG_BBR, QUIC_CONG_ALG_CUBIC, QUIC_CONG_ALG_RENO } from "../../socket/numbers.js";
-import type { SocketSettings, TransportParamValue } from "../../socket/settings.js";
+import type { TransportParamValue } from "../../socket/settings.js";
+import type { QuicSock } from "../../socket/sock.js";
 import { transportParam } from "../../socket/structs.js";
 
 const MICROS_PER_MILLI = 1000;
@@ -16,12 +17,18 @@ const CONGESTION = {
   [QUIC_CONG_ALG_BBR]: "bbr",
 } as const;
 
-export function connectionConfig({ params, config }: SocketSettings): Partial<ConnectionConfig> {
+export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Partial<ConnectionConfig> {
+  const { params, config } = settings;
   const others = SUPPORTED_VERSIONS.filter((version) => version !== config.version);
   return {
     versions: isSupportedVersion(config.version) ? [config.version, ...others] : others,
     firstVersion: config.version,
     compatibleVersions: params.disable_compatible_version === 0,
+    // SO_RCVBUF bounds how far receive windows grow with use; one stream gets half of it
+    ...(receiveBufferBytes > 0 && {
+      connWindowMaxBytes: receiveBufferBytes,
+      streamWindowMaxBytes: receiveBufferBytes / 2,
+    }),
     maxIdleTimeoutMillis: Math.round(params.max_idle_timeout / MICROS_PER_MILLI),
     initialMaxData: params.max_data,
     initialMaxStreamDataBidiLocal: params.max_stream_data_bidi_local,

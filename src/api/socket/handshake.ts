@@ -174,7 +174,7 @@ class Driver {
     session.onResults = () => this.advance();
     tls.onMessage = (level, bytes) => this.receive(level, bytes);
     this.waitQuietly();
-    for (const { level, bytes } of file.sock.list.handshake.splice(0)) session.steps?.receive(level, bytes);
+    for (const { level, bytes } of file.sock.list.takeHandshake()) session.steps?.receive(level, bytes);
     this.advance();
   }
 

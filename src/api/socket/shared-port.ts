@@ -29,8 +29,6 @@ import { socketError } from "./system-error.js";
 /** How often a port without sockets looks whether its connections have ended, and for how long. */
 const LINGER_STEP_MILLIS = 20;
 const LINGER_STEPS = 150;
-/** Receive memory in connection windows: Linux's sk_rcvbuf. */
-export const RECEIVE_MEMORY_WINDOWS = 4;
 
 export interface PortOptions {
   address: string;
@@ -183,7 +181,7 @@ export class SharedPort implements HostOwner {
         this.parents.set(child, listener);
         child.accepted = {
           tls: child.newTls(true),
-          config: connectionConfig(listener.sock.settings),
+          config: connectionConfig(listener.sock),
           retry: listener.sock.settings.config.validate_peer_address === 0 ? "auto" : "always",
           owner: child,
           acceptAtHello: true,
@@ -236,7 +234,7 @@ export async function takePort(options: PortOptions): Promise<SharedPort> {
 function factsOf({ sock }: SocketFile): SocketFacts {
   return {
     alpn: sock.alpn,
-    recvBufferBytes: RECEIVE_MEMORY_WINDOWS * sock.settings.params.max_data,
+    recvBufferBytes: sock.receiveMemoryBytes,
     sendBufferBytes: sock.sendMemoryBytes,
     isClosed: sock.state === QUIC_SS_CLOSED,
   };

@@ -49,8 +49,7 @@ export class SocketFile extends Waiters {
       const ticket = level === QUIC_CRYPTO_APP ? firstTicket.push(bytes) : null;
       if (ticket !== null) this.sock.onTicket(ticket);
       if (level === QUIC_CRYPTO_APP) return;
-      this.sock.list.pushHandshake(level, bytes);
-      this.wake();
+      this.sock.onHandshakeMessage(level, bytes);
     });
     this.sock.tls = tls;
     return tls;
@@ -66,6 +65,7 @@ export class SocketFile extends Waiters {
     child.sock.events.inherit(this.sock.events);
     child.sock.alpn = this.sock.alpn;
     child.sock.sendBufferBytes = this.sock.sendBufferBytes;
+    child.sock.receiveBufferBytes = this.sock.receiveBufferBytes;
     child.receiveTimeoutMillis = this.receiveTimeoutMillis;
     child.sendTimeoutMillis = this.sendTimeoutMillis;
     return child;

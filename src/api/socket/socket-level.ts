@@ -31,6 +31,7 @@ function setOfSocket(file: SocketFile, level: number, name: number, value: numbe
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   if (name === SO_REUSEPORT) file.reusePort = value !== 0;
   else if (name === SO_SNDBUF) file.sock.sendBufferBytes = value;
+  else if (name === SO_RCVBUF) file.sock.receiveBufferBytes = value;
   else return -ENOPROTOOPT;
   return 0;
 }
@@ -54,9 +55,9 @@ function valueOf(file: SocketFile | StreamFile, level: number, name: number): nu
     case SO_REUSEPORT:
       return Number(file.reusePort);
     case SO_SNDBUF:
-      return file.sock.sendBufferBytes;
+      return file.sock.sendMemoryBytes;
     case SO_RCVBUF:
-      return 4 * file.sock.settings.params.max_data;
+      return file.sock.receiveMemoryBytes;
     default:
       return -ENOPROTOOPT;
   }

@@ -34,7 +34,7 @@ export function opsOf(file: SocketFile): SockOps {
 function applySettings({ conn, port, sock }: SocketFile): boolean {
   const host = port?.host ?? null;
   if (conn === null || host === null) return false;
-  return new ConnectionDetails(conn).reconfigure(connectionConfig(sock.settings), host.now());
+  return new ConnectionDetails(conn).reconfigure(connectionConfig(sock), host.now());
 }
 
 function sendToken({ conn, port }: SocketFile): number {
