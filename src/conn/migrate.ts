@@ -1,6 +1,6 @@
 /**
  * A client that moves (RFC 9000 §9): to another local address of its own choice, or to the address that the server
- * prefers (§9.6). The new path is asked with a connection id of its own (§9.5) while data stays where it is, and is used
+ * prefers (§9.6), or because the kernel has chosen another address for it. The new path is asked with a connection id of its own (§9.5) while data stays where it is, and is used
  * as soon as it answers. A move that is forced, because the old address is gone, uses the new path at once and asks
  * after that. The path that was left is listened to, and answers, for some time.
  *
@@ -15,13 +15,16 @@ import { hasSameIp, Path } from "../path/path.js";
 import { type Attempt, Migration } from "../path/migration.js";
 import { PathChallenge, VALIDATION_FAILED } from "../path/validation.js";
 import type { MoveRefusal, MoveTarget } from "../port/transport.js";
-import { ADDR_LOCAL_IP0, ADDR_LOCAL_IP3 } from "../port/udp.js";
+import { ADDR_COLS, ADDR_LOCAL_IP0, ADDR_LOCAL_IP3 } from "../port/udp.js";
 import { PATH_VALIDATION_PTOS } from "../proto/limits.js";
 import type { Connection } from "./connection.js";
 import { rememberPath, setPathDeadline, takePath, tellPath, validationPtoMicros } from "./moves.js";
 import { claimCid, leavePath } from "./path-cids.js";
 import { isIpv4, preferredRow } from "./preferred.js";
 import { STATE_OPEN } from "./state.js";
+
+/** The kernel chooses. */
+const ANY_LOCAL = new Int32Array(ADDR_COLS);
 
 /** Begins to move to another local address; null, or why that is not possible. What came of it is an event. */
 export function migrate(conn: Connection, target: MoveTarget | null, nowMicros: number): MoveRefusal | null {
@@ -48,6 +51,18 @@ export function migrate(conn: Connection, target: MoveTarget | null, nowMicros: 
   if (target.force) moveTo(conn, path, nowMicros);
   else if (asksBoth && preferred !== null) ask(conn, newPath(conn, preferred, target), true, nowMicros);
   return null;
+}
+
+/**
+ * The kernel, which chooses our address on this path, has chosen another one: packets of the server come there. That is a
+ * migration like any other (RFC 9000 §9), only that we have been there before we knew: data goes on with another connection
+ * id (§9.5) and without what was known of the path (§9.4), and the path is asked. A NAT's rebinding is not seen here.
+ */
+export function onLocalChanged(conn: Connection, sources: Int32Array, row: number, nowMicros: number): void {
+  const { addr, socket } = conn.path;
+  if (conn.moves.own !== null && conn.moves.own.attempts.length > 0) return; // what is asked leaves from there, too
+  migrate(conn, { socket, local: ANY_LOCAL, isIpv4: isIpv4(addr), force: true }, nowMicros);
+  conn.path.noteLocal(sources, row);
 }
 
 /** Client: the handshake is confirmed, and the server prefers another address of this family (RFC 9000 §9.6.2). */

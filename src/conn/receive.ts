@@ -43,6 +43,7 @@ import { blameFrame, closeTransport, vanish } from "./close.js";
 import type { Connection } from "./connection.js";
 import { discardLevel, pumpTls } from "./handshake.js";
 import { onPacketsProcessed } from "./idle.js";
+import { onLocalChanged } from "./migrate.js";
 import { arrivalPath, follow, onArrival } from "./moves.js";
 import { onRetry } from "./retry.js";
 import { onServedArrival } from "./served-preferred.js";
@@ -58,7 +59,9 @@ const LEVEL_OF_TYPE: readonly Level[] = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDS
 export function receiveDatagrams(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): void {
   const source = rx.rows[from * RX_COLS + RX_SOURCE];
   if (conn.path.matches(rx.sources, source, rx.socket)) {
-    takeDatagrams(conn, conn.path, rx, from, to, nowMicros);
+    const isNewLocal = !conn.isServer && conn.path.isNewLocal(rx.sources, source);
+    if (isNewLocal) takeAtNewLocal(conn, rx, from, to, nowMicros);
+    else takeDatagrams(conn, conn.path, rx, from, to, nowMicros);
     return;
   }
   const path = arrivalPath(conn, rx, source);
@@ -72,6 +75,17 @@ export function receiveDatagrams(conn: Connection, rx: RxBatch, from: number, to
   takeDatagrams(conn, path, rx, from, to, nowMicros);
   flushShort(conn, nowMicros);
   conn.moves.arrival = null;
+}
+
+/** Client: only what can be read says where the server sees us. */
+function takeAtNewLocal(conn: Connection, rx: RxBatch, from: number, to: number, nowMicros: number): void {
+  flushShort(conn, nowMicros);
+  const readBefore = conn.counters.packetsReceived;
+  takeDatagrams(conn, conn.path, rx, from, to, nowMicros);
+  flushShort(conn, nowMicros);
+  if (conn.counters.packetsReceived === readBefore) return;
+  const source = rx.rows[from * RX_COLS + RX_SOURCE];
+  if (conn.path.noteLocal(rx.sources, source)) onLocalChanged(conn, rx.sources, source, nowMicros);
 }
 
 function takeDatagrams(conn: Connection, path: Path, rx: RxBatch, from: number, to: number, nowMicros: number): void {

@@ -39,13 +39,33 @@ describe("address of a path", () => {
     );
     path.setAddress(sources, 0, 0);
     assert.equal(path.matches(sources, 3, 0), true);
-    path.learnLocal(sources, 1);
+    path.setAddress(sources, 1, 0);
     assert.deepEqual(
       [0, 1, 2, 3].map((row) => path.matches(sources, row, 0)),
       [true, true, true, false],
     );
-    path.learnLocal(sources, 3);
-    assert.equal(path.addr[ADDR_LOCAL_IP3], LOCAL[ADDR_LOCAL_IP3], "what is known is not replaced");
+  });
+
+  test("while the kernel chooses the local address, it is known from where packets came", () => {
+    const path = new Path(1452);
+    const sources = table(PEER, { ...PEER, ...LOCAL }, { ...PEER, [ADDR_LOCAL_IP3]: 0x7f000003 });
+    path.setAddress(sources, 0, 0);
+    assert.deepEqual(
+      [0, 1, 2].map((row) => path.isNewLocal(sources, row)),
+      [false, true, true],
+    );
+    assert.equal(path.noteLocal(sources, 1), false);
+    assert.deepEqual(
+      [0, 1, 2].map((row) => path.isNewLocal(sources, row)),
+      [false, false, true],
+    );
+    assert.equal(path.noteLocal(sources, 2), true);
+    assert.deepEqual(
+      [0, 1, 2].map((row) => path.isNewLocal(sources, row)),
+      [false, true, false],
+    );
+    path.setAddress(sources, 1, 0);
+    assert.equal(path.isNewLocal(sources, 2), false, "ours to choose");
   });
 });
 

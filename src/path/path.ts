@@ -9,7 +9,6 @@
 import { DOUBLE } from "../base/double.js";
 import {
   ADDR_COLS,
-  ADDR_IFINDEX,
   ADDR_IP0,
   ADDR_IP1,
   ADDR_IP2,
@@ -48,6 +47,11 @@ export class Path {
   sharesCid = false;
   /** When the peer was last heard here, microseconds; kept while it is not the connection's path. */
   heardMicros = 0;
+  /** Our address to which the peer's packets came, while the kernel chooses it; a client's, zeros before the first. */
+  private heardIp0 = 0;
+  private heardIp1 = 0;
+  private heardIp2 = 0;
+  private heardIp3 = 0;
   /** First words of the connection id of ours to which the peer sent last. */
   private dcidWord0 = 0;
   private dcidWord1 = 0;
@@ -115,11 +119,31 @@ export class Path {
     this.maxDatagramBytes = other.maxDatagramBytes;
   }
 
-  /** A client that let the kernel choose learns its local address from the first answer. */
-  learnLocal(sources: Int32Array, row: number): void {
-    if (hasLocal(this.addr, 0)) return;
+  /**
+   * While the kernel chooses our address: whether datagrams come to another one than those before, so that its choice has
+   * changed; the first address is another one than none.
+   */
+  isNewLocal(sources: Int32Array, row: number): boolean {
     const at = row * ADDR_COLS;
-    for (let i = ADDR_LOCAL_IP0; i <= ADDR_IFINDEX; i++) this.addr[i] = sources[at + i];
+    if (hasLocal(this.addr, 0) || !hasLocal(sources, at)) return false;
+    const { heardIp0, heardIp1, heardIp2, heardIp3 } = this;
+    return (
+      heardIp3 !== sources[at + ADDR_LOCAL_IP3] ||
+      heardIp0 !== sources[at + ADDR_LOCAL_IP0] ||
+      heardIp1 !== sources[at + ADDR_LOCAL_IP1] ||
+      heardIp2 !== sources[at + ADDR_LOCAL_IP2]
+    );
+  }
+
+  /** A packet of the peer came to this address of ours. True = another one was known before. */
+  noteLocal(sources: Int32Array, row: number): boolean {
+    const at = row * ADDR_COLS;
+    const wasKnown = (this.heardIp0 | this.heardIp1 | this.heardIp2 | this.heardIp3) !== 0;
+    this.heardIp0 = sources[at + ADDR_LOCAL_IP0];
+    this.heardIp1 = sources[at + ADDR_LOCAL_IP1];
+    this.heardIp2 = sources[at + ADDR_LOCAL_IP2];
+    this.heardIp3 = sources[at + ADDR_LOCAL_IP3];
+    return wasKnown;
   }
 
   /** A datagram of `bytes` UDP payload came in on this path, whatever became of its packets. */

@@ -286,6 +286,76 @@ describe("a client that moves", () => {
   });
 });
 
+describe("a client whose local address the kernel chooses", () => {
+  /** Confirmed; the kernel has chosen its address, and says where datagrams came. */
+  function wildcard(options: PairOptions = {}): Scene {
+    const pair = new Pair(options);
+    const seen: Seen[] = [];
+    pair.tellsLocal = true;
+    pair.advance(SECOND);
+    pair.filter = (fromClient, bytes, from, to) => {
+      seen.push({ fromClient, socket: fromClient ? from : to, dcid: dcidOf(bytes), length: bytes.length });
+      return true;
+    };
+    return { pair, seen, dead: new Set() };
+  }
+
+  test("RFC 9000 §9, §9.5, §9.4 the kernel chooses another one: another id, a new window, and the path is asked", () => {
+    const { pair, seen } = wildcard();
+    const { clientConn } = pair;
+    const first = Buffer.from(clientConn.peerIds.current).toString("hex");
+    let rttResets = 0;
+    clientConn.recovery.rtt.reset = () => void rttResets++;
+    pair.clientAddresses[0] = OTHER;
+    const id = transfer(pair, 50_000);
+    pair.advance(SECOND);
+    assert.equal(pair.serverConn?.readable(id), 50_000);
+    assert.deepEqual(results(pair), ["success"]);
+    assert.equal(clientConn.moves.count, 1);
+    assert.equal(rttResets, 1);
+    const ids = seen.filter(({ fromClient }) => fromClient).map(({ dcid }) => dcid);
+    const news = ids.findIndex((dcid) => dcid !== first);
+    assert.ok(news > 0 && !ids.slice(news).includes(first), "from the first answer that came there on");
+    assert.deepEqual(pair.serverConn?.path.addr.subarray(0, 5), OTHER.subarray(0, 5));
+    pair.advance(20 * SECOND);
+    assert.equal(clientConn.moves.probed.length, 0, "what was before is forgotten");
+    assert.equal(clientConn.moves.count, 1);
+    assert.equal(clientConn.path.knowsLocal, false, "it may choose again");
+  });
+
+  test("it may choose as often as it likes", () => {
+    const { pair } = wildcard();
+    for (let i = 1; i <= 6; i++) {
+      pair.clientAddresses[0] = i % 2 === 0 ? pair.clientAddress : OTHER;
+      const id = transfer(pair, 3000);
+      pair.advance(10 * SECOND);
+      assert.equal(pair.serverConn?.readable(id), 3000);
+      assert.equal(pair.clientConn.moves.count, i);
+    }
+    assert.equal(pair.clientConn.closeInfo, null);
+  });
+
+  test("a NAT's other port, and an address that only forged packets came to, are none of its own", () => {
+    const { pair } = wildcard();
+    pair.clientAddresses[0] = SAME_IP;
+    transfer(pair, 3000);
+    pair.advance(SECOND);
+    pair.clientAddress.set(OTHER);
+    pair.inject(false, new Uint8Array(60).fill(0x5a));
+    pair.settle();
+    assert.equal(pair.clientConn.moves.count, 0);
+  });
+
+  test("RFC 9000 §18.2 where the server allows no moves it stays with the id that it has", () => {
+    const { pair } = wildcard({ server: { disableActiveMigration: true } });
+    pair.clientAddresses[0] = OTHER;
+    transfer(pair, 3000);
+    pair.advance(SECOND);
+    assert.equal(pair.clientConn.moves.count, 0);
+    assert.equal(pair.clientConn.closeInfo, null);
+  });
+});
+
 describe("a client and a server of another kind", () => {
   function raw(spares: number, options: RawPeerOptions = {}) {
     const arena = new Arena();

@@ -8,6 +8,8 @@ import type { TlsContext } from "#src/port/tls.js";
 import type { CloseInfo, TransportHandler } from "#src/port/transport.js";
 import {
   ADDR_COLS,
+  ADDR_IP0,
+  ADDR_LOCAL_IP0,
   ADDR_PORT,
   RX_COLS,
   RX_ECN,
@@ -97,6 +99,8 @@ export class Pair {
   clientHandler: TransportHandler | null = null;
   serverHandler: TransportHandler | null = null;
   serverConn: Connection | null = null;
+  /** Where a datagram arrived is told, as the kernel does. */
+  tellsLocal = false;
   /** Called for each datagram, with the numbers of the sockets it leaves from and goes to; false drops it. */
   filter: (fromClient: boolean, bytes: Uint8Array, from: number, to: number) => boolean = () => true;
   readonly clientAddress = simAddress(10, 0, 0, 1, 40_000);
@@ -231,6 +235,8 @@ export class Pair {
         rx.count = used = 0;
       }
       rx.sources.set(source, 0);
+      if (this.tellsLocal)
+        rx.sources.set((sockets[socket] as Int32Array).subarray(ADDR_IP0, ADDR_PORT), ADDR_LOCAL_IP0);
       rx.sourceCount = 1;
       rx.socket = socket;
       rx.buf.set(bytes, used);
@@ -248,6 +254,11 @@ export class Pair {
   inject(fromClient: boolean, bytes: Uint8Array, to = 0): void {
     const { rx } = this;
     rx.sources.set(fromClient ? this.clientAddress : this.serverAddress, 0);
+    if (this.tellsLocal)
+      rx.sources.set(
+        (fromClient ? this.serverAddress : this.clientAddress).subarray(ADDR_IP0, ADDR_PORT),
+        ADDR_LOCAL_IP0,
+      );
     rx.socket = to;
     rx.count = rx.sourceCount = 1;
     rx.buf.set(bytes, 0);
