@@ -123,7 +123,7 @@ export class Group {
   private steer(): void {
     const routes = new Map<number, number>();
     for (const { index, holder, sendOnly } of this.members) {
-      if (holder !== null && !sendOnly) routes.set(holder.route, index);
+      if (holder !== null && !sendOnly && !routes.has(holder.route)) routes.set(holder.route, index);
     }
     steerMembers(udpDescriptor(this.loop.socket), routes);
   }

@@ -237,12 +237,12 @@ export class HostedProgram implements Recipient, MemberHolder {
       this.host.onUnbound(group);
       return;
     }
-    if (this.bindByFront.has(group.front)) throw systemCode("EADDRINUSE", "the program has this port already");
     const resumed = index > 0 ? group.resume(this, index) : null;
     const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : group.take(this);
     const bound = { ...place, port: group.place.port };
     this.binds.set(id, { place: bound, group, socket });
-    this.bindByFront.set(group.front, id);
+    // a second address of one port: packets of both come through the first
+    if (!this.bindByFront.has(group.front)) this.bindByFront.set(group.front, id);
     const reply: Reply = { op: "bound", id, place: bound, group: group.place, index: socket.index };
     this.send(reply, resumed !== null ? [] : [socket.fd]);
     this.host.onMember(this, group, socket, isNew);
@@ -272,6 +272,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     for (const [listenId, listen] of this.listens) if (listen.bind === id) this.unlisten(listenId);
     this.binds.delete(id);
     this.bindByFront.delete(bind.group.front);
+    for (const [other, { group }] of this.binds) if (group === bind.group) this.bindByFront.set(group.front, other);
     bind.group.giveBack(bind.socket);
     this.host.onUnbound(bind.group);
   }

@@ -6,6 +6,7 @@ usage: quic COMMAND [OPTION...]
 
 commands:
   agent       do the TLS handshakes of other programs, with keys that they cannot read
+  host        own UDP ports, and give their clients to programs by ALPN and server name
   transfer    send files over QUIC to a server and back, verified on both sides
   ss          show the QUIC sockets of all programs on this host
   tunnel      carry TCP connections and UDP datagrams through QUIC
@@ -79,4 +80,20 @@ their handshakes and get the traffic secrets; certificates, private keys and pre
 
 SIGHUP reads the files again: handshakes that begin then have the new ones. If they are wrong, nothing changes. SIGINT and
 SIGTERM end it. SSLKEYLOGFILE and NETQUIC_TLS are honoured.
+`;
+
+export const HOST_HELP = `quic host: own UDP ports, and give their clients to programs by ALPN and server name
+
+usage: quic host [OPTION...]
+
+Programs find it by the path in NETQUIC_HOST, or by ext.host of listen. Each registers the protocols and names that it
+serves on a port, and gets those clients; the host opens nothing but first packets and has no TLS key.
+
+  -p, --port [ADDR:]PORT  a UDP port to open now and keep, again for more; ADDR: a literal address, default all of them.
+                          Others are opened when a program of the same user asks for them
+  -c, --config FILE       ports, and what other users may have; see docs/host.md
+  -s, --socket PATH       Unix socket to listen on; default: host.sock in NETQUIC_RUNTIME_DIR
+  -v, --verbose           a line for each program that comes, registers or goes
+
+SIGINT and SIGTERM end it; programs keep their connections and come back to the next host with the same socket.
 `;

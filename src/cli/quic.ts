@@ -6,13 +6,14 @@ import { constants } from "node:os";
 import { agent } from "./agent.js";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Failure, codeOf, oneLine, toFailure } from "./failure.js";
 import { HELP } from "./help.js";
+import { host } from "./host.js";
 import { ss } from "./ss.js";
 import { type Surroundings, transfer } from "./transfer.js";
 import { tunnel } from "./tunnel.js";
 
 type Command = (args: readonly string[], around: Surroundings) => Promise<number>;
 
-const COMMANDS: Readonly<Record<string, Command>> = { agent, ss, transfer, tunnel };
+const COMMANDS: Readonly<Record<string, Command>> = { agent, host, ss, transfer, tunnel };
 
 /** After the work: how long a handle that was left open may keep the process. */
 const LINGER_MILLIS = 2000;

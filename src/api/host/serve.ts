@@ -1,0 +1,47 @@
+/** `quic host` without its command line: configuration, paths, and the end of it. */
+
+import { chmodSync } from "node:fs";
+import { BrokerHost } from "../../broker/host.js";
+import { sharedDatapath } from "../datapath.js";
+import { checkSocketPath, makeRuntimeDir, socketPath } from "../runtime-dir.js";
+import { hostConfig, placeOf, policyOf, readHostConfig } from "./config.js";
+
+export type { BrokerHost };
+
+export interface ServeHostOptions {
+  /** Path of the configuration; undefined: none. */
+  config: string | undefined;
+  /** Path of the Unix socket; undefined: `host.sock` in the runtime dir. Its state is in a file beside it. */
+  socket: string | undefined;
+  /** Ports to open beside those of the configuration. */
+  ports: readonly string[];
+  /** Takes one line. */
+  log(line: string): void;
+}
+
+const SOCKET_NAME = "host.sock";
+/** Who connects is known by the kernel's word: with other users allowed, the file lets everybody ask. */
+const MODE_OTHERS = 0o666;
+
+/** Rejects when the configuration is wrong, another host runs, or a port cannot be bound. */
+export async function serveHost(options: ServeHostOptions): Promise<{ host: BrokerHost; path: string }> {
+  const config = options.config === undefined ? hostConfig({}) : readHostConfig(options.config);
+  for (const port of options.ports) config.ports.push(placeOf(port));
+  const path = options.socket ?? socketPath(makeRuntimeDir(), SOCKET_NAME);
+  checkSocketPath(path);
+  const datapath = sharedDatapath();
+  if (datapath.udp.name !== "native")
+    throw new Error("quic host needs the addon: sockets cannot be passed on without it");
+  const ownUid = process.geteuid?.() ?? 0;
+  const host = await BrokerHost.start({
+    datapath,
+    socketPath: path,
+    statePath: `${path}.state`,
+    places: config.ports,
+    policy: policyOf(config, ownUid),
+    ownUid,
+    onNote: options.log,
+  });
+  if (config.allow.length > 0) chmodSync(path, MODE_OTHERS);
+  return { host, path };
+}

@@ -1,0 +1,47 @@
+/** `quic host`: owns UDP ports and gives their clients to programs, by ALPN and server name. */
+
+import { once } from "node:events";
+import { serveHost } from "../api/host/serve.js";
+import { EXIT_OK, Failure, messageOf, oneLine, usage } from "./failure.js";
+import { readFlags } from "./flags.js";
+import { HOST_HELP } from "./help.js";
+import type { Surroundings } from "./transfer.js";
+
+const FLAGS = {
+  config: { type: "string", short: "c" },
+  socket: { type: "string", short: "s" },
+  port: { type: "string", short: "p", multiple: true },
+  verbose: { type: "boolean", short: "v" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+/** Serves until a signal ends it, which is no failure. */
+export async function host(args: readonly string[], around: Surroundings): Promise<number> {
+  const { values, positionals } = readFlags(FLAGS, args);
+  if (values.help === true) {
+    around.stdout.write(HOST_HELP);
+    return EXIT_OK;
+  }
+  if (positionals.length > 0) throw usage(`what is ${JSON.stringify(positionals[0])}? There are options only`);
+  const say = (line: string): void => void around.stdout.write(`${oneLine(line)}\n`);
+  const serving = await serve(values, values.verbose === true ? say : () => {});
+  for (const { address, port } of serving.host.places) say(`port ${port} of ${address}`);
+  say(`programs at ${serving.path}`);
+  if (!around.signal.aborted) await once(around.signal, "abort");
+  const { handedOver, forwarded } = serving.host.counters;
+  serving.host.close();
+  say(`ended after ${handedOver} clients, and ${forwarded} datagrams that were forwarded`);
+  return EXIT_OK;
+}
+
+async function serve(
+  values: { config?: string; socket?: string; port?: string[] },
+  log: (line: string) => void,
+): ReturnType<typeof serveHost> {
+  const { config, socket, port: ports = [] } = values;
+  try {
+    return await serveHost({ config, socket, ports, log });
+  } catch (error) {
+    throw new Failure(messageOf(error), { cause: error });
+  }
+}
