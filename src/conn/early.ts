@@ -14,11 +14,12 @@ import { earlyTicketsIn } from "../crypto/hello.js";
 import { FRAME_CRYPTO } from "../frame/table.js";
 import { LEVEL_EARLY } from "../port/tls.js";
 import { SPACE_APP } from "../proto/space.js";
-import type { TransportParams } from "../proto/params.js";
+import { defaultParams, type TransportParams } from "../proto/params.js";
 import { PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { DEADLINE_KEYS } from "../timer/deadlines.js";
 import { closeTransport } from "./close.js";
 import type { Connection } from "./connection.js";
+import { rememberedParams } from "./session-ticket.js";
 
 export const EARLY_NONE = 0;
 /** The client's TLS offers it. */
@@ -55,7 +56,7 @@ export class EarlyState {
 
   /** `remembered`: a client's, null = it offers none; `tickets`: a server's, null = it accepts none. */
   constructor(
-    readonly remembered: TransportParams | null,
+    public remembered: TransportParams | null,
     readonly tickets: EarlyTickets | null,
   ) {
     this.mayCome = tickets !== null;
@@ -94,6 +95,18 @@ export function prepareEarly(
   conn.handshakeState.framer.wantsHello = tickets !== null;
   if (remembered !== null) conn.streams.applyPeerParams(remembered);
   return new EarlyState(remembered, tickets);
+}
+
+/**
+ * Client, before its first flight: a program that does TLS itself kept the server's parameters of an earlier connection itself,
+ * too. False when it is too late.
+ */
+export function restoreParams(conn: Connection, params: Partial<TransportParams>): boolean {
+  const { early, handshakeState: handshake } = conn;
+  if (conn.isServer || handshake.peerParams !== null || early.attempted) return false;
+  early.remembered = rememberedParams({ ...defaultParams(), ...params });
+  conn.streams.applyPeerParams(early.remembered);
+  return true;
 }
 
 /** Server: the first ClientHello is complete and TLS has not seen its end. */

@@ -35,7 +35,7 @@ export interface Kept {
 }
 
 export function sealSessionTicket({ allowsEarlyData, version, alpn, params, tls }: SessionTicket): Uint8Array {
-  const encoded = encodeParams(remembered(params), true);
+  const encoded = encodeParams(rememberedParams(params), true);
   const out = new Writer(64 + encoded.length + tls.length);
   out.u8(FORM);
   out.u8(allowsEarlyData ? 1 : 0);
@@ -61,7 +61,7 @@ export function openSessionTicket(bytes: Uint8Array): SessionTicket | null {
   const tls = reader.take(reader.remaining);
   const { params } = decodeParams(encoded, true);
   if (!reader.ok || params === null || tls.length === 0) return null;
-  return { allowsEarlyData, version, alpn, params: remembered(params), tls };
+  return { allowsEarlyData, version, alpn, params: rememberedParams(params), tls };
 }
 
 /** A token of a NEW_TOKEN frame with the version that it came in: form (1) · version (4) · token. */
@@ -86,7 +86,7 @@ export function openKept({ ticket, token }: { ticket?: Uint8Array; token?: Uint8
 }
 
 /** RFC 9000 §7.4.1 lists what must not be remembered. */
-function remembered(params: TransportParams): TransportParams {
+export function rememberedParams(params: TransportParams): TransportParams {
   const { ackDelayExponent, maxAckDelayMillis } = defaultParams();
   return {
     ...params,

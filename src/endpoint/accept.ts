@@ -61,8 +61,9 @@ export interface ListenOptions {
   maxConnections?: number;
   /** Where clients should go after the handshake (RFC 9000 §9.6); the owner's sockets are there. */
   preferred?: PreferredRows;
-  /** Accept 0-RTT (RFC 9001 §4.6), each ticket once; `tls` has to hand out tickets for it. Default false. */
-  earlyData?: boolean;
+  /** Accept 0-RTT (RFC 9001 §4.6), each ticket once; `tls` has to hand out tickets for it. Default false; `true` is a new
+   *  list of tickets, of this listener's own. */
+  earlyData?: boolean | EarlyTickets;
   /** What `Connection.owner` of its connections is. */
   owner?: unknown;
   /** Connections are offered to `accept` before TLS has answered: by a program that does the handshake itself. */
@@ -75,12 +76,13 @@ const UNREADABLE: HelloNames = { serverName: "", alpn: [] };
 /** Options ready for use, of one that listens. */
 export class Listener {
   readonly config: ConnectionConfig;
-  /** Null: no 0-RTT. New with each listener, so that tickets of other settings do not count. */
+  /** Null: no 0-RTT. Tickets of other settings do not count. */
   readonly earlyTickets: EarlyTickets | null;
 
   constructor(readonly options: ListenOptions) {
     this.config = makeConfig(options.config);
-    this.earlyTickets = options.earlyData === true ? new EarlyTickets() : null;
+    const { earlyData = false } = options;
+    this.earlyTickets = earlyData === true ? new EarlyTickets() : earlyData || null;
   }
 }
 

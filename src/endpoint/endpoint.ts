@@ -166,7 +166,7 @@ export class Endpoint implements ConnectionHost {
   private chooserOf(options: ListenOptions): Chooser {
     const listener = new Listener(options);
     const { retry = "auto", earlyData = false } = options;
-    return { retry, earlyData, versions: listener.config.versions, choose: () => listener };
+    return { retry, earlyData: earlyData !== false, versions: listener.config.versions, choose: () => listener };
   }
 
   /** From now on new connections are accepted with these options; those that exist go on as they began. */

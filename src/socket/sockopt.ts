@@ -54,6 +54,8 @@ import { cipherOfType } from "./tls-numbers.js";
 export interface SockOps {
   /** The peer's transport parameters; null before its hello. */
   peerParams(): TransportParamValue | null;
+  /** Client, before its first TLS message: what it kept of the server's parameters, for 0-RTT. */
+  restoreParams(value: TransportParamValue): number;
   /** Settings changed between `connect` or `accept` and the handshake; once that has begun they change nothing. */
   applySettings(): void;
   /** A descriptor for a stream. */
@@ -185,8 +187,7 @@ function updateKey({ state, attached }: QuicSock): number {
 
 function setParams(sock: QuicSock, value: Uint8Array, ops: SockOps): number {
   const given = transportParam.decode(value);
-  // restored parameters of the peer come with the ticket here, so that there is nothing to set
-  if (given.remote !== 0) return sock.state === QUIC_SS_ESTABLISHING ? 0 : -EINVAL;
+  if (given.remote !== 0) return sock.state === QUIC_SS_ESTABLISHING ? ops.restoreParams(given) : -EINVAL;
   return applied(sock, ops, sock.state === QUIC_SS_ESTABLISHED ? -EINVAL : sock.settings.setParams(given));
 }
 

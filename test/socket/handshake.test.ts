@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
-import { describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
@@ -13,6 +13,7 @@ import type { Connection } from "#src/conn/connection.js";
 import { RawPeer } from "../raw/peer.js";
 import {
   CLIENT,
+  closeLeftovers,
   config,
   connecting,
   echoes,
@@ -26,6 +27,8 @@ import {
   portOf,
   SERVER,
 } from "./live.js";
+
+afterEach(closeLeftovers);
 
 const { structs } = quic;
 

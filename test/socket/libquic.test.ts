@@ -1,10 +1,11 @@
 /** The functions of libquic over real UDP: handshakes by files, by steps, and what ends them. */
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import * as quic from "#src/api/socket/index.js";
 import {
   CLIENT,
+  closeLeftovers,
   cert,
   config,
   connecting,
@@ -17,6 +18,8 @@ import {
   SERVER,
   withFiles,
 } from "./live.js";
+
+afterEach(closeLeftovers);
 
 const { structs } = quic;
 const KEY = "00112233445566778899aabbccddeeff";

@@ -4,14 +4,16 @@
  */
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as quic from "#src/api/socket/index.js";
 import { makeRawCertificate } from "../raw/certificate.js";
 import { RawTlsClient } from "../raw/tls-client.js";
 import { APP, EARLY, HANDSHAKE, INITIAL, type TlsSink } from "../raw/tls-messages.js";
 import { RawTlsServer } from "../raw/tls-server.js";
-import { echoes, hasCode, live, type LiveOptions } from "./live.js";
+import { echoes, closeLeftovers, hasCode, live, type LiveOptions } from "./live.js";
+
+afterEach(closeLeftovers);
 
 const { structs } = quic;
 /** By level of test/raw. */

@@ -16,6 +16,7 @@ export const NO_OPS: SockOps = {
   peerParams: () => null,
   open: () => 77,
   applySettings: () => {},
+  restoreParams: () => 0,
   sendToken: () => 0,
   migrate: () => 0,
   ticketKey: () => new Uint8Array(64).fill(7),

@@ -7,7 +7,7 @@ import type { SocketAddress } from "node:net";
 import { ADDR_COLS } from "../../port/udp.js";
 import { isCryptoError } from "../../proto/transport-error.js";
 import { setAddressRow } from "../../runtime/address.js";
-import { ConnectionDetails } from "../../runtime/loop.js";
+import { ConnectionDetails, EarlyTickets } from "../../runtime/loop.js";
 import * as errno from "../../socket/errno.js";
 import type { InMessage, OutMessage } from "../../socket/message.js";
 import * as n from "../../socket/numbers.js";
@@ -28,6 +28,14 @@ export interface Address {
   address: string;
   /** 0 = chosen by the system. */
   port: number;
+}
+
+export interface EarlyOptions {
+  /**
+   * 0-RTT (RFC 9001 §4.6), for what may be done twice only: a replay looks like the first. A client with a SESSION_TICKET and
+   * one protocol offers it, a server takes it, each ticket once. Default false.
+   */
+  earlyData?: boolean;
 }
 
 /** QUIC error APPLICATION_ERROR (RFC 9000 §20.1): a handshake that is given up. */
@@ -62,7 +70,7 @@ export async function bind(sd: number, { address, port }: Address): Promise<void
 }
 
 /** Begins to listen, or changes the backlog; 0 ends it. Rejects with EINVAL, and EADDRINUSE for a protocol that another has. */
-export async function listen(sd: number, backlog: number): Promise<void> {
+export async function listen(sd: number, backlog: number, { earlyData = false }: EarlyOptions = {}): Promise<void> {
   const file = fileOf(sd, "listen");
   const { sock } = file;
   const isListening = sock.state === n.QUIC_SS_LISTENING;
@@ -73,6 +81,7 @@ export async function listen(sd: number, backlog: number): Promise<void> {
   }
   if (!isListening) {
     if (file.port === null) await bind(sd, anyAddress(file));
+    file.earlyTickets = earlyData ? new EarlyTickets() : null;
     checked("listen", file.port?.listen(file) ?? -errno.EINVAL);
     sock.state = n.QUIC_SS_LISTENING;
     sock.isServer = true;
@@ -90,7 +99,11 @@ export function accept(sd: number): number {
 }
 
 /** Sends nothing: the handshake begins with the program's first TLS message. Rejects with EINVAL and as `bind`. */
-export async function connect(sd: number, { address, port }: Address): Promise<void> {
+export async function connect(
+  sd: number,
+  { address, port }: Address,
+  { earlyData = false }: EarlyOptions = {},
+): Promise<void> {
   const file = fileOf(sd, "connect");
   const { sock } = file;
   const row = new Int32Array(ADDR_COLS);
@@ -100,8 +113,13 @@ export async function connect(sd: number, { address, port }: Address): Promise<v
   const host = file.port?.host ?? null;
   if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
   const config = connectionConfig(sock);
-  const token = sock.token.length > 0 ? { token: sock.token } : {};
-  const conn = host.endpoint.connect({ tls: file.newTls(false), remote: row, config, ...token }, host.now());
+  const [alpn] = sock.alpn;
+  const kept = {
+    ...(sock.token.length > 0 && { token: sock.token }),
+    ...(sock.ticket.length > 0 && { ticket: sock.ticket }),
+    ...(earlyData && alpn !== undefined && sock.alpn.length === 1 && { earlyAlpn: alpn }),
+  };
+  const conn = host.endpoint.connect({ tls: file.newTls(false), remote: row, config, ...kept }, host.now());
   conn.owner = file;
   file.conn = conn;
   const details = new ConnectionDetails(conn);

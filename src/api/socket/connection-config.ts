@@ -1,6 +1,6 @@
 /** Between a socket's settings (structs of Linux, times in microseconds) and the engine's configuration of a connection. */
 
-import { ACTIVE_CID_LIMIT } from "../../proto/limits.js";
+import { ACTIVE_CID_LIMIT, MAX_UDP_PAYLOAD_BYTES } from "../../proto/limits.js";
 import type { TransportParams } from "../../proto/params.js";
 import { isSupportedVersion, SUPPORTED_VERSIONS } from "../../proto/version.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
@@ -10,6 +10,8 @@ import type { QuicSock } from "../../socket/sock.js";
 import { transportParam } from "../../socket/structs.js";
 
 const MICROS_PER_MILLI = 1000;
+/** RFC 9000 §18.2. */
+const MIN_ACTIVE_CIDS = 2;
 
 const CONGESTION = {
   [QUIC_CONG_ALG_RENO]: "newreno",
@@ -50,6 +52,23 @@ export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Pa
     disableActiveMigration: params.disable_active_migration !== 0,
     maxUdpPayloadBytes: params.max_udp_payload_size,
     preferredAddress: "use",
+  };
+}
+
+/** The other way round: what a program kept of the peer's parameters. */
+export function paramsOfValue(value: TransportParamValue): Partial<TransportParams> {
+  return {
+    disableActiveMigration: value.disable_active_migration !== 0,
+    activeConnectionIdLimit: Math.max(MIN_ACTIVE_CIDS, value.active_connection_id_limit),
+    maxDatagramFrameBytes: value.max_datagram_frame_size,
+    maxUdpPayloadBytes: value.max_udp_payload_size || MAX_UDP_PAYLOAD_BYTES,
+    maxIdleTimeoutMillis: Math.round(value.max_idle_timeout / MICROS_PER_MILLI),
+    initialMaxStreamsBidi: value.max_streams_bidi,
+    initialMaxStreamsUni: value.max_streams_uni,
+    initialMaxData: value.max_data,
+    initialMaxStreamDataBidiLocal: value.max_stream_data_bidi_local,
+    initialMaxStreamDataBidiRemote: value.max_stream_data_bidi_remote,
+    initialMaxStreamDataUni: value.max_stream_data_uni,
   };
 }
 

@@ -114,9 +114,11 @@ async function keysOf(path: string, certFile: string | null): Promise<Partial<Se
 }
 
 /** What the socket's options say and the caller did not. */
-function forSocket<O extends ClientSessionOptions | ServerSessionOptions>({ sock }: SocketFile, options: O): O {
+function forSocket<O extends ClientSessionOptions | ServerSessionOptions>(file: SocketFile, options: O): O {
+  const { sock, earlyTickets } = file;
+  const earlyData = sock.isServer ? earlyTickets !== null : (sock.tls?.offersEarlyData ?? false);
   const { payload_cipher_type: cipherType, certificate_request: certificateRequest } = sock.settings.config;
-  return { cipherType, certificateRequest, earlyData: sock.tls?.offersEarlyData ?? false, ...options };
+  return { cipherType, certificateRequest, earlyData, ...options };
 }
 
 /** Takes the steps of a session until it is complete; at a client also its tickets, until the connection ends. */
@@ -127,9 +129,12 @@ async function drive(file: SocketFile, session: QuicTlsSession, options: Handsha
   if (tls === null || sock.state !== QUIC_SS_ESTABLISHING || session.isServer !== sock.isServer) {
     throw socketError("handshake", -EINVAL);
   }
-  const { transportParams, ticket, earlyAlpn } = tls;
-  const ticketKey = sock.isServer && sock.ticket.length > 0 ? { ticketKey: sock.ticket } : {};
+  const { transportParams, earlyAlpn } = tls;
   const version = file.conn?.versions.current ?? 0;
+  // a client's may be of the engine's making, with the server's parameters around it, or the library's own
+  const kept = sock.ticket.length > 0 ? sock.ticket : null;
+  const ticket = sock.isServer ? null : (tls.ticket ?? kept);
+  const ticketKey = sock.isServer && kept !== null ? { ticketKey: kept } : {};
   session.start({ transportParams, ticket, earlyAlpn, version, ...ticketKey });
   await new Driver(file, tls, session).run(options);
   const waitSeconds = sock.isServer ? 0 : sock.settings.config.receive_session_ticket;

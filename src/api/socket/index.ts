@@ -11,6 +11,7 @@ export {
   bind,
   close,
   connect,
+  type EarlyOptions,
   getpeername,
   getsockname,
   getsockopt,

@@ -41,6 +41,8 @@ const ports = new Map<string, Promise<SharedPort>>();
 export class SharedPort implements HostOwner {
   host: EndpointHost | null = null;
   readonly listeners = new Listeners<SocketFile>();
+  /** Any listener takes 0-RTT, or did. */
+  private takesEarlyData = false;
   private sockets = 0;
   /** Preferred addresses by text, and the numbers of their sockets. */
   private readonly served = new Map<string, Promise<number>>();
@@ -98,6 +100,7 @@ export class SharedPort implements HostOwner {
       reusePort: file.reusePort,
     } as const;
     const result = this.listeners.add(key, file);
+    if (result === 0 && file.earlyTickets !== null) this.takesEarlyData = true;
     if (result === 0 && this.listeners.size === 1) this.startListening();
     return result;
   }
@@ -168,9 +171,12 @@ export class SharedPort implements HostOwner {
   private readonly parents = new WeakMap<SocketFile, SocketFile>();
 
   private startListening(): void {
+    const port = this;
     this.host?.endpoint.listenBy({
       retry: "auto",
-      earlyData: false,
+      get earlyData() {
+        return port.takesEarlyData;
+      },
       versions: [],
       choose: (hello, addr) => {
         const wanted = { alpn: hello?.alpn ?? [], serverName: hello?.serverName ?? "" };
@@ -185,6 +191,7 @@ export class SharedPort implements HostOwner {
           retry: listener.sock.settings.config.validate_peer_address === 0 ? "auto" : "always",
           owner: child,
           acceptAtHello: true,
+          ...(listener.earlyTickets !== null && { earlyData: listener.earlyTickets }),
         };
         return new Listener(child.accepted);
       },

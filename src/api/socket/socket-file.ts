@@ -4,7 +4,7 @@
  */
 
 import type { SocketAddress } from "node:net";
-import type { Connection, ListenOptions } from "../../runtime/loop.js";
+import type { Connection, EarlyTickets, ListenOptions } from "../../runtime/loop.js";
 import { AF_INET, QUIC_CRYPTO_APP, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { QuicSock } from "../../socket/sock.js";
 import { FirstTicket, MessageTls } from "../../socket/tls-messages.js";
@@ -20,6 +20,8 @@ export class SocketFile extends Waiters {
   /** Listening: connections to accept, and how many may wait. */
   readonly pending: SocketFile[] = [];
   backlog = 0;
+  /** Listening, and of accepted sockets those of the listener: tickets whose 0-RTT is taken; null = none is. */
+  earlyTickets: EarlyTickets | null = null;
   serverNames: readonly string[] = [];
   reusePort = false;
   /** SO_RCVTIMEO and SO_SNDTIMEO, milliseconds; 0 = for ever. */
@@ -66,6 +68,7 @@ export class SocketFile extends Waiters {
     child.sock.alpn = this.sock.alpn;
     child.sock.sendBufferBytes = this.sock.sendBufferBytes;
     child.sock.receiveBufferBytes = this.sock.receiveBufferBytes;
+    child.earlyTickets = this.earlyTickets;
     child.receiveTimeoutMillis = this.receiveTimeoutMillis;
     child.sendTimeoutMillis = this.sendTimeoutMillis;
     return child;

@@ -3,12 +3,12 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0, ADDR_PORT } from "../../port/udp.js";
 import { isMappedIpv4, wordsToAddress } from "../../runtime/address.js";
-import { ConnectionDetails } from "../../runtime/loop.js";
+import { ConnectionDetails, restoreParams } from "../../runtime/loop.js";
 import { EAGAIN, EINVAL } from "../../socket/errno.js";
 import { QUIC_SS_ESTABLISHED, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { rowOfSockaddr } from "../../socket/sockaddr.js";
 import type { SockOps } from "../../socket/sockopt.js";
-import { connectionConfig, peerParamValue } from "./connection-config.js";
+import { connectionConfig, paramsOfValue, peerParamValue } from "./connection-config.js";
 import { addFile } from "./descriptors.js";
 import { StreamFile } from "./stream-file.js";
 import type { SocketFile } from "./socket-file.js";
@@ -24,6 +24,7 @@ export function opsOf(file: SocketFile): SockOps {
     },
     open: (stream) => addFile(new StreamFile(file, stream)),
     applySettings: () => void applySettings(file),
+    restoreParams: (value) => (file.conn !== null && restoreParams(file.conn, paramsOfValue(value)) ? 0 : -EINVAL),
     sendToken: () => sendToken(file),
     ticketKey: () => ticketKey(file),
     migrate: (sockaddr) => migrate(file, sockaddr),

@@ -3,6 +3,7 @@
  * session. It knows nothing of the socket; `handshake` brings the two together.
  */
 
+import { createHash, randomBytes } from "node:crypto";
 import type { TlsClientConfig, TlsContext, TlsProvider, TlsPsk, TlsServerConfig, TlsSession } from "../../port/tls.js";
 import { joinAlpnList, parseAlpnList } from "../../socket/alpn-list.js";
 import { EINVAL } from "../../socket/errno.js";
@@ -61,7 +62,7 @@ export class QuicTlsSession {
   alpn: string[];
   /** Client: to resume with. */
   data: Uint8Array = new Uint8Array(0);
-  private started: { context: TlsContext; session: TlsSession; steps: HandshakeSteps } | null = null;
+  private started: { context: TlsContext | null; session: TlsSession; steps: HandshakeSteps } | null = null;
 
   constructor(
     readonly isServer: boolean,
@@ -87,7 +88,7 @@ export class QuicTlsSession {
     });
     if (earlyAlpn !== null && this.options.earlyData === true) session.allowEarlyData(earlyAlpn);
     const steps = new HandshakeSteps(session);
-    this.started = { context, session, steps };
+    this.started = { context: this.isServer ? null : context, session, steps };
     return steps;
   }
 
@@ -112,7 +113,7 @@ export class QuicTlsSession {
   /** Frees what TLS holds. */
   close(): void {
     this.started?.session.close();
-    this.started?.context.close();
+    this.started?.context?.close();
     this.started = null;
   }
 
@@ -153,13 +154,37 @@ export class QuicTlsSession {
     const { cert, key = "", psk, certificateRequest = 0 } = this.options as ServerSessionOptions;
     const identities: TlsServerConfig["identities"] = cert === undefined ? {} : { "*": { cert, key } };
     const clientCertificate = psk === undefined ? CERTIFICATE_REQUEST[certificateRequest] : "ignore";
-    return provider.newServerContext({
+    return sharedContext(provider, {
       ...this.common(),
       identities,
       clientCertificate: clientCertificate ?? "ignore",
-      ...(ticketKey !== undefined && { ticketSecret: ticketKey }),
+      ticketSecret: ticketKey ?? defaultTicketSecret,
     });
   }
+}
+
+/** Of this process: tickets of its servers open as long as it runs. */
+const defaultTicketSecret = randomBytes(32);
+const MAX_CONTEXTS = 32;
+const contextsOf = new WeakMap<TlsProvider, Map<string, TlsContext>>();
+
+/**
+ * A context of this configuration, for many connections: certificates are parsed once, and GnuTLS refuses 0-RTT with tickets
+ * that are older than its context. Of those that were not used for longest one goes; sessions keep what they need of it.
+ */
+function sharedContext(provider: TlsProvider, config: TlsServerConfig): TlsContext {
+  const contexts = contextsOf.get(provider) ?? new Map<string, TlsContext>();
+  contextsOf.set(provider, contexts);
+  const key = createHash("sha256").update(JSON.stringify(config)).digest("base64"); // no secret stays in it
+  const context = contexts.get(key) ?? provider.newServerContext(config);
+  contexts.delete(key);
+  contexts.set(key, context);
+  for (const [oldest, old] of contexts) {
+    if (contexts.size <= MAX_CONTEXTS) break;
+    contexts.delete(oldest);
+    old.close();
+  }
+  return context;
 }
 
 /** A client's session, for `quic_handshake` or `quic_handshake_init`. @throws SocketError EINVAL for its `alpn` */
