@@ -171,11 +171,11 @@ export class SharedPort implements HostOwner {
   private readonly parents = new WeakMap<SocketFile, SocketFile>();
 
   private startListening(): void {
-    const port = this;
+    const takesEarlyData = (): boolean => this.takesEarlyData;
     this.host?.endpoint.listenBy({
       retry: "auto",
       get earlyData() {
-        return port.takesEarlyData;
+        return takesEarlyData();
       },
       versions: [],
       choose: (hello, addr) => {
