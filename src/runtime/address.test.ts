@@ -9,6 +9,7 @@ import {
   isAnyAddress,
   isLinkLocal,
   isMappedIpv4,
+  isMulticast,
   setAddressRow,
   wordsToAddress,
 } from "./address.js";
@@ -96,6 +97,8 @@ describe("addresses", () => {
     assert.ok(isLinkLocal(at("fe80::1"), 0) && isLinkLocal(at("febf::1"), 0));
     assert.ok(!isLinkLocal(at("fec0::1"), 0) && !isLinkLocal(at("2001:db8::1"), 0));
     assert.ok(isAnyAddress(at("::"), 0));
+    for (const text of ["224.0.0.1", "239.255.255.255", "ff02::1", "ffff::"]) assert.ok(isMulticast(at(text), 0), text);
+    for (const text of ["223.255.255.255", "240.0.0.0", "fe80::1", "::1"]) assert.ok(!isMulticast(at(text), 0), text);
     assert.ok(!isAnyAddress(at("0.0.0.0"), 0) && !isAnyAddress(at("::1"), 0));
   });
 

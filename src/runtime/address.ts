@@ -63,6 +63,11 @@ export function isAnyAddress(words: Int32Array, at: number): boolean {
   return (words[at] | words[at + 1] | words[at + 2] | words[at + 3]) === 0;
 }
 
+/** Whether the words hold a multicast address (RFC 1112 §4, RFC 4291 §2.7). */
+export function isMulticast(words: Int32Array, at: number): boolean {
+  return isMappedIpv4(words, at) ? words[at + 3] >>> 28 === 0xe : words[at] >>> 24 === 0xff;
+}
+
 /** Writes an address row (ADDR_* columns, the local address unknown) at `at`; false when `address` is no literal. */
 export function setAddressRow(row: Int32Array, at: number, address: string, port: number): boolean {
   if (!addressToWords(address, row, at + ADDR_IP0)) return false;

@@ -39,7 +39,7 @@ export function sendmsg(sock: QuicSock, message: OutMessage): number {
   if (sock.state === QUIC_SS_CLOSED || sock.state === QUIC_SS_LISTENING || sock.attached === null) return -EPIPE;
   if (stream !== undefined && (stream.stream_flags & ~STREAM_FLAGS) !== 0) return -EINVAL;
   if (handshake !== undefined) return sendHandshake(sock, handshake.crypto_level, message);
-  if (stream === undefined && (flags & MSG_QUIC_DATAGRAM) !== 0) return sendDatagram(sock.attached, message.data);
+  if (stream === undefined && (flags & MSG_QUIC_DATAGRAM) !== 0) return sendDatagram(sock, sock.attached, message.data);
   return sendNamed(sock, sock.attached, message);
 }
 
@@ -49,10 +49,10 @@ function sendHandshake(sock: QuicSock, level: number, { data, flags }: OutMessag
   return sock.tls.send(level, data, (flags & MSG_MORE) !== 0) ? data.length : -EINVAL;
 }
 
-function sendDatagram({ transport }: Attached, data: Uint8Array): number {
+function sendDatagram(sock: QuicSock, { transport }: Attached, data: Uint8Array): number {
   const { maxBytes } = transport.datagrams;
   if (maxBytes === 0) return -EINVAL;
-  if (data.length === 0 || data.length > maxBytes) return -EMSGSIZE;
+  if (data.length === 0 || data.length > Math.min(maxBytes, sock.sendMemoryBytes)) return -EMSGSIZE;
   return transport.datagrams.send(data.slice()) === T_CLOSED ? -EPIPE : data.length;
 }
 

@@ -6,7 +6,7 @@
 import type { SocketAddress } from "node:net";
 import { ADDR_COLS } from "../../port/udp.js";
 import { isCryptoError } from "../../proto/transport-error.js";
-import { setAddressRow } from "../../runtime/address.js";
+import { isAnyAddress, isMappedIpv4, isMulticast, setAddressRow } from "../../runtime/address.js";
 import { ConnectionDetails, EarlyTickets } from "../../runtime/loop.js";
 import * as errno from "../../socket/errno.js";
 import type { InMessage, OutMessage } from "../../socket/message.js";
@@ -57,7 +57,8 @@ export async function bind(sd: number, { address, port }: Address): Promise<void
   const file = fileOf(sd, "bind");
   const row = new Int32Array(ADDR_COLS);
   const isIpv4 = !address.includes(":");
-  if (file.port !== null || !setAddressRow(row, 0, address, port) || (file.isIpv4 && !isIpv4)) {
+  const isWrong = !setAddressRow(row, 0, address, port) || isMulticast(row, 0) || (file.isIpv4 && !isIpv4);
+  if (file.port !== null || isWrong) {
     throw socketError("bind", -errno.EINVAL);
   }
   const shared = await takePort({ address, port, ipv6Only: file.ipv6Only });
@@ -107,8 +108,11 @@ export async function connect(
   const file = fileOf(sd, "connect");
   const { sock } = file;
   const row = new Int32Array(ADDR_COLS);
-  const isWrong = !setAddressRow(row, 0, address, port) || port === 0 || (file.isIpv4 && address.includes(":"));
-  if (isWrong || sock.state !== n.QUIC_SS_CLOSED || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
+  const isLiteral = setAddressRow(row, 0, address, port) && !isAnyAddress(row, 0) && address !== "0.0.0.0";
+  const isFamily = isMappedIpv4(row, 0) ? !file.ipv6Only : !file.isIpv4;
+  const isAddress = isLiteral && isFamily && port !== 0 && !isMulticast(row, 0);
+  if (!isAddress || sock.state !== n.QUIC_SS_CLOSED || sock.attached !== null)
+    throw socketError("connect", -errno.EINVAL);
   if (file.port === null) await bind(sd, anyAddress(file));
   const host = file.port?.host ?? null;
   if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
@@ -188,7 +192,10 @@ function getQuic(sd: number, name: number, value: Uint8Array): Uint8Array | numb
   return getOption(file.sock, name, value, opsOf(file));
 }
 
-/** No half close, but of a stream's descriptor: SHUT_WR and SHUT_RDWR tell the peer, SHUT_RD ends in silence. @throws SocketError ENOTCONN */
+/**
+ * No half close, but of a stream's descriptor: SHUT_WR and SHUT_RDWR tell the peer, and may be repeated; SHUT_RD ends in
+ * silence. @throws SocketError ENOTCONN, EINVAL
+ */
 export function shutdown(sd: number, how: number): void {
   const peeled = streamOf(sd);
   if (peeled !== null) {
@@ -197,6 +204,9 @@ export function shutdown(sd: number, how: number): void {
   }
   const file = fileOf(sd, "shutdown");
   const { conn, sock } = file;
+  if (how !== n.SHUT_RD && how !== n.SHUT_WR && how !== n.SHUT_RDWR) throw socketError("shutdown", -errno.EINVAL);
+  const isSaid = conn?.closeInfo?.type === "application" && !conn.closeInfo.remote;
+  if (how !== n.SHUT_RD && isSaid) return; // what was said is said again when the peer asks
   if (conn === null || sock.state === n.QUIC_SS_CLOSED) throw socketError("shutdown", -errno.ENOTCONN);
   if (how === n.SHUT_RD) conn.abandon();
   else sayClose(file);
@@ -231,10 +241,11 @@ export function poll(sd: number): number {
 export function getsockname(sd: number): SocketAddress {
   const file = streamOf(sd)?.parent ?? fileOf(sd, "getsockname");
   const { conn, local } = file;
-  const fallback = local ?? socketAddress(file.isIpv4 ? "0.0.0.0" : "::", 0);
-  if (conn === null) return fallback;
+  const bound = local ?? socketAddress(file.isIpv4 ? "0.0.0.0" : "::", 0);
+  if (conn === null) return bound;
   const udp = file.port?.host?.socketOf(conn.path.socket);
-  return localOf(conn.path.addr, udp == null ? fallback : socketAddress(fallback.address, udp.port));
+  const address = bound.address === "::" && isMappedIpv4(conn.path.addr, 0) ? "0.0.0.0" : bound.address;
+  return localOf(conn.path.addr, socketAddress(address, udp?.port ?? bound.port));
 }
 
 /** @throws SocketError ENOTCONN */

@@ -147,7 +147,7 @@ export class SharedPort implements HostOwner {
     this.sockets++;
     const listener = this.parents.get(owner);
     this.parents.delete(owner);
-    if (listener === undefined || listener.backlog === 0) {
+    if (listener === undefined || listener.pending.length >= listener.backlog) {
       conn.close("transport", BigInt(CONNECTION_REFUSED), "");
       this.release();
       return;

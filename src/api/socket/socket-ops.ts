@@ -66,6 +66,8 @@ function migrate(file: SocketFile, sockaddr: Uint8Array): number {
   if (isMappedIpv4(row, 0) !== isMappedIpv4(conn.path.addr, 0)) return -EINVAL;
   if (conn.handshakeState.peerParams?.disableActiveMigration === true) return -EINVAL;
   const { own } = conn.moves;
+  // RFC 9000 §9, §9.5: until the server has confirmed the handshake, and without an id for the new path
+  if (!conn.handshakeState.confirmed || !conn.peerIds.hasSpare) return -EAGAIN;
   if (file.isMoving || own?.isAsking === true || own?.isOnPreferred === true) return -EAGAIN;
   const local = new Int32Array(ADDR_COLS);
   for (let i = 0; i < 4; i++) local[ADDR_LOCAL_IP0 + i] = row[ADDR_IP0 + i] as number;
