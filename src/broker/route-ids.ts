@@ -1,22 +1,22 @@
 /**
- * Connection ids of a shared port. Eight bytes:
+ * Connection ids of a shared port. Eight bytes, 64 bits from the first:
  *
- *   0        route       of the program, 1 to 255; in the clear, the kernel steers by it. 0: of nobody
- *   1        generation  4 bits, of the key below · 4 bits of the nonce
- *   2..3     nonce       16 bits more, random
- *   4..7     check       SipHash-2-4 of bytes 0..3 and the whole generation, under the key of (route, generation)
+ *   8   route       of the program, 1 to 255; in the clear, the kernel steers by it. 0: of nobody
+ *   4   generation  of the route: its lowest bits
+ *   24  nonce       random
+ *   28  check       of the 36 bits before, by one block of AES-128 under the key of (route, generation)
  *
  * The key derives from the host's own, and the program gets its own alone: it can make ids of its route and of no other,
  * and the host, which derives it again, tells who made an id without keeping any. A route that is given to another program
  * has another generation (32 random bits) and with it another key.
  *
- * Invariant: 2^-32 of the ids that somebody without the key makes up are taken for real.
+ * Invariant: 2^-28 of the ids that somebody without the key makes up are taken for real.
  */
 
-import { createHmac } from "node:crypto";
+import { type Cipher, createCipheriv, createHmac } from "node:crypto";
+import { equalRange } from "../base/bytes.js";
 import type { Random } from "../port/random.js";
 import { LOCAL_CID_BYTES } from "../proto/limits.js";
-import { type SipKey, sipHash, sipKey } from "./siphash.js";
 
 export const ROUTES_MAX = 255;
 /** Of the host's key; a route's has 16. */
@@ -24,8 +24,10 @@ export const HOST_KEY_BYTES = 32;
 export const ROUTE_KEY_BYTES = 16;
 
 const GENERATION_SHIFT = 4;
-const NONCE_MASK = 0x0f;
+const LOW_BITS = 0x0f;
+/** Where the check begins, in the lower half of its byte. */
 const CHECK_AT = 4;
+const BLOCK_BYTES = 16;
 
 /** What a program needs to make its ids. */
 export interface Route {
@@ -47,36 +49,44 @@ export function deriveRoute(hostKey: Uint8Array, route: number, generation: numb
 
 export class RouteIds {
   readonly route: number;
-  readonly generation: number;
-  private readonly key: SipKey;
+  private readonly generation: number;
+  private readonly cipher: Cipher;
+  private readonly block = new Uint8Array(BLOCK_BYTES);
+  /** The id that was asked for last, and the answer: packets of one connection come in rows. */
+  private readonly asked = new Uint8Array(LOCAL_CID_BYTES);
+  private answer = false;
 
   constructor({ route, generation, key }: Route) {
     this.route = route;
-    this.generation = generation | 0;
-    this.key = sipKey(key);
+    this.generation = generation & LOW_BITS;
+    this.cipher = createCipheriv("aes-128-ecb", key, null).setAutoPadding(false);
   }
 
   /** Fills `cid` (LOCAL_CID_BYTES) with a fresh id. */
   make(cid: Uint8Array, random: Random): void {
-    random.fill(cid, 0, CHECK_AT);
+    random.fill(cid, 0, LOCAL_CID_BYTES);
     cid[0] = this.route;
-    cid[1] = ((this.generation & NONCE_MASK) << GENERATION_SHIFT) | (cid[1] & NONCE_MASK);
+    cid[1] = (this.generation << GENERATION_SHIFT) | (cid[1] & LOW_BITS);
     const check = this.check(cid, 0);
-    for (let i = 0; i < LOCAL_CID_BYTES - CHECK_AT; i++) cid[CHECK_AT + i] = check >>> (8 * i);
+    cid[CHECK_AT] = (cid[CHECK_AT] & ~LOW_BITS) | (check[0] & LOW_BITS);
+    for (let i = 1; i < LOCAL_CID_BYTES - CHECK_AT; i++) cid[CHECK_AT + i] = check[i];
   }
 
   /** Whether the LOCAL_CID_BYTES from `at` are an id of this route. */
   made(buf: Uint8Array, at: number): boolean {
     if (buf[at] !== this.route) return false;
-    return this.check(buf, at) === wordAt(buf, at + CHECK_AT);
+    if (equalRange(buf, at, at + LOCAL_CID_BYTES, this.asked)) return this.answer;
+    for (let i = 0; i < LOCAL_CID_BYTES; i++) this.asked[i] = buf[at + i];
+    const check = this.check(buf, at);
+    let wrong = (buf[at + CHECK_AT] ^ check[0]) & LOW_BITS;
+    for (let i = 1; i < LOCAL_CID_BYTES - CHECK_AT; i++) wrong |= buf[at + CHECK_AT + i] ^ check[i];
+    this.answer = wrong === 0;
+    return this.answer;
   }
 
-  private check(buf: Uint8Array, at: number): number {
-    return sipHash(this.key, wordAt(buf, at) | 0, this.generation);
+  private check(buf: Uint8Array, at: number): Uint8Array {
+    for (let i = 0; i < CHECK_AT; i++) this.block[i] = buf[at + i];
+    this.block[CHECK_AT] = buf[at + CHECK_AT] & ~LOW_BITS;
+    return this.cipher.update(this.block);
   }
-}
-
-/** Little-endian. */
-function wordAt(buf: Uint8Array, at: number): number {
-  return (buf[at] | (buf[at + 1] << 8) | (buf[at + 2] << 16) | (buf[at + 3] << 24)) >>> 0;
 }
