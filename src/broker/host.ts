@@ -15,7 +15,7 @@ import { closeFd, connectUnix, UnixListener, type UnixPeer } from "../runtime/na
 import { isMappedIpv4 } from "../runtime/address.js";
 import type { Hello } from "../socket/dispatch.js";
 import { unpack } from "./datagrams.js";
-import { Front, type FrontOwner, type Recipient } from "./front.js";
+import { Front, type FrontCounters, type FrontOwner, type Recipient } from "./front.js";
 import { Group, type SharedSocket } from "./group.js";
 import { SOCKET_LIMITS } from "./link-limits.js";
 import type { Place, Wanted } from "./messages.js";
@@ -46,6 +46,12 @@ export interface HostOptions {
   onNote?: (line: string) => void;
 }
 
+export interface HostCounters extends FrontCounters {
+  /** Datagrams for programs that did not read. */
+  dropped: number;
+  retriesSent: number;
+}
+
 const STUCK_CHECK_MILLIS = 1000;
 const GENERATIONS = 2 ** 32 - 1;
 
@@ -59,6 +65,8 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private readonly registry = new Registry<HostedProgram>();
   private readonly state: StateFile;
   private readonly dirty: HostedProgram[] = [];
+  /** Of ports and programs that are gone. */
+  private readonly past: HostCounters = { forwarded: 0, handedOver: 0, strays: 0, dropped: 0, retriesSent: 0 };
   private readonly rx = newRxBatch();
   /** Routes of before the restart whose programs may still come back. */
   private reserved: Set<number>;
@@ -103,21 +111,11 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     return this.byRoute.filter((one) => one !== null).length;
   }
 
-  /** Sums over all ports. */
-  get counters(): { forwarded: number; handedOver: number; strays: number; dropped: number } {
-    const sum = { forwarded: 0, handedOver: 0, strays: 0, dropped: 0 };
-    for (const { front } of this.openGroups) {
-      sum.forwarded += front.counters.forwarded;
-      sum.handedOver += front.counters.handedOver;
-      sum.strays += front.counters.strays;
-    }
-    for (const program of this.programs) sum.dropped += program.dropped;
-    return sum;
-  }
-
-  get retriesSent(): number {
-    let sum = 0;
-    for (const { front } of this.openGroups) sum += front.endpoint.counters.retriesSent;
+  /** Of all ports and programs that there ever were. */
+  get counters(): HostCounters {
+    const sum = { ...this.past };
+    for (const group of this.openGroups) addGroup(sum, group);
+    for (const { dropped } of this.programs) sum.dropped += dropped;
     return sum;
   }
 
@@ -222,7 +220,9 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     if (this.closed || this.pinned.has(group)) return;
     for (const { binds } of this.programs) for (const bind of binds.values()) if (bind.group === group) return;
     this.groups.delete(keyOf(group.place));
-    if (this.openGroups.delete(group)) group.close();
+    if (!this.openGroups.delete(group)) return;
+    addGroup(this.past, group);
+    group.close();
   }
 
   redeliver(front: Front, message: Uint8Array): void {
@@ -237,7 +237,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   }
 
   onGone(program: HostedProgram): void {
-    this.programs.delete(program);
+    if (this.programs.delete(program)) this.past.dropped += program.dropped;
     if (this.byRoute[program.route] !== program) return;
     this.byRoute[program.route] = null;
     this.note(`route ${program.route}: gone`);
@@ -343,6 +343,13 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private note(line: string): void {
     this.options.onNote?.(line);
   }
+}
+
+function addGroup(sum: HostCounters, { front }: Group): void {
+  sum.forwarded += front.counters.forwarded;
+  sum.handedOver += front.counters.handedOver;
+  sum.strays += front.counters.strays;
+  sum.retriesSent += front.endpoint.counters.retriesSent;
 }
 
 /** @throws EADDRINUSE when another host answers there. */

@@ -96,7 +96,7 @@ describe("programs on a port of a host", () => {
       using host = await open();
       await serve(bench, host, "smbd", { validateAddress: true });
       assert.equal((await ask(bench, `127.0.0.1:${host.port}`, "smbd", content(10))).length, 15);
-      assert.equal(host.host.retriesSent, 1);
+      assert.equal(host.host.counters.retriesSent, 1);
     }),
   );
 });

@@ -15,6 +15,7 @@ import { recvmsg as receive } from "../../socket/recvmsg.js";
 import { sendmsg as transmit } from "../../socket/sendmsg.js";
 import { getsockopt as getOption, setsockopt as setOption } from "../../socket/sockopt.js";
 import { socketAddress, localOf, remoteOf } from "../address.js";
+import { hostPath } from "../hosted.js";
 import { connectionConfig } from "./connection-config.js";
 import { addFile, anyFileOf, fileOf, removeFile, streamOf } from "./descriptors.js";
 import { opsOf } from "./socket-ops.js";
@@ -52,8 +53,15 @@ export function socket(family: number, type: number, protocol: number = n.IPPROT
   return addFile(new SocketFile(family));
 }
 
-/** Once for a socket. Rejects with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL. */
-export async function bind(sd: number, { address, port }: Address): Promise<void> {
+/**
+ * Once for a socket. `host`: the Unix socket of a quic host that owns the port, default NETQUIC_HOST, `off` for none. Rejects
+ * with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL, and ENOENT or ECONNREFUSED where no host answers.
+ */
+export function bind(sd: number, { address, port, host }: Address & { host?: string }): Promise<void> {
+  return bindTo(sd, { address, port }, hostPath(host));
+}
+
+async function bindTo(sd: number, { address, port }: Address, path: string | null): Promise<void> {
   const file = fileOf(sd, "bind");
   const row = new Int32Array(ADDR_COLS);
   const isIpv4 = !address.includes(":");
@@ -61,7 +69,7 @@ export async function bind(sd: number, { address, port }: Address): Promise<void
   if (file.port !== null || isWrong) {
     throw socketError("bind", -errno.EINVAL);
   }
-  const shared = await takePort({ address, port, ipv6Only: file.ipv6Only });
+  const shared = await takePort({ address, port, ipv6Only: file.ipv6Only, hostPath: path });
   if (file.port !== null) {
     shared.release();
     throw socketError("bind", -errno.EINVAL);
@@ -83,7 +91,8 @@ export async function listen(sd: number, backlog: number, { earlyData = false }:
   if (!isListening) {
     if (file.port === null) await bind(sd, anyAddress(file));
     file.earlyTickets = earlyData ? new EarlyTickets() : null;
-    checked("listen", file.port?.listen(file) ?? -errno.EINVAL);
+    const result = file.port?.listen(file) ?? -errno.EINVAL;
+    checked("listen", typeof result === "number" ? result : await result);
     sock.state = n.QUIC_SS_LISTENING;
     sock.isServer = true;
   }
@@ -113,7 +122,7 @@ export async function connect(
   const isAddress = isLiteral && isFamily && port !== 0 && !isMulticast(row, 0);
   if (!isAddress || sock.state !== n.QUIC_SS_CLOSED || sock.attached !== null)
     throw socketError("connect", -errno.EINVAL);
-  if (file.port === null) await bind(sd, anyAddress(file));
+  if (file.port === null) await bindTo(sd, anyAddress(file), null);
   const host = file.port?.host ?? null;
   if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
   const config = connectionConfig(sock);

@@ -17,11 +17,11 @@ import {
 } from "../../runtime/loop.js";
 import { Listeners } from "../../socket/dispatch.js";
 import { addressText } from "../../runtime/address.js";
-import { EADDRINUSE } from "../../socket/errno.js";
+import { EACCES, EADDRINUSE, ECONNREFUSED } from "../../socket/errno.js";
 import { QUIC_SS_CLOSED } from "../../socket/numbers.js";
 import { isServed, socketAddress } from "../address.js";
 import { type ListenerFacts, type SocketFacts, unwatchPort, watchPort } from "../control/watch.js";
-import { sharedDatapath } from "../datapath.js";
+import { connectHost, hostedBy, type HostClient, listenAt } from "../hosted.js";
 import { connectionConfig } from "./connection-config.js";
 import { SocketFile } from "./socket-file.js";
 import { socketError } from "./system-error.js";
@@ -34,7 +34,12 @@ export interface PortOptions {
   address: string;
   port: number;
   ipv6Only: boolean;
+  /** The Unix socket of the quic host that owns it; null: the process itself does. */
+  hostPath: string | null;
 }
+
+/** Why a quic host may refuse a listener. */
+const HOST_ERRORS: Readonly<Record<string, number>> = { EADDRINUSE, EACCES };
 
 const ports = new Map<string, Promise<SharedPort>>();
 
@@ -47,8 +52,13 @@ export class SharedPort implements HostOwner {
   /** Preferred addresses by text, and the numbers of their sockets. */
   private readonly served = new Map<string, Promise<number>>();
   private closed = false;
+  /** What the quic host sends us clients for, by listener. */
+  private readonly registrations = new Map<SocketFile, number>();
 
-  private constructor(readonly options: PortOptions) {}
+  private constructor(
+    readonly options: PortOptions,
+    private readonly client: HostClient | null,
+  ) {}
 
   /** The port of these options, opened now if no socket has it. Rejects with the system's error. */
   static async take(options: PortOptions): Promise<SharedPort> {
@@ -72,10 +82,15 @@ export class SharedPort implements HostOwner {
   }
 
   private static async bind(options: PortOptions): Promise<SharedPort> {
-    const shared = new SharedPort(options);
-    const { address, port, ipv6Only } = options;
-    const datapath = sharedDatapath();
-    shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, datapath, endpoint: {} }, shared);
+    const { address, port, ipv6Only, hostPath } = options;
+    const client = hostPath === null ? null : await connectHost(hostPath);
+    const shared = new SharedPort(options, client);
+    try {
+      shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, ...hostedBy(client, {}) }, shared);
+    } catch (error) {
+      client?.close();
+      throw error;
+    }
     options.port = shared.host.socket.port;
     watchPort({
       api: "socket",
@@ -86,8 +101,8 @@ export class SharedPort implements HostOwner {
     return shared;
   }
 
-  /** 0 or a negative errno; see Listeners.add. */
-  listen(file: SocketFile): number {
+  /** 0 or a negative errno; see Listeners.add. With a quic host once it has agreed. */
+  listen(file: SocketFile): number | Promise<number> {
     const { address } = this.options;
     const isWildcard = address === "::" || address === "0.0.0.0";
     const family = isIP(address) === 4 ? "IPv4" : isWildcard && !this.options.ipv6Only ? "both" : "IPv6";
@@ -102,11 +117,14 @@ export class SharedPort implements HostOwner {
     const result = this.listeners.add(key, file);
     if (result === 0 && file.earlyTickets !== null) this.takesEarlyData = true;
     if (result === 0 && this.listeners.size === 1) this.startListening();
-    return result;
+    return result === 0 && this.client !== null ? this.register(this.client, file) : result;
   }
 
   stopListening(file: SocketFile): void {
     this.listeners.remove(file);
+    const registration = this.registrations.get(file);
+    if (registration !== undefined) this.client?.unlisten(registration);
+    this.registrations.delete(file);
     if (this.listeners.size === 0) this.host?.endpoint.stopListening();
   }
 
@@ -170,10 +188,24 @@ export class SharedPort implements HostOwner {
   /** Listeners of connections that are not offered yet. */
   private readonly parents = new WeakMap<SocketFile, SocketFile>();
 
+  private async register(client: HostClient, file: SocketFile): Promise<number> {
+    const { sock, serverNames, reusePort } = file;
+    const wanted = { alpn: sock.alpn, serverNames, reusePort, retry: wantsRetry(file) };
+    try {
+      this.registrations.set(file, await listenAt(client, this.host as EndpointHost, wanted));
+      return 0;
+    } catch (error) {
+      this.stopListening(file);
+      return -(HOST_ERRORS[(error as { code?: string }).code ?? ""] ?? ECONNREFUSED);
+    }
+  }
+
   private startListening(): void {
     const takesEarlyData = (): boolean => this.takesEarlyData;
+    // a quic host sends the Retry itself
+    const isHosted = this.client !== null;
     this.host?.endpoint.listenBy({
-      retry: "auto",
+      retry: isHosted ? "never" : "auto",
       get earlyData() {
         return takesEarlyData();
       },
@@ -188,7 +220,7 @@ export class SharedPort implements HostOwner {
         child.accepted = {
           tls: child.newTls(true),
           config: connectionConfig(listener.sock),
-          retry: listener.sock.settings.config.validate_peer_address === 0 ? "auto" : "always",
+          retry: isHosted ? "never" : wantsRetry(listener) ? "always" : "auto",
           owner: child,
           acceptAtHello: true,
           ...(listener.earlyTickets !== null && { earlyData: listener.earlyTickets }),
@@ -247,8 +279,12 @@ function factsOf({ sock }: SocketFile): SocketFacts {
   };
 }
 
-function keyOf({ address, port, ipv6Only }: PortOptions): string {
-  return `${address} ${port} ${ipv6Only}`;
+function wantsRetry({ sock }: SocketFile): boolean {
+  return sock.settings.config.validate_peer_address !== 0;
+}
+
+function keyOf({ address, port, ipv6Only, hostPath }: PortOptions): string {
+  return `${address} ${port} ${ipv6Only} ${hostPath ?? ""}`;
 }
 
 /** Of the peer's address and port: one peer always meets the same member of a group. */
