@@ -17,6 +17,7 @@ import {
 } from "../proto/limits.js";
 import type { ConnectionConfig } from "../runtime/loop.js";
 import { invalidType, invalidValue } from "./errors.js";
+import { processLimits, withinLimits } from "./memory.js";
 import type { OptionReader } from "./option-reader.js";
 
 const MAX_SAFE = Number.MAX_SAFE_INTEGER;
@@ -29,9 +30,10 @@ export function readConfig(reader: OptionReader, params: OptionReader, ext: Opti
   const streamMax = reader.number("maxStreamWindow", 1, MAX_SAFE);
   const connMax = reader.number("maxWindow", 1, MAX_SAFE);
   const streamWindow = Math.min(STREAM_WINDOW_BYTES, streamMax ?? Infinity);
+  const firstWindow = processLimits().rmemBytes?.[1] ?? CONN_WINDOW_BYTES;
   const config: { [K in keyof ConnectionConfig]?: ConnectionConfig[K] | undefined } = {
     maxIdleTimeoutMillis: idleSeconds === undefined ? undefined : Math.round(idleSeconds * 1000),
-    initialMaxData: bytes("initialMaxData") ?? Math.min(CONN_WINDOW_BYTES, connMax ?? Infinity),
+    initialMaxData: bytes("initialMaxData") ?? Math.min(firstWindow, connMax ?? Infinity),
     initialMaxStreamDataBidiLocal: bytes("initialMaxStreamDataBidiLocal") ?? streamWindow,
     initialMaxStreamDataBidiRemote: bytes("initialMaxStreamDataBidiRemote") ?? streamWindow,
     initialMaxStreamDataUni: bytes("initialMaxStreamDataUni") ?? streamWindow,
@@ -58,7 +60,7 @@ export function readConfig(reader: OptionReader, params: OptionReader, ext: Opti
   };
   for (const key of Object.keys(config) as (keyof ConnectionConfig)[])
     if (config[key] === undefined) delete config[key];
-  return config as Partial<ConnectionConfig>;
+  return withinLimits(config as Partial<ConnectionConfig>);
 }
 
 /** As node:quic: whoever says nothing ignores it, and its own default is to use it. */

@@ -4,6 +4,7 @@ import type { CongestionName } from "../cong/controller.js";
 import { encodeParams, randomReservedVersion, reservedParam } from "../frame/params.js";
 import type { RecoveryOptions } from "../outqueue/recovery.js";
 import type { Path } from "../path/path.js";
+import type { MemoryPressure } from "../port/memory.js";
 import type { Random } from "../port/random.js";
 import {
   ACK_DELAY_EXPONENT,
@@ -230,11 +231,12 @@ export function localParamBytes(
 }
 
 /** The sizes that streams grow to. */
-export function streamWindows(config: ConnectionConfig): StreamWindows {
+export function streamWindows(config: ConnectionConfig, pressure: Readonly<MemoryPressure>): StreamWindows {
   return {
     streamMaxBytes: config.streamWindowMaxBytes,
     connMaxBytes: config.connWindowMaxBytes,
     sendBufferBytes: config.sendBufferBytes,
+    pressure,
   };
 }
 

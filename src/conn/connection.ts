@@ -127,7 +127,7 @@ export class Connection implements Transport, HeapItem {
     this.peerScid = isServer ? init.peerCid : null;
     this.localIds = new LocalIds(init.localCid, config.issuedConnectionIds);
     this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);
-    this.streams = new StreamTable(isServer, config, streamWindows(config), this.events, host.random);
+    this.streams = new StreamTable(isServer, config, streamWindows(config, host.pressure), this.events, host.random);
     this.streamIn = new StreamInput(this.streams, this.events);
     this.streamOut = new StreamOutput(this.streams);
     this.cryptoOut = [new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld), new CryptoOut(this.cryptoHeld)];

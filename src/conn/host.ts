@@ -2,6 +2,7 @@
 
 import type { DropReason } from "../observe/drop-reason.js";
 import type { AeadPort } from "../port/aead.js";
+import type { MemoryPressure } from "../port/memory.js";
 import type { Random } from "../port/random.js";
 import type { TxBatch } from "../port/udp.js";
 import type { Connection } from "./connection.js";
@@ -11,6 +12,7 @@ export interface ConnectionHost {
   readonly aead: AeadPort;
   readonly random: Random;
   readonly bench: Workbench;
+  readonly pressure: Readonly<MemoryPressure>;
   /** A batch of one datagram in which closes are built. */
   readonly closeBatch: TxBatch;
   /** A fresh connection id. */

@@ -310,7 +310,9 @@ export class Acceptor {
   }
 
   private mayConnect({ options }: Listener | Taker): number {
-    return this.endpoint.connectionCount >= (options.maxConnections ?? Infinity) ? CONNECTION_REFUSED : 0;
+    const { connectionCount, pressure } = this.endpoint;
+    const isFull = pressure.refusesConnections || connectionCount >= (options.maxConnections ?? Infinity);
+    return isFull ? CONNECTION_REFUSED : 0;
   }
 
   private dropped(reason: number): null {

@@ -24,6 +24,7 @@ import { TokenKeys } from "../crypto/token.js";
 import { DROP_ZERO_LENGTH, type DropReason } from "../observe/drop-reason.js";
 import { statelessResetTokenStart } from "../packet/stateless-reset.js";
 import type { AeadPort } from "../port/aead.js";
+import { type MemoryPressure, NO_PRESSURE } from "../port/memory.js";
 import type { Random } from "../port/random.js";
 import type { TlsContext, TlsSessionOptions } from "../port/tls.js";
 import type { CloseType } from "../port/transport.js";
@@ -89,6 +90,8 @@ export class Endpoint implements ConnectionHost {
   readonly wallSeconds: () => number;
   readonly sendsResets: boolean;
   readonly cids: CidSource;
+  /** Set by the owner, before there are connections. */
+  pressure: Readonly<MemoryPressure> = NO_PRESSURE;
   /** Set by the owner: called at most once until the next `transmit`, never from inside a door. */
   onWork: (() => void) | null = null;
 

@@ -4,6 +4,7 @@
  * and its offset, so that any byte can be checked without keeping what was written.
  */
 
+import { NO_PRESSURE } from "../port/memory.js";
 import assert from "node:assert/strict";
 import { FrameDecoder, type FrameHandler } from "../frame/decode.js";
 import { Events } from "../inqueue/events.js";
@@ -33,6 +34,7 @@ export const TEST_WINDOWS: StreamWindows = {
   streamMaxBytes: 1_000_000,
   connMaxBytes: 2_000_000,
   sendBufferBytes: 64 * 1024,
+  pressure: NO_PRESSURE,
 };
 
 /** The byte at `offset` of what a side sends on stream `id`. */

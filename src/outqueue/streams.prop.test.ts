@@ -4,6 +4,7 @@
  * is over nothing is held.
  */
 
+import { NO_PRESSURE } from "../port/memory.js";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -69,6 +70,7 @@ class Run {
       streamMaxBytes: 20_000,
       connMaxBytes: 40_000,
       sendBufferBytes: 1 + random(9000),
+      pressure: NO_PRESSURE,
     });
     for (const side of [this.pair.client, this.pair.server]) side.table.smoothedRttMicros = 1000;
   }

@@ -80,6 +80,19 @@ describe("RecvCredit", () => {
     assert.equal(credit.canRaise(), false);
   });
 
+  test("where memory is short the window grows by less, or not at all", () => {
+    const windows = (growth: number): number[] => {
+      const credit = new RecvCredit(1000, 3000, 0);
+      return [0, 1500, 3000, 4500, 6000].map((now) => {
+        credit.received = credit.consumed = credit.advertised;
+        credit.update(now, 1000, growth);
+        return credit.windowBytes;
+      });
+    };
+    assert.deepEqual(windows(1.5), [1000, 1500, 2250, 3000, 3000]);
+    assert.deepEqual(windows(1), [1000, 1000, 1000, 1000, 1000]);
+  });
+
   test("the window doubles up to its maximum when updates follow within two round trips", () => {
     const credit = new RecvCredit(1000, 3000, 0);
     const windows: number[] = [];

@@ -6,6 +6,7 @@
  */
 
 import { DOUBLE } from "../base/double.js";
+import { NO_PRESSURE } from "../port/memory.js";
 
 /** The use of less than this share of the window says nothing about how fast it is used. */
 const TUNE_SHARE = 1 / 2;
@@ -93,13 +94,14 @@ export class RecvCredit {
   }
 
   /**
-   * The new limit, to be sent now. The window doubles when half of it was consumed within two round trips: then the window,
-   * not the path, holds the peer back. Repetitions of a lost update gain nothing.
+   * The new limit, to be sent now. The window doubles, or grows by `growth` where memory is short, when half of it was
+   * consumed within two round trips: then the window, not the path, holds the peer back. Repetitions of a lost update gain
+   * nothing.
    */
-  update(nowMicros: number, rttMicros: number): number {
+  update(nowMicros: number, rttMicros: number, growth = NO_PRESSURE.windowGrowth): number {
     if (this.consumed - this.tunedConsumed >= this.windowBytes * TUNE_SHARE) {
       const isQuick = this.tunedAtMicros >= 0 && nowMicros - this.tunedAtMicros < 2 * rttMicros;
-      if (isQuick) this.widen(2 * this.windowBytes);
+      if (isQuick) this.widen(growth * this.windowBytes);
       this.tunedAtMicros = nowMicros;
       this.tunedConsumed = this.consumed;
     }

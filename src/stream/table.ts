@@ -10,6 +10,7 @@ import { u32At } from "../base/bytes.js";
 import { DOUBLE } from "../base/double.js";
 import { IdMap } from "../base/id-map.js";
 import type { FileSource } from "../port/file.js";
+import type { MemoryPressure } from "../port/memory.js";
 import type { Random } from "../port/random.js";
 import {
   DETAIL_RESET_ACKED,
@@ -58,6 +59,7 @@ export interface StreamWindows {
   connMaxBytes: number;
   /** What `write` takes ahead of acknowledgements, bytes for each stream. */
   sendBufferBytes: number;
+  pressure: Readonly<MemoryPressure>;
 }
 
 /** What we announce; the engine's configuration of many connections serves. */
@@ -402,13 +404,13 @@ export class StreamTable implements StreamEventSink {
 
   /** New limits, to be sent now. A stream's window never outgrows its share of the connection's. */
   nextMaxData(nowMicros: number): number {
-    const max = this.recvCredit.update(nowMicros, this.smoothedRttMicros);
+    const max = this.recvCredit.update(nowMicros, this.smoothedRttMicros, this.windows.pressure.windowGrowth);
     this.held.generousBytes = this.recvCredit.windowBytes * GENEROUS_SHARE;
     return max;
   }
 
   nextMaxStreamData(recv: RecvStream, nowMicros: number): number {
-    const max = recv.credit.update(nowMicros, this.smoothedRttMicros);
+    const max = recv.credit.update(nowMicros, this.smoothedRttMicros, this.windows.pressure.windowGrowth);
     this.recvCredit.widen(recv.credit.windowBytes * CONN_WINDOW_PER_STREAM_WINDOW);
     return max;
   }

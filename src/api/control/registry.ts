@@ -15,6 +15,16 @@ export function addPort(port: WatchedPort): void {
   ports.add(port);
 }
 
+/** Memory of all connections' queues, bytes. */
+export function heldBytes(): number {
+  let sum = 0;
+  for (const { host } of ports) {
+    sum += host.endpoint.attemptBytes;
+    for (const conn of host.endpoint.connections) sum += conn.heldBytes();
+  }
+  return sum;
+}
+
 /** The endpoint is closed. */
 export function removePort(host: EndpointHost): void {
   for (const port of ports) {

@@ -1,15 +1,20 @@
-/** For the façades: what this process has to show, from the first endpoint on. Nothing here costs a packet anything. */
+/**
+ * For the façades: what this process has to show and to account for, from the first endpoint on. Nothing here costs a packet
+ * anything.
+ */
 
 import type { EndpointHost } from "../../runtime/loop.js";
+import { processMemory } from "../memory.js";
 import { openControlSocket } from "./control-socket.js";
-import { addPort, removePort, setOffloadStat } from "./registry.js";
+import { addPort, heldBytes, removePort, setOffloadStat } from "./registry.js";
 import type { WatchedPort } from "./rows.js";
 
 export type { ListenerFacts, SocketFacts, WatchedPort } from "./rows.js";
 
-/** An endpoint has its UDP socket. */
+/** An endpoint has its UDP socket, and no connections yet. */
 export function watchPort(port: WatchedPort): void {
   addPort(port);
+  port.host.endpoint.pressure = processMemory(heldBytes).pressure;
   void openControlSocket();
 }
 

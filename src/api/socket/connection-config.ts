@@ -8,6 +8,7 @@ import { QUIC_CONG_ALG_BBR, QUIC_CONG_ALG_CUBIC, QUIC_CONG_ALG_RENO } from "../.
 import type { TransportParamValue } from "../../socket/settings.js";
 import type { QuicSock } from "../../socket/sock.js";
 import { transportParam } from "../../socket/structs.js";
+import { withinLimits } from "../memory.js";
 
 const MICROS_PER_MILLI = 1000;
 /** RFC 9000 §18.2. */
@@ -22,7 +23,7 @@ const CONGESTION = {
 export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Partial<ConnectionConfig> {
   const { params, config } = settings;
   const others = SUPPORTED_VERSIONS.filter((version) => version !== config.version);
-  return {
+  return withinLimits({
     versions: isSupportedVersion(config.version) ? [config.version, ...others] : others,
     firstVersion: config.version,
     compatibleVersions: params.disable_compatible_version === 0,
@@ -52,7 +53,7 @@ export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Pa
     disableActiveMigration: params.disable_active_migration !== 0,
     maxUdpPayloadBytes: params.max_udp_payload_size,
     preferredAddress: "use",
-  };
+  });
 }
 
 /** The other way round: what a program kept of the peer's parameters. */
