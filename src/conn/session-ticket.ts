@@ -11,6 +11,7 @@
 
 import { Reader, Writer } from "../base/bytes.js";
 import { decodeParams, encodeParams } from "../frame/params.js";
+import { TOKEN_HEADER_BYTES } from "../port/transport.js";
 import { MAX_PEER_TOKEN_BYTES } from "../proto/limits.js";
 import { defaultParams, type TransportParams } from "../proto/params.js";
 
@@ -66,7 +67,7 @@ export function openSessionTicket(bytes: Uint8Array): SessionTicket | null {
 
 /** A token of a NEW_TOKEN frame with the version that it came in: form (1) · version (4) · token. */
 export function sealPeerToken(version: number, token: Uint8Array): Uint8Array {
-  const out = new Writer(5 + token.length);
+  const out = new Writer(TOKEN_HEADER_BYTES + token.length);
   out.u8(TOKEN_FORM);
   out.u32(version);
   out.bytes(token);

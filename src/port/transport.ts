@@ -181,7 +181,7 @@ export interface TransportHandler {
   /** After `open` returned T_BLOCKED: the peer allows more of this kind. */
   onStreamsAvailable(kind: StreamKind): void;
   onTicket(bytes: Uint8Array): void;
-  /** NEW_TOKEN (RFC 9000 §8.1.3). */
+  /** NEW_TOKEN (RFC 9000 §8.1.3): the token after TOKEN_HEADER_BYTES bytes of ours. */
   onNewToken(bytes: Uint8Array): void;
   /** A datagram of the peer; `bytes` is the handler's. `early`: it came in 0-RTT, so that it may be a replay. */
   onDatagram(bytes: Uint8Array, early: boolean): void;
@@ -216,6 +216,9 @@ export const NOBODY: Readonly<TransportHandler> = {
   onKeylog() {},
   onClosed() {},
 };
+
+/** Before a token that the transport hands out: it is for one version only (RFC 9369 §5). */
+export const TOKEN_HEADER_BYTES = 5;
 
 /** `recvState` of a stream of which everything was received, and nothing is lost; higher ones were read, or reset. */
 export const RECV_STATE_RECEIVED = 2;

@@ -24,6 +24,7 @@ export type { ConnectOptions } from "../endpoint/endpoint.js";
 export { type Chooser, Listener, type ListenOptions, NO_APPLICATION_PROTOCOL } from "../endpoint/accept.js";
 export { restoreParams } from "../conn/early.js";
 export { EarlyTickets } from "../crypto/early-tickets.js";
+export { sealPeerToken } from "../conn/session-ticket.js";
 export { ConnectionDetails } from "../conn/details.js";
 export { briefOf, type ConnectionBrief, type ConnectionView, inspectConnection } from "../conn/inspect.js";
 export { ConnectionTally } from "../conn/tally.js";

@@ -21,6 +21,7 @@ import {
   type PathValidation,
   RECV_STATE_RECEIVED,
   STREAM_UNI,
+  TOKEN_HEADER_BYTES,
   type Transport,
   type TransportHandler,
 } from "../port/transport.js";
@@ -259,8 +260,8 @@ export class QuicSock implements TransportHandler {
   }
 
   onNewToken(bytes: Uint8Array): void {
-    this.token = bytes;
-    this.tell(QUIC_EVENT_NEW_TOKEN, "", bytes);
+    this.token = bytes.slice(TOKEN_HEADER_BYTES);
+    this.tell(QUIC_EVENT_NEW_TOKEN, "", this.token);
     this.wake();
   }
 

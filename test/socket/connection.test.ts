@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import * as n from "#src/socket/numbers.js";
 import type { QuicSock } from "#src/socket/sock.js";
 import { connectionIdInfo, eventOption } from "#src/socket/structs.js";
+import { CLIENT, config, connecting, echoes, listening, type Option, portOf, SERVER } from "./live.js";
 import { getOption, NO_OPS, receive, receiveAll, send, sendPlain, setOption, SocketPair, text } from "./support.js";
 
 const NEW = n.MSG_QUIC_STREAM_NEW;
@@ -287,6 +289,27 @@ describe("connection cases 20-27: keys, tokens, tickets, datagrams", () => {
     }
     server.state = n.QUIC_SS_ESTABLISHING;
     assert.equal(setOption(server, token, NONE), "EINVAL");
+  });
+
+  test("23 a token of before, as Linux gives it, spares a client the Retry", async () => {
+    const listener = await listening("sample", [config({ validate_peer_address: 1 })]);
+    const once = async (token: Uint8Array | null): Promise<{ token: Uint8Array; wasAsked: boolean }> => {
+      const options: Option[] = token === null ? [] : [[n.QUIC_SOCKOPT_TOKEN, token]];
+      const client = await connecting(portOf(listener), "sample", options);
+      const accepting = quic.promises.accept(listener);
+      const handshake = quic.quic_client_handshake(client, CLIENT);
+      const server = await accepting;
+      await Promise.all([handshake, quic.quic_server_handshake(server, SERVER)]);
+      await echoes({ listener, client, server }, "the token has come by now");
+      const wasAsked = fileOf(client, "test").conn?.retryScid != null;
+      const given = quic.getsockopt(client, quic.SOL_QUIC, n.QUIC_SOCKOPT_TOKEN);
+      for (const sd of [client, server]) quic.close(sd);
+      return { token: given, wasAsked };
+    };
+    const first = await once(null);
+    const second = await once(first.token);
+    assert.deepEqual([first.wasAsked, second.wasAsked], [true, false]);
+    quic.close(listener);
   });
 
   test("25 a ticket of 63 or 4097 bytes is EINVAL; a server has a key of 64 bytes, and the one that it sets", () => {

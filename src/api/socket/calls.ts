@@ -7,7 +7,7 @@ import type { SocketAddress } from "node:net";
 import { ADDR_COLS } from "../../port/udp.js";
 import { isCryptoError } from "../../proto/transport-error.js";
 import { isAnyAddress, isMappedIpv4, isMulticast, setAddressRow } from "../../runtime/address.js";
-import { ConnectionDetails, EarlyTickets } from "../../runtime/loop.js";
+import { ConnectionDetails, EarlyTickets, sealPeerToken } from "../../runtime/loop.js";
 import * as errno from "../../socket/errno.js";
 import type { InMessage, OutMessage } from "../../socket/message.js";
 import * as n from "../../socket/numbers.js";
@@ -128,7 +128,7 @@ export async function connect(
   const config = connectionConfig(sock);
   const [alpn] = sock.alpn;
   const kept = {
-    ...(sock.token.length > 0 && { token: sock.token }),
+    ...(sock.token.length > 0 && { token: sealPeerToken(sock.settings.config.version, sock.token) }),
     ...(sock.ticket.length > 0 && { ticket: sock.ticket }),
     ...(earlyData && alpn !== undefined && sock.alpn.length === 1 && { earlyAlpn: alpn }),
   };
