@@ -7,11 +7,22 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as quic from "#src/api/socket/index.js";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import { makeRawCertificate } from "../raw/certificate.js";
 import { RawTlsClient } from "../raw/tls-client.js";
-import { APP, EARLY, HANDSHAKE, INITIAL, type TlsSink } from "../raw/tls-messages.js";
+import { APP, EARLY, HANDSHAKE, INITIAL, type RawTicket, type TlsSink } from "../raw/tls-messages.js";
 import { RawTlsServer } from "../raw/tls-server.js";
-import { echoes, closeLeftovers, hasCode, live, type LiveOptions } from "./live.js";
+import {
+  echoes,
+  closeLeftovers,
+  hasCode,
+  live,
+  type LiveOptions,
+  connecting,
+  listening,
+  portOf,
+  SERVER,
+} from "./live.js";
 
 afterEach(closeLeftovers);
 
@@ -182,4 +193,47 @@ describe("a program with its own TLS", () => {
       }),
       async (sides) => assert.ok(await echoes(sides, "after all")),
     ));
+
+  test("0-RTT with what the program kept: the ticket's key, and the server's parameters by TRANSPORT_PARAM with remote 1", async () => {
+    const listener = await listening("sample", [], 0, { earlyData: true });
+    const remote = structs.transportParam.encode({ remote: 1 });
+    const begin = async (ticket?: RawTicket): Promise<[sd: number, tls: RawTlsClient, sink: SocketSink]> => {
+      const sd = await connecting(portOf(listener), "sample");
+      const sink = new SocketSink(sd);
+      const own = { alpn: ["sample"], serverName: "localhost", params: paramsOf(sd), early: ticket !== undefined };
+      return [sd, new RawTlsClient({ ...own, ...(ticket !== undefined && { ticket }) }, sink), sink];
+    };
+    const serve = async (): Promise<number> => {
+      const sd = await quic.promises.accept(listener);
+      await quic.quic_server_handshake(sd, SERVER);
+      return sd;
+    };
+    const [first, firstTls, firstSink] = await begin();
+    const serving = serve();
+    firstTls.start();
+    await pump(first, firstTls);
+    firstSink.finish();
+    const kept = quic.getsockopt(first, quic.SOL_QUIC, quic.QUIC_SOCKOPT_TRANSPORT_PARAM, remote);
+    while (firstTls.tickets.length === 0) {
+      firstTls.receive(APP, quic.getsockopt(first, quic.SOL_QUIC, quic.QUIC_SOCKOPT_SESSION_TICKET));
+      await sleep(2);
+    }
+    for (const sd of [first, await serving]) quic.close(sd);
+
+    const [client, tls, sink] = await begin(firstTls.tickets[0] as RawTicket);
+    quic.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_TRANSPORT_PARAM, kept);
+    tls.start();
+    const stream = { stream_id: 0, stream_flags: quic.MSG_QUIC_STREAM_NEW | quic.MSG_QUIC_STREAM_FIN };
+    assert.equal(quic.sendmsg(client, { data: Buffer.from("early"), flags: 0, stream }), 5);
+    const servingAgain = serve();
+    await pump(client, tls);
+    sink.finish();
+    const server = await servingAgain;
+    assert.equal(String(Buffer.from((await quic.promises.recvmsg(server, 10)).data)), "early");
+    assert.deepEqual([tls.resumed, tls.earlyAccepted], [true, true]);
+    assert.ok((fileOf(server, "test").conn?.stats().earlyPacketsReceived ?? 0) > 0);
+    const late = () => quic.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_TRANSPORT_PARAM, kept);
+    assert.throws(late, hasCode("EINVAL"));
+    for (const sd of [client, server, listener]) quic.close(sd);
+  });
 });
