@@ -109,6 +109,14 @@ export class ConnectionDetails implements DetailTransport {
     return this.conn.recovery.cc.cwndBytes;
   }
 
+  setDelay(delays: boolean, corked: boolean): void {
+    const { streamOut, host } = this.conn;
+    if (streamOut.delaysSmall === delays && streamOut.isCorked === corked) return;
+    streamOut.delaysSmall = delays;
+    streamOut.isCorked = corked;
+    host.schedule(this.conn);
+  }
+
   get isUpdatingKeys(): boolean {
     return this.conn.keys.isUpdating;
   }

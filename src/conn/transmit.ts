@@ -76,8 +76,8 @@ export function transmitConnection(conn: Connection, tx: TxBatch, nowMicros: num
     afterSeal(conn, nowMicros);
   }
   if (!isOpen(conn)) return transmitClose(conn, tx, nowMicros);
-  if (result === NOTHING && !conn.streamOut.hasPending() && !conn.datagrams.out.hasPending)
-    conn.recovery.onAppLimited();
+  const wants = conn.streamOut.hasPending() && !holdsStreams(conn);
+  if (result === NOTHING && !wants && !conn.datagrams.out.hasPending) conn.recovery.onAppLimited();
   return result === NO_ROOM;
 }
 
@@ -112,9 +112,10 @@ function writeLevel(conn: Connection, space: SpaceId): Level {
 function buildDatagram(conn: Connection, alive: number, dest: number, nowMicros: number): number {
   const { path, recovery } = conn;
   const { builder } = conn.host.bench;
-  const data = dataSpaces(conn, alive);
+  const urgent = urgentSpaces(conn, alive, nowMicros);
+  const data = dataSpaces(conn, alive, urgent);
   const mayElicit = data !== 0 && congestionOpen(conn, nowMicros);
-  const wanted = (mayElicit ? data : 0) | urgentSpaces(conn, alive, nowMicros);
+  const wanted = (mayElicit ? data : 0) | urgent;
   if (wanted === 0) return NOTHING;
   const allowance = path.sendAllowance();
   // an Initial needs room for its padding (RFC 9000 §14.1), so a server near its limit waits for more from the client
@@ -177,14 +178,21 @@ function mustSendCrypto(conn: Connection, space: SpaceId): boolean {
   return recovery.probes(SPACE_INITIAL) > 0 || recovery.probes(SPACE_HANDSHAKE) > 0 || recovery.probes(SPACE_APP) > 0;
 }
 
-/** Bit per space that has data for the congestion window to let out. */
-function dataSpaces(conn: Connection, alive: number): number {
+/** Bit per space that has data for the congestion window to let out. What Nagle's rule holds goes with a packet of `urgent`. */
+function dataSpaces(conn: Connection, alive: number, urgent: number): number {
   let data = 0;
   for (let space = 0; space < SPACES; space++) {
     if (conn.cryptoOut[space as SpaceId].hasPending) data |= 1 << space;
   }
-  if (conn.streamOut.hasPending() || conn.control.hasPending() || conn.datagrams.out.hasPending) data |= 1 << SPACE_APP;
+  if (conn.control.hasPending() || conn.datagrams.out.hasPending) data |= 1 << SPACE_APP;
+  if (conn.streamOut.hasPending() && ((urgent | data) !== 0 || !holdsStreams(conn))) data |= 1 << SPACE_APP;
   return data & alive;
+}
+
+/** Nagle's rule, where the owner wants it. Early data does not wait. */
+function holdsStreams(conn: Connection): boolean {
+  const fullBytes = conn.path.maxDatagramBytes - MIN_PACKET_BYTES;
+  return conn.keys.canWrite(LEVEL_APP) && conn.streamOut.holdsBack(fullBytes, conn.recovery.bytesInFlight);
 }
 
 /** Writes one packet of this space into the open datagram, if there is room and anything to say. */

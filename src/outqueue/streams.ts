@@ -24,6 +24,9 @@ export class StreamOutput implements StreamSendQueue {
   streamBytesSent = DOUBLE;
   /** Times that data waited for the connection's credit; once for each limit. */
   flowBlocked = 0;
+  /** Nagle's rule, as `holdsBack` has it: small writes wait while anything is in flight; corked, they wait in any case. */
+  delaysSmall = false;
+  isCorked = false;
   private readonly table: StreamTable;
   private readonly schedule = new Schedule();
   private readonly control: StreamControl;
@@ -40,6 +43,12 @@ export class StreamOutput implements StreamSendQueue {
   /** Whether `fill` would write something, given room. */
   hasPending(): boolean {
     return this.peek() !== null || !this.control.isEmpty;
+  }
+
+  /** Whether new data waits for more of it: all of it together is less than `fullBytes`. Lost data never does. */
+  holdsBack(fullBytes: number, bytesInFlight: number): boolean {
+    if (!this.isCorked && (!this.delaysSmall || bytesInFlight === 0)) return false;
+    return this.freshHead() !== null && this.table.unsentBytes() < fullBytes;
   }
 
   /** Whether frames other than STREAM wait. */

@@ -269,6 +269,11 @@ export interface DetailTransport {
   /** Stream bytes written and not sent for the first time yet. */
   readonly unsentBytes: number;
   readonly cwndBytes: number;
+  /**
+   * Nagle's rule for new stream data that fills no packet: with `delays` it waits while anything is in flight, with `corked`
+   * for more of it in any case. Neither at first. What leaves anyway takes it along.
+   */
+  setDelay(delays: boolean, corked: boolean): void;
   /** New 1-RTT keys were asked for and are not settled on both sides yet (RFC 9001 §6.1). */
   readonly isUpdatingKeys: boolean;
   /** Another path is asked, or was just taken and is not proven yet (RFC 9000 §8.2). */

@@ -63,6 +63,7 @@ function sendNamed(sock: QuicSock, attached: Attached, { data, flags, stream }: 
   const id = attached.ids.resolve(stream?.stream_id ?? NO_STREAM, streamFlags);
   if (id < 0) return id;
   if (sock.peeled.has(id)) return -EINVAL;
+  attached.details.setDelay(sock.settings.config.stream_data_nodelay === 0, (flags & MSG_MORE) !== 0);
   const taken = sendStream(sock, attached, id, data, fin);
   return taken === -ENOSPC && stream === undefined ? -EAGAIN : taken;
 }

@@ -299,6 +299,7 @@ function finish(file: SocketFile, steps: number): void {
   const { sock, port } = file;
   const heldBytes = sock.attached?.details.sendHeldBytes ?? 0;
   const isOpen = sock.state === n.QUIC_SS_ESTABLISHED;
+  sock.attached?.details.setDelay(false, false);
   if (isOpen && heldBytes > 0 && steps > 0) {
     setTimeout(() => finish(file, steps - 1), FLUSH_STEP_MILLIS);
     return;
