@@ -23,8 +23,12 @@ export interface Running {
   ended: Promise<Ended>;
 }
 
-export function startQuic(args: readonly string[], env: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [QUIC, ...args], {
+export function startQuic(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  node: string = process.execPath,
+): Running {
+  const child = spawn(node, [QUIC, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
     timeout: LIMIT_MILLIS,

@@ -294,6 +294,11 @@ export class QuicSessionExt {
     return this.#core.transport.stats();
   }
 
+  /** Names that the handshake agent gave the peer by its certificate (docs/agent.md); none before the handshake is complete. */
+  get peerTags(): readonly string[] {
+    return this.#core.info?.tags ?? [];
+  }
+
   /** What runs below: TLS library, key exchange, version of QUIC, datapath and how the socket sends and receives. */
   get runtime(): RuntimeInfo {
     const { info, endpoint, setup } = this.#core;

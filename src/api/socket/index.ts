@@ -55,6 +55,7 @@ export {
 export type { SocketError } from "./system-error.js";
 export {
   type ClientSessionOptions,
+  type HandshakePeer,
   quic_client_session,
   quic_handshake_deinit,
   quic_handshake_init,
@@ -62,6 +63,7 @@ export {
   quic_server_session,
   quic_session_get_alpn,
   quic_session_get_data,
+  quic_session_get_peer,
   quic_session_set_alpn,
   quic_session_set_data,
   type QuicTlsSession,

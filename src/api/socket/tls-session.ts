@@ -58,10 +58,21 @@ const CERTIFICATE_REQUEST = ["ignore", "request", "require", "ignore"] as const;
 const MAX_ALPN_CHARS = 64;
 const MAX_ALPN_NAMES = 5;
 
+/** Who the peer proved to be. */
+export interface HandshakePeer {
+  /** DER, leaf first; empty when it showed none, or the session was resumed. */
+  certificates: readonly Uint8Array[];
+  /** Identity of its pre-shared key, "" for none. */
+  pskIdentity: string;
+  /** Names that a handshake agent gives it by what its certificate says. */
+  tags: readonly string[];
+}
+
 export class QuicTlsSession {
   alpn: string[];
   /** Client: to resume with. */
   data: Uint8Array = new Uint8Array(0);
+  peer: HandshakePeer | null = null;
   private started: { context: TlsContext | null; session: TlsSession; steps: HandshakeSteps } | null = null;
 
   constructor(
@@ -106,7 +117,11 @@ export class QuicTlsSession {
   settle(): void {
     const { steps } = this;
     for (const line of steps?.keylog.splice(0) ?? []) writeKeylogFile(line);
-    if (steps?.info != null) this.alpn = [steps.info.alpn];
+    if (steps?.info != null) {
+      const { alpn, peerCertificates: certificates, pskIdentity, tags = [] } = steps.info;
+      this.alpn = [alpn];
+      this.peer = { certificates, pskIdentity, tags };
+    }
     this.data = steps?.tickets.at(-1) ?? this.data;
   }
 
@@ -217,6 +232,12 @@ export function quic_session_set_data(session: QuicTlsSession, data: Uint8Array)
 export function quic_session_get_data(session: QuicTlsSession): Uint8Array {
   session.settle();
   return session.data;
+}
+
+/** The peer, null before the handshake is complete. */
+export function quic_session_get_peer(session: QuicTlsSession): HandshakePeer | null {
+  session.settle();
+  return session.peer;
 }
 
 /**
