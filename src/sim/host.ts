@@ -40,6 +40,10 @@ export interface HostOptions {
   tickMicros: number;
   /** Chance that a wakeup also calls `timeout` although nothing is due, 0..1. */
   spuriousTimeouts: number;
+  /** Chance that a socket takes a part of a batch only (EAGAIN, ENOBUFS), 0..1: the rest waits, and nothing else is sent. */
+  sendFaults: number;
+  /** It waits for up to this long. */
+  sendFaultMicros: number;
 }
 
 export const PROMPT_HOST: HostOptions = {
@@ -48,6 +52,8 @@ export const PROMPT_HOST: HostOptions = {
   timerLateMicros: 0,
   tickMicros: 1,
   spuriousTimeouts: 0,
+  sendFaults: 0,
+  sendFaultMicros: 0,
 };
 
 export interface HostSetup {
@@ -75,10 +81,16 @@ export class Host implements NetSink, NetTimer {
   datagramsReceived = 0;
   bytesReceived = 0;
   wakeups = 0;
+  /** How often a socket refused a part of a batch, and how often the first one got another address. */
+  sendsRefused = 0;
+  rerouted = 0;
   private readonly inbox: Datagram[] = [];
   private armedMicros = Infinity;
   private appMicros = Infinity;
   private stalledUntilMicros = 0;
+  /** What a socket refused, and until when it does. */
+  private readonly refused: Datagram[] = [];
+  private refusesUntilMicros = 0;
   private running = false;
   private workNoted = false;
   private instantMicros = -1;
@@ -158,6 +170,14 @@ export class Host implements NetSink, NetTimer {
     return this.sockets.push(address) - 1;
   }
 
+  /** The first socket has no address of its own, and the system chooses another one for it: the one before is gone. */
+  reroute(address: Int32Array): void {
+    this.sim.network.removeAlias(this.sockets[0]);
+    this.sim.network.addAlias(address, this.id);
+    this.sockets[0] = address;
+    this.rerouted++;
+  }
+
   /** What comes to that socket, or is sent from it, is lost from now on. */
   removeSocket(socket: number): void {
     this.sim.network.removeAlias(this.sockets[socket]);
@@ -167,8 +187,10 @@ export class Host implements NetSink, NetTimer {
   /** The host vanishes: no farewell, nothing received any more. */
   kill(): void {
     this.alive = false;
-    for (const datagram of this.inbox) this.sim.drop(datagram, "gone", this.sim.nowMicros);
-    this.inbox.length = 0;
+    for (const list of [this.inbox, this.refused]) {
+      for (const datagram of list) this.sim.drop(datagram, "gone", this.sim.nowMicros);
+      list.length = 0;
+    }
   }
 
   private run(nowMicros: number): void {
@@ -177,6 +199,7 @@ export class Host implements NetSink, NetTimer {
     this.wakeups++;
     this.countInstant(nowMicros);
     this.running = true;
+    if (!this.isRefused(nowMicros)) this.sendRefused(nowMicros);
     this.deliver(nowMicros);
     const { endpoint, options } = this;
     const spurious = options.spuriousTimeouts > 0 && this.prng.chance(options.spuriousTimeouts);
@@ -228,6 +251,7 @@ export class Host implements NetSink, NetTimer {
       const acted = this.app.run(nowMicros);
       if (!due && !acted && !this.workNoted) return;
       this.transmit(nowMicros);
+      if (this.isRefused(nowMicros)) return; // what is due then, and needs the socket, is so when it takes datagrams again
       due = this.endpoint.nextDeadline() <= nowMicros;
       if (due) this.endpoint.timeout(nowMicros);
     }
@@ -241,19 +265,38 @@ export class Host implements NetSink, NetTimer {
     const { sim, endpoint } = this;
     const { tx } = sim.scratch;
     for (let calls = 0; calls < MAX_PER_INSTANT; calls++) {
+      if (this.isRefused(nowMicros)) return;
       tx.count = 0;
       tx.destCount = 0;
       tx.used = 0;
       const more = endpoint.transmit(tx, nowMicros);
       if (tx.count === 0 && more) throw new Error(`I7: ${this.name} has more to send, but sends nothing`);
-      for (let row = 0; row < tx.count; row++) this.send(tx, row * TX_COLS, nowMicros);
+      const taken = this.taken(tx.count, nowMicros);
+      for (let row = 0; row < tx.count; row++) this.send(tx, row * TX_COLS, row < taken, nowMicros);
       sim.tap?.afterTransmit(this, nowMicros);
       if (!more) return;
     }
     throw new Error(`I7: ${this.name} sends without end at ${nowMicros}`);
   }
 
-  private send(tx: TxBatch, row: number, nowMicros: number): void {
+  /** How many of a batch the socket takes. */
+  private taken(count: number, nowMicros: number): number {
+    const { sendFaults, sendFaultMicros } = this.options;
+    if (sendFaults === 0 || count === 0 || !this.prng.chance(sendFaults)) return count;
+    this.refusesUntilMicros = nowMicros + 1 + Math.floor(this.prng.float() * sendFaultMicros);
+    this.sendsRefused++;
+    return this.prng.below(count);
+  }
+
+  private isRefused(nowMicros: number): boolean {
+    return nowMicros < this.refusesUntilMicros;
+  }
+
+  private sendRefused(nowMicros: number): void {
+    for (const datagram of this.refused.splice(0)) this.sim.network.send(this.id, datagram, nowMicros);
+  }
+
+  private send(tx: TxBatch, row: number, isTaken: boolean, nowMicros: number): void {
     const { sim } = this;
     const source = this.sockets[tx.socket];
     const off = tx.rows[row + TX_OFF];
@@ -269,6 +312,7 @@ export class Host implements NetSink, NetTimer {
     this.bytesSent += datagram.length;
     sim.tap?.onSent(this, datagram, nowMicros);
     if (this.gone.has(tx.socket)) sim.drop(datagram, "gone", nowMicros);
+    else if (!isTaken) this.refused.push(datagram);
     else sim.network.send(this.id, datagram, nowMicros);
   }
 
@@ -276,7 +320,8 @@ export class Host implements NetSink, NetTimer {
     const deadline = this.endpoint.nextDeadline();
     if (Number.isNaN(deadline)) throw new Error(`I7: ${this.name} has a deadline that is no number`);
     if (this.appMicros !== Infinity) this.wakeAt(Math.max(this.appMicros, nowMicros));
-    if (deadline === Infinity) return;
+    if (this.isRefused(nowMicros)) this.wakeAt(this.refusesUntilMicros);
+    if (deadline === Infinity || (deadline <= nowMicros && this.isRefused(nowMicros))) return;
     const { timerLateMicros } = this.options;
     const late = timerLateMicros === 0 ? 0 : Math.floor(this.prng.float() * timerLateMicros);
     this.wakeAt(Math.max(deadline, nowMicros) + late);

@@ -3,6 +3,7 @@
 export { Aggregate } from "./aggregate.js";
 export { newRxBatch, newTxBatch, simAddress, SimScratch } from "./batches.js";
 export { Blackout } from "./blackout.js";
+export { CodelLink, type CodelOptions } from "./codel.js";
 export { Copier, type CopierOptions } from "./copier.js";
 export { Corrupt } from "./corrupt.js";
 export { ADDRESS_WORDS, Datagram, DatagramPool } from "./datagram.js";

@@ -33,6 +33,7 @@ export const DROP_CAUSES = [
   "exact",
   "blackout",
   "queue",
+  "codel",
   "policer",
   "mtu",
   "nat",

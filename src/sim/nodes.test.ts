@@ -5,6 +5,7 @@ import { Aggregate } from "./aggregate.js";
 import { simAddress } from "./batches.js";
 import { Blackout } from "./blackout.js";
 import { Copier } from "./copier.js";
+import { CodelLink } from "./codel.js";
 import { Corrupt } from "./corrupt.js";
 import type { Datagram } from "./datagram.js";
 import { Delay } from "./delay.js";
@@ -57,6 +58,12 @@ function passThrough(
   sim.run(Infinity);
   assert.equal(sim.scratch.pool.outstanding, 0, "every datagram was delivered or dropped once");
   return { sim, arrivals };
+}
+
+/** Of 0 up to the last id, those that did not arrive. */
+function missing(arrived: number[]): number[] {
+  const seen = new Set(arrived);
+  return [...Array(arrived.at(-1)).keys()].filter((id) => !seen.has(id));
 }
 
 const ids = (arrivals: Arrival[]): number[] => arrivals.map((arrival) => arrival.id);
@@ -135,6 +142,26 @@ describe("network nodes", () => {
     assert.ok(Math.abs(arrivals.length - 510) <= 2, `${arrivals.length}`);
     assert.equal(sim.dropped.policer, 1000 - arrivals.length);
     assert.ok(arrivals.every(({ id, atMicros }) => atMicros === id * 100));
+  });
+
+  test("RFC 8289 §5.3 CoDel lets a burst through, and drops or marks where the wait stays above the target", () => {
+    // 100 bytes and headers each 100 µs are 10.24 Mbit/s
+    const options = { bitsPerSec: 8e6, targetMicros: 1000, intervalMicros: 20_000, marks: false };
+    const burst = passThrough((net) => new CodelLink(net, options), 150);
+    assert.equal(burst.arrivals.length, 150, "the wait was above the target for less than the interval");
+    const dropping = passThrough((net) => new CodelLink(net, options), 5000);
+    assert.ok(dropping.sim.dropped.codel > 100, `${dropping.sim.dropped.codel}`);
+    assert.equal(dropping.arrivals.length + dropping.sim.dropped.codel, 5000);
+    const gaps = missing(ids(dropping.arrivals)).map((id, i, all) => id - (all[i - 1] ?? 0));
+    assert.ok(
+      gaps.slice(1, 6).every((gap, i) => gap <= gaps[i]),
+      `ever sooner: ${gaps.slice(0, 6)}`,
+    );
+    const marking = passThrough((net) => new CodelLink(net, { ...options, marks: true }), 5000, { ecn: ECN_ECT0 });
+    assert.equal(marking.sim.dropped.codel, 0);
+    assert.ok(marking.arrivals.some(({ ecn }) => ecn === ECN_CE));
+    const slow = passThrough((net) => new CodelLink(net, options), 5000, { gapMicros: 200 });
+    assert.equal(slow.arrivals.length, 5000, "no queue");
   });
 
   test("aggregation lets what came between two slots leave together and in order", () => {

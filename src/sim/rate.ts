@@ -38,8 +38,7 @@ export class RateLimit implements NetNode, NetTimer {
     }
     if (this.queued >= markPackets && datagram.ecn !== ECN_NOT_ECT) datagram.ecn = ECN_CE;
     this.queued++;
-    const bits = (datagram.length + HEADER_BYTES) * BITS_PER_BYTE;
-    this.busyUntilMicros = Math.max(nowMicros, this.busyUntilMicros) + (bits * MICROS_PER_SECOND) / bitsPerSec;
+    this.busyUntilMicros = Math.max(nowMicros, this.busyUntilMicros) + wireMicros(datagram.length, bitsPerSec);
     this.net.schedule(this.busyUntilMicros, this, datagram);
   }
 
@@ -47,4 +46,9 @@ export class RateLimit implements NetNode, NetTimer {
     this.queued--;
     if (datagram !== null) this.next.push(datagram, nowMicros);
   }
+}
+
+/** How long a datagram of `bytes` UDP payload is on the wire. */
+export function wireMicros(bytes: number, bitsPerSec: number): number {
+  return ((bytes + HEADER_BYTES) * BITS_PER_BYTE * MICROS_PER_SECOND) / bitsPerSec;
 }

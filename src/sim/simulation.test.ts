@@ -131,6 +131,37 @@ describe("simulation", () => {
     assert.ok(late.client.timeouts[0] >= 778 && late.client.timeouts[0] < 5778);
   });
 
+  test("a socket that refuses datagrams delays them, in order, and loses none", () => {
+    const { sim, client, server, clientHost } = world({ sendFaults: 0.5, sendFaultMicros: 3000 });
+    const sent = Array.from({ length: 40 }, (_, i) => `${i}`);
+    sent.forEach((text, i) => sim.after(i * 100, () => client.send(text, SERVER)));
+    sim.run(Infinity);
+    const got = server.received.map((line) => line.split(" ") as [string, string]);
+    assert.deepEqual(
+      got.map(([, text]) => text),
+      sent,
+    );
+    assert.ok(clientHost.sendsRefused > 2);
+    assert.ok(
+      got.some(([at], i) => Number(at) > i * 100 + 600),
+      "some waited",
+    );
+    assert.equal(clientHost.datagramsSent, 40);
+  });
+
+  test("a host that gets another address sends from there and is found there, and at the old one no more", () => {
+    const { sim, client, server, clientHost } = world();
+    const elsewhere = simAddress(10, 9, 9, 9, 999);
+    sim.after(1000, () => client.send("one", SERVER));
+    sim.after(1600, () => clientHost.reroute(elsewhere)); // while the echo is on its way
+    sim.after(2000, () => client.send("two", SERVER));
+    sim.run(Infinity);
+    assert.deepEqual(server.received, ["1500 one", "2500 two"]);
+    assert.deepEqual(client.received, ["3000 two"]);
+    assert.equal(sim.dropped.nat, 1);
+    assert.equal(clientHost.rerouted, 1);
+  });
+
   test("a stalled host does nothing, and finds all that arrived when it goes on", () => {
     const { sim, client, server, serverHost } = world();
     sim.after(1000, () => client.send("one", SERVER));

@@ -31,6 +31,8 @@ export class Checker implements WireTap {
   /** I5: datagrams of the client when it entered draining, and one farewell. */
   private drainingAt = -1;
 
+  private rerouted = 0;
+
   private readonly inOrder: boolean;
   private readonly paths: PathChecker | null;
 
@@ -55,7 +57,11 @@ export class Checker implements WireTap {
     if (isServer) {
       this.checkAmplification(datagram);
       this.paths?.onSent(datagram, host.app as Program);
-    } else this.paths?.onClientSent(datagram, host.app as Program);
+    } else {
+      if (host.rerouted !== this.rerouted) this.paths?.onRerouted();
+      this.rerouted = host.rerouted;
+      this.paths?.onClientSent(datagram, host.app as Program);
+    }
     if (this.readable) this.checkPackets(host, datagram, isServer);
   }
 

@@ -17,7 +17,7 @@ import {
 } from "#src/sim/index.js";
 import { STREAM_UNI } from "#src/port/transport.js";
 import type { Connection } from "#src/conn/connection.js";
-import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0 } from "#src/port/udp.js";
+import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0, ICMP_TOO_BIG } from "#src/port/udp.js";
 import type { Program } from "./program.js";
 import type { Scenario } from "./scenario.js";
 
@@ -343,6 +343,73 @@ export const ROWS = [
       scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
     },
   },
+  {
+    // the client's address is the system's to choose, which chooses another one (RFC 9000 §9)
+    name: "reroute",
+    chance: 0.15,
+    draw(scenario, prng) {
+      for (let left = prng.range(1, 4), host = 2; left > 0; left--) {
+        if (prng.chance(0.7)) host++;
+        const address = simAddress(10, 2, 0, host, 52_000 + left);
+        const atMicros = Math.floor(prng.logUniform(20_000, 5_000_000));
+        const what = `the system takes host ${host} for the client`;
+        scenario.acts.push({ what, atMicros, run: (world) => reroute(world, address) });
+      }
+      scenario.clientConfig.keepAliveMillis ??= prng.range(200, 2000);
+    },
+  },
+  {
+    name: "sendFaults", // EAGAIN and ENOBUFS
+    chance: 0.15,
+    draw(scenario, prng) {
+      for (const host of prng.pick([["clientHost"], ["serverHost"], ["clientHost", "serverHost"]] as const)) {
+        const sendFaults = prng.logUniform(0.01, 0.9);
+        scenario[host] = { ...scenario[host], sendFaults, sendFaultMicros: Math.floor(prng.logUniform(10, 50_000)) };
+      }
+    },
+  },
+  {
+    name: "codel",
+    chance: 0.1,
+    draw(scenario, prng) {
+      const bitsPerSec = prng.logUniform(200_000, 1e8);
+      const options = {
+        bitsPerSec,
+        targetMicros: Math.floor(prng.logUniform(1000, 20_000)),
+        intervalMicros: Math.floor(prng.logUniform(5000, 200_000)),
+        marks: prng.chance(0.5),
+      };
+      for (const way of prng.pick([[scenario.forward], [scenario.backward], [scenario.forward, scenario.backward]])) {
+        way.codel = options;
+      }
+    },
+  },
+  {
+    // ICMP messages of an attacker that saw a datagram, or that guesses (RFC 9000 §14.2.1)
+    name: "forgedPtb",
+    chance: 0.12,
+    draw(scenario, prng) {
+      for (let left = prng.range(1, 20); left > 0; left--) {
+        const message = {
+          side: prng.pick(["client", "server"] as const),
+          mtuBytes: prng.pick([0, 68, 576, 1227, 1228, 1300, prng.below(65_536)]),
+          quotes: prng.chance(0.5),
+        };
+        const atMicros = Math.floor(prng.logUniform(1000, 5_000_000));
+        const what = `the ${message.side} is told of an MTU of ${message.mtuBytes}`;
+        scenario.acts.push({ what, atMicros, run: (world) => forgePtb(world, message) });
+      }
+    },
+  },
+  {
+    name: "keyLimits", // RFC 9001 §6.6
+    chance: 0.1,
+    draw(scenario, prng) {
+      const updatePackets = Math.floor(prng.logUniform(3, 500));
+      // what is sent before a key may be updated again (RFC 9001 §6.1) stays far below
+      scenario.keyLimits = { updatePackets, confidentialityPackets: updatePackets + 20_000 };
+    },
+  },
 ] as const satisfies readonly Row[];
 
 type Versions = Pick<Partial<ConnectionConfig>, "versions" | "firstVersion">;
@@ -359,8 +426,16 @@ const VERSION_CHOICES: readonly [Versions, Versions][] = [
 ];
 
 /** A server may see its client at another address. */
-export function mayMove({ rebind, copies, natFlips, deadAddress, migrate, preferred }: Scenario["on"]): boolean {
-  return rebind || copies || natFlips || deadAddress || migrate || preferred;
+export function mayMove({
+  rebind,
+  copies,
+  natFlips,
+  deadAddress,
+  migrate,
+  preferred,
+  reroute,
+}: Scenario["on"]): boolean {
+  return rebind || copies || natFlips || deadAddress || migrate || preferred || reroute;
 }
 
 /** It becomes a sample of the RTT: a probe timeout is then three times as long, and the end of a close nine times. */
@@ -446,5 +521,31 @@ function migrate(world: ActWorld, { address, isDead, vanishes }: Migration): voi
     if (refusal !== null || !vanishes) continue;
     clientHost.removeSocket(left);
     world.mark("migrates by force");
+  }
+}
+
+function reroute(world: ActWorld, address: Int32Array): void {
+  if (!world.isConfirmed || !world.clientHost.alive) return;
+  world.clientHost.reroute(address);
+  world.mark("system chose another address");
+}
+
+interface Ptb {
+  side: "client" | "server";
+  mtuBytes: number;
+  /** It quotes a datagram of the connection; else one that never was. */
+  quotes: boolean;
+}
+
+const SHORT_HEADER = 0x40;
+
+function forgePtb(world: ActWorld, { side, mtuBytes, quotes }: Ptb): void {
+  const { endpoint, peers } = world[side];
+  for (const { conn } of peers) {
+    const { path, peerIds } = conn as Connection;
+    const id = quotes ? peerIds.current : new Uint8Array(8).fill(0xa5);
+    endpoint.onIcmp(path.addr, ICMP_TOO_BIG, mtuBytes, Uint8Array.of(SHORT_HEADER, ...id));
+    world.mark("forged PTB");
+    if (quotes) world.mark("forged PTB that quotes an id");
   }
 }

@@ -4,6 +4,7 @@ import {
   Aggregate,
   Blackout,
   BurstLoss,
+  CodelLink,
   Corrupt,
   Delay,
   Duplicate,
@@ -63,6 +64,11 @@ export function buildDirection(sim: Simulation, plan: DirectionPlan, seed: numbe
     const node = new RateLimit(sim, plan.rate);
     nodes.push(node);
     cures.push(() => (node.options = { ...node.options, queuePackets: 10_000 }));
+  }
+  if (plan.codel !== undefined) {
+    const node = new CodelLink(sim, plan.codel);
+    nodes.push(node);
+    cures.push(() => (node.enabled = false));
   }
   if (plan.policer !== undefined) {
     const node = new Policer(sim, plan.policer);

@@ -39,6 +39,11 @@ export class PathChecker {
     this.checkId(this.byClient, datagram, client);
   }
 
+  /** The system chose another address for the client, which learns that from what comes there: its ids go there, too. */
+  onRerouted(): void {
+    this.byClient.clear();
+  }
+
   private checkId(paths: Map<number, number>, { bytes, source, dest }: Datagram, sender: Program): void {
     if ((bytes[0] & 0x80) !== 0) return;
     const id = idKey(bytes);

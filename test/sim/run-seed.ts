@@ -6,6 +6,7 @@
 import { createHash, type Hash } from "node:crypto";
 import type { ConnectionConfig } from "#src/conn/config.js";
 import type { Connection } from "#src/conn/connection.js";
+import type { KeyLimits } from "#src/crypto/keys.js";
 import { type ConnectOptions, Endpoint } from "#src/endpoint/endpoint.js";
 import { ECN_CAPABLE } from "#src/path/ecn-check.js";
 import { ACTIVE_CIDS } from "#src/proto/limits.js";
@@ -174,6 +175,8 @@ class World implements ActWorld {
     const host = { nowMicros: () => sim.nowMicros, mark: (mark: string) => this.mark(mark) };
     const makePeer = (conn: Connection, index: number): Peer => {
       const prng = new Prng(scenario.seed, `${name} peer ${index}`);
+      const { keyLimits } = scenario;
+      if (keyLimits !== null) (conn.keys as unknown as { limits: KeyLimits }).limits = keyLimits;
       return new Peer(`${name} ${index}`, conn, scenario.workload, host, prng);
     };
     const wakeAt = (atMicros: number): void =>
@@ -459,6 +462,10 @@ class World implements ActWorld {
   }
 
   private collectMarks(): void {
+    const { keyLimits, on } = this.scenario;
+    const updates = this.peers().some(({ conn }) => conn.stats().keyUpdates > 0);
+    if (keyLimits !== null && !on.keyUpdate && updates) this.mark("key updated at its limit");
+    if (this.clientHost.sendsRefused + this.serverHost.sendsRefused > 0) this.mark("send refused");
     for (const { corrupt } of this.directions) if ((corrupt?.damaged ?? 0) > 0) this.mark("network: corrupt");
     collectMarks(this.marks, this.sim, [this.client.endpoint, this.server.endpoint], this.peers());
   }

@@ -4,9 +4,11 @@
  */
 
 import type { ConnectionConfig } from "#src/conn/config.js";
+import type { KeyLimits } from "#src/crypto/keys.js";
 import { AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, type AeadId } from "#src/port/aead.js";
 import {
   type BurstLossOptions,
+  type CodelOptions,
   type DelayOptions,
   type DuplicateOptions,
   type HostOptions,
@@ -87,6 +89,7 @@ export interface DirectionPlan {
   /** `flipMicros`: when the clearing of marks begins or ends; `remarks`: ECT(0) becomes ECT(1). */
   ecn?: { bleach: boolean; markChance: number; remarks?: boolean; flipMicros?: number[] };
   policer?: PolicerOptions;
+  codel?: CodelOptions;
   /** Datagrams leave together, at multiples of this time. */
   slotMicros?: number;
   delaySteps?: { atMicros: number; baseMicros: number }[];
@@ -135,6 +138,8 @@ export interface Scenario {
   /** Times after the start at which a side updates its keys, or moves to another of the peer's ids, if it may. */
   keyUpdates: SideTimes;
   cidRotations: SideTimes;
+  /** For the keys of all connections. */
+  keyLimits: KeyLimits | null;
   /** A connection may end by a timeout before its work is done. */
   mayTimeOut: boolean;
   /** Times after the start at which a NAT in front of the client takes another port, or another address. */
@@ -182,6 +187,7 @@ export function plainScenario(seed: number): Scenario {
     maskHeaders: false,
     keyUpdates: { client: [], server: [] },
     cidRotations: { client: [], server: [] },
+    keyLimits: null,
     mayTimeOut: false,
     rebindings: [],
     acts: [],
@@ -288,7 +294,7 @@ function drawPathMtu(scenario: Scenario, prng: Prng): void {
 }
 
 function drawDirection(prng: Prng, on: Switches, goodAfterMicros: number): DirectionPlan {
-  const all: Required<Omit<DirectionPlan, "mtuChange" | "policer" | "slotMicros" | "delaySteps">> = {
+  const all: Required<Omit<DirectionPlan, "mtuChange" | "policer" | "codel" | "slotMicros" | "delaySteps">> = {
     loss: prng.logUniform(0.001, 0.3),
     burst: { goodMean: prng.logUniform(10, 200), badMean: prng.logUniform(2, 30), badLoss: prng.range(5, 10) / 10 },
     exact: prng.below(2 ** 10),
