@@ -16,7 +16,7 @@
  */
 
 import { concatBytes, Reader, u32At, Writer } from "../base/bytes.js";
-import { AEAD_AES_128_GCM, aeadKeyBytes, HASH_SHA256, TAG_BYTES } from "../port/aead.js";
+import { AEAD_AES_128_GCM, aeadKeyBytes, expandSpec, HASH_SHA256, TAG_BYTES } from "../port/aead.js";
 import type { AeadPort } from "../port/aead.js";
 import type { Random } from "../port/random.js";
 import { ADDR_COLS, ADDR_IP0, ADDR_PORT } from "../port/udp.js";
@@ -158,7 +158,7 @@ export class TokenKeys {
 
   /** Stateless reset token of a connection id of ours: a keyed hash of it (RFC 9000 §10.3.2). */
   resetToken(cid: Uint8Array): Uint8Array {
-    return this.aead.hkdfExpand(HASH_SHA256, this.resetKey, cid, RESET_TOKEN_BYTES);
+    return this.aead.hkdfExpandAll(HASH_SHA256, this.resetKey, expandSpec(cid, RESET_TOKEN_BYTES));
   }
 
   private seal(kind: number, nowSeconds: number, address: Uint8Array, plain: Uint8Array): Uint8Array {
