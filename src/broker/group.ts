@@ -11,6 +11,7 @@ import { type HostOwner, LoopHost } from "../runtime/loop.js";
 import { drainMember, openMember, steerMembers } from "../runtime/native/udp-member.js";
 import { adoptUdp, nativeUdp, udpDescriptor } from "../runtime/native/udp.js";
 import { closeFd } from "../runtime/native/unix-socket.js";
+import type { UdpStats } from "../port/udp.js";
 import type { Front } from "./front.js";
 import type { Place } from "./messages.js";
 
@@ -69,6 +70,11 @@ export class Group {
       group.members.push({ index, fd: kept.get(index) as number, uid: -1, sendOnly: false, holder: null });
     }
     return group;
+  }
+
+  /** Of the host's own member. */
+  get udpStats(): UdpStats {
+    return this.loop.udpStats;
   }
 
   /** Descriptors by number, for those who keep them. */

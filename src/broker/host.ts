@@ -7,6 +7,8 @@
 
 import { randomInt, timingSafeEqual } from "node:crypto";
 import { unlinkSync } from "node:fs";
+import type { Endpoint } from "../endpoint/endpoint.js";
+import type { UdpStats } from "../port/udp.js";
 import { BROKER_RESUME_MILLIS, MAX_BROKER_CONNECTIONS, MAX_BROKER_PROGRAMS_PER_OTHER_USER } from "../proto/limits.js";
 import { newRxBatch } from "../runtime/batch.js";
 import type { Datapath } from "../runtime/choose.js";
@@ -105,6 +107,11 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   /** Where ports are open now. */
   get places(): readonly Place[] {
     return [...this.openGroups].map(({ place }) => place);
+  }
+
+  /** What can be seen of them. */
+  *ports(): Generator<{ place: Place; endpoint: Endpoint; udpStats: UdpStats }> {
+    for (const { place, front, udpStats } of this.openGroups) yield { place, endpoint: front.endpoint, udpStats };
   }
 
   get programCount(): number {

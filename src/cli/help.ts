@@ -46,7 +46,7 @@ usage: quic ss [OPTION...] [FILTER]
        quic ss --proc conns|eps|snmp
 
   -a, --all           listeners, handshakes and what has just closed, too
-  -l, --listening     listeners only
+  -l, --listening     listeners, and the ports of quic host
   -n, --numeric       ports as numbers
   -p, --processes     the program of each socket
   -i, --info          round trips, windows, losses, ids, ... of each connection
@@ -59,7 +59,7 @@ usage: quic ss [OPTION...] [FILTER]
       --proc TABLE    the tables of Linux QUIC in procfs: conns, eps (listeners), snmp (counters)
 
 FILTER: [state STATE | exclude STATE] [EXPRESSION], as that of ss: 'state established ( dport = :443 or alpn h3 )'
-  STATE       established syn-recv closing time-wait listening; all connected synchronized bucket big
+  STATE       established syn-recv closing time-wait listening closed; all connected synchronized bucket big
   EXPRESSION  sport or dport with = != < > <= >= and a port, src or dst with an address or network, alpn NAME,
               pid NUMBER; and, or, not, ( )
 

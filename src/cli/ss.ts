@@ -12,6 +12,8 @@ import { procLines } from "./ss/proc.js";
 import { tableLines } from "./ss/table.js";
 import type { Surroundings } from "./transfer.js";
 
+/** What waits for clients, here or in other programs. */
+const LISTENING_STATES: ReadonlySet<string> = new Set(["LISTEN", "UNCONN"]);
 /** What `ss` shows without being asked: neither listeners nor what is about to go or to come. */
 const DEFAULT_STATES: ReadonlySet<string> = new Set(["ESTAB", "CLOSING"]);
 /** Characters that are written at once. */
@@ -54,7 +56,7 @@ function isWanted(socket: ListedSocket, { all, listening, families, filter }: Ss
   if ((family === 4 && !families.ipv4) || (family === 6 && !families.ipv6)) return false;
   if (filter.states !== null) {
     if (!filter.states.has(row.state)) return false;
-  } else if (!all && !(listening ? row.state === "LISTEN" : DEFAULT_STATES.has(row.state))) return false;
+  } else if (!all && !(listening ? LISTENING_STATES : DEFAULT_STATES).has(row.state)) return false;
   return filter.matches(socket);
 }
 

@@ -1,5 +1,5 @@
 /**
- * A program whose sockets `quic ss` shows, run by a test with an IPC channel. `server ALPN` echoes; `client PORT,PORT COUNT BYTES`
+ * A program whose sockets `quic ss` shows, run by a test with an IPC channel. `server ALPN [ADDRESS]` echoes; `client PORT,PORT COUNT BYTES`
  * opens so many connections to each and transfers when it is told to `go`. Both tell their own counters when asked.
  */
 
@@ -25,13 +25,13 @@ function ownCounters(): OwnCounters[] {
   }));
 }
 
-async function serve(alpn: string): Promise<void> {
+async function serve(alpn: string, address: string): Promise<void> {
   const endpoint = await listen(
     (session) => {
       sessions.push(session);
       echo(session);
     },
-    { alpn: [alpn], ext: { devCertificate: true } },
+    { alpn: [alpn], ext: { devCertificate: true }, endpoint: { address } },
   );
   tell({ port: endpoint.address?.port ?? 0, pin: endpoint.ext.devCertificate?.fingerprint256 ?? "" });
 }
@@ -65,11 +65,11 @@ function tell(message: object): void {
   process.send?.(message);
 }
 
-const [, , role, alpn = ALPN] = process.argv;
+const [, , role, alpn = ALPN, address = "127.0.0.1:0"] = process.argv;
 process.on("message", (asked: { ask: string; targets?: []; count?: number; bytes?: number; rounds?: number }) => {
   if (asked.ask === "counters") tell({ counters: ownCounters() });
   else if (asked.ask === "begin") void begin(asked.targets ?? [], asked.count ?? 0);
   else if (asked.ask === "go") void transfer(asked.bytes ?? 0, asked.rounds ?? 1);
 });
-if (role === "server") await serve(alpn);
+if (role === "server") await serve(alpn, address);
 else tell({ ready: true });

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { SocketRow } from "#src/api/control/rows.js";
-import { type Ended, makeFolder, startQuic } from "./run-quic.js";
+import { type Ended, makeFolder, startQuic, until as lookFor } from "./run-quic.js";
 import type { OwnCounters } from "./ss-program.js";
 
 const PROGRAM = fileURLToPath(new URL("./ss-program.js", import.meta.url));
@@ -16,7 +16,7 @@ const BYTES = 200_000;
 const ROUNDS = 10;
 
 const folder = makeFolder();
-const env = { NETQUIC_RUNTIME_DIR: folder.dir };
+const env: Record<string, string> = { NETQUIC_RUNTIME_DIR: folder.dir };
 
 interface Listing {
   programs: { pid: number; name: string; heldBytes: number; counters: Record<string, number> }[];
@@ -218,10 +218,39 @@ describe("quic ss", () => {
     await new Promise((resolve) => other.child.once("exit", resolve));
     writeFileSync(folder.path(`${process.pid}.sock`), "");
     const { stdout, stderr, code } = await ss("-s");
+    rmSync(folder.path(`${process.pid}.sock`));
     assert.match(stdout, /^Programs: 2,/m);
     assert.match(stderr, new RegExp(`^quic ss: [^\\n]*${process.pid}.sock: [^\\n]*\\n$`));
     assert.equal(code, 0);
     assert.equal(readdirSync(folder.dir).includes(`${other.pid}.sock`), false);
+  });
+
+  test("programs behind a host show the port that they share, and the host shows that it has it", async () => {
+    const socket = folder.path("host.sock");
+    const host = startQuic(["host", "--socket", socket, "--port", "127.0.0.1:0"], env);
+    const port = await lookFor(() => /^port (\d+) of 127/m.exec(host.stdout())?.[1]);
+    const address = `127.0.0.1:${port}`;
+    env["NETQUIC_HOST"] = socket;
+    const behind: Program[] = [];
+    try {
+      for (const alpn of ["a", "b"]) behind.push((await Program.start("server", alpn, address))[0]);
+      const lines = (await ss("-lnpH", "sport", "=", String(port))).stdout.trimEnd().split("\n");
+      const expected = [
+        `UNCONN - users:(("quic host",pid=${host.child.pid}))`,
+        ...behind.map(({ pid }, i) => `LISTEN ${"ab"[i]} users:(("ss-program.js",pid=${pid}))`),
+      ];
+      const shown = lines.map((line) =>
+        line.replace(/^(\S+) +0 +0 +127\.0\.0\.1:\d+ +0\.0\.0\.0:\* +(\S+) +/, "$1 $2 "),
+      );
+      assert.deepEqual(shown.sort(), expected.sort());
+      const { sockets } = await listing("-l", "sport", "=", String(port));
+      assert.deepEqual(new Set(sockets.map(({ udp }) => udp)), new Set([address]));
+    } finally {
+      delete env["NETQUIC_HOST"];
+      for (const program of behind) program.child.kill("SIGKILL");
+      host.child.kill();
+      await host.ended;
+    }
   });
 
   test("what is wrong with the command line is one line and exit code 2", async () => {

@@ -24,7 +24,8 @@ import {
   DROP_WRONG_DCID,
   DROP_ZERO_LENGTH,
 } from "../../observe/drop-reason.js";
-import { ConnectionTally, type EndpointHost } from "../../runtime/loop.js";
+import type { UdpStats } from "../../port/udp.js";
+import { ConnectionTally, type Endpoint } from "../../runtime/loop.js";
 
 /** In the order of `/proc/net/quic/snmp`. */
 export const SNMP_NAMES = [
@@ -78,7 +79,7 @@ export class CounterSums {
   sendErrors = 0;
 
   /** `isGone`: the endpoint is closed, and only what it did counts. */
-  add({ endpoint, udpStats }: EndpointHost, isGone: boolean): void {
+  add({ endpoint, udpStats }: { endpoint: Endpoint; udpStats: UdpStats }, isGone: boolean): void {
     const tally = endpoint.tally();
     this.tally.addGone(tally);
     if (!isGone) {

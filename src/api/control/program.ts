@@ -25,9 +25,11 @@ export function programInfo(): ProgramInfo {
   };
 }
 
-/** All programs here are `node`: their script tells them apart. */
+/** All programs here are `node`: their script tells them apart, and of the `quic` command the subcommand. */
 function programName(): string {
-  return basename(process.argv[1] ?? process.execPath);
+  const [, script = process.execPath, command = ""] = process.argv;
+  const name = basename(script);
+  return name === "quic.js" || name === "quic" ? `quic ${command}` : name;
 }
 
 function readVersion(): string {

@@ -2,13 +2,14 @@
 
 import type { EndpointHost } from "../../runtime/loop.js";
 import { CounterSums, type Counters, countersOf } from "./counters.js";
-import { connectionRow, listenerRow, type SocketRow, type WatchedPort } from "./rows.js";
+import { connectionRow, listenerRow, type SharedPlace, sharedRow, type SocketRow, type WatchedPort } from "./rows.js";
 
 type OffloadStat = Record<"QuicCurrTxSw" | "QuicTxSw" | "QuicTxSwError", number>;
 
 const ports = new Set<WatchedPort>();
 /** Of endpoints that are closed. */
 const gone = new CounterSums();
+let sharedPlaces: () => Iterable<SharedPlace> = () => [];
 let offloadStat: OffloadStat = { QuicCurrTxSw: 0, QuicTxSw: 0, QuicTxSwError: 0 };
 
 export function addPort(port: WatchedPort): void {
@@ -39,7 +40,14 @@ export function setOffloadStat(stat: OffloadStat): void {
   offloadStat = stat;
 }
 
+/** This process is a host: its ports now, which come and go. */
+export function setSharedPorts(places: () => Iterable<SharedPlace>): void {
+  sharedPlaces = places;
+}
+
+/** What waits for clients: ports that are shared out, then listeners. */
 export function* listenerRows(): Generator<SocketRow> {
+  for (const place of sharedPlaces()) yield sharedRow(place);
   for (const port of ports) for (const listener of port.listeners()) yield listenerRow(port, listener);
 }
 
@@ -55,5 +63,6 @@ export function processCounters(): { counters: Counters; heldBytes: number } {
   const sums = new CounterSums();
   sums.addGone(gone);
   for (const { host } of ports) sums.add(host, false);
+  for (const place of sharedPlaces()) sums.add(place, false);
   return { counters: countersOf(sums, offloadStat), heldBytes: sums.tally.heldBytes };
 }

@@ -8,10 +8,11 @@ import {
   briefOf,
   type Connection,
   type ConnectionView,
+  type Endpoint,
   type EndpointHost,
   inspectConnection,
 } from "../../runtime/loop.js";
-import { ADDR_PORT } from "../../port/udp.js";
+import { ADDR_PORT, type UdpStats } from "../../port/udp.js";
 import { localOf, socketAddress } from "../address.js";
 
 /** TCP's numbers (LINUX-QUIC: states map onto them), by the names that `ss` gives them. */
@@ -19,6 +20,8 @@ export const STATES = {
   ESTAB: 1,
   "SYN-RECV": 3,
   "TIME-WAIT": 6,
+  /** A port that `quic host` has: bound, and connections on it are other programs'. */
+  UNCONN: 7,
   LISTEN: 10,
   CLOSING: 11,
 } as const;
@@ -47,8 +50,8 @@ export interface SocketRow {
   /** Through which of the package's doors it came. */
   api: string;
   state: StateName;
-  role: "client" | "server" | "listener";
-  /** `address:port`, IPv6 in brackets; `remote` is "" for a listener. */
+  role: "client" | "server" | "listener" | "host";
+  /** `address:port`, IPv6 in brackets; `remote` is "" for what has no peer. */
   local: string;
   remote: string;
   /** What the UDP socket is bound to. */
@@ -101,6 +104,13 @@ export interface WatchedPort {
   facts(conn: Connection): SocketFacts;
 }
 
+/** A port of `quic host`. */
+export interface SharedPlace {
+  readonly place: { readonly address: string; readonly port: number };
+  readonly endpoint: Endpoint;
+  readonly udpStats: UdpStats;
+}
+
 /** Numbers of sockets start with those of processes, so that they differ on the host. */
 const INODES_PER_PROCESS = 2 ** 20;
 const serials = new WeakMap<object, number>();
@@ -109,17 +119,35 @@ let lastSerial = 0;
 export function listenerRow(port: WatchedPort, listener: ListenerFacts): SocketRow {
   const { socket } = port.host;
   return {
-    inode: inodeOf(listener.identity),
-    api: port.api,
+    ...bareRow(listener.identity, port.api, listener.local),
     state: "LISTEN",
     role: "listener",
-    local: listener.local,
-    remote: "",
     udp: addressText(socket.address, socket.port),
     alpn: [...listener.alpn],
     serverNames: [...listener.serverNames],
     waiting: listener.waiting,
     backlog: listener.backlog,
+  };
+}
+
+/** A port that is shared out to other programs. */
+export function sharedRow({ place, endpoint }: SharedPlace): SocketRow {
+  return bareRow(endpoint, "host", addressText(place.address, place.port));
+}
+
+function bareRow(identity: object, api: string, local: string): SocketRow {
+  return {
+    inode: inodeOf(identity),
+    api,
+    state: "UNCONN",
+    role: "host",
+    local,
+    remote: "",
+    udp: local,
+    alpn: [],
+    serverNames: [],
+    waiting: 0,
+    backlog: 0,
     recvQueueBytes: 0,
     sendQueueBytes: 0,
     recvBufferBytes: 0,

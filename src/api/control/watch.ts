@@ -6,8 +6,8 @@
 import type { EndpointHost } from "../../runtime/loop.js";
 import { processMemory } from "../memory.js";
 import { openControlSocket } from "./control-socket.js";
-import { addPort, heldBytes, removePort, setOffloadStat } from "./registry.js";
-import type { WatchedPort } from "./rows.js";
+import { addPort, heldBytes, removePort, setOffloadStat, setSharedPorts } from "./registry.js";
+import type { SharedPlace, WatchedPort } from "./rows.js";
 
 export type { ListenerFacts, SocketFacts, WatchedPort } from "./rows.js";
 
@@ -21,6 +21,12 @@ export function watchPort(port: WatchedPort): void {
 /** It is closed. */
 export function unwatchPort(host: EndpointHost): void {
   removePort(host);
+}
+
+/** This process is a host; `places` are its ports now. */
+export function watchSharedPorts(places: () => Iterable<SharedPlace>): void {
+  setSharedPorts(places);
+  void openControlSocket();
 }
 
 /** The Tx offload is in use; its counters are read when somebody asks. */

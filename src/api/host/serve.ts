@@ -2,6 +2,7 @@
 
 import { chmodSync } from "node:fs";
 import { BrokerHost } from "../../broker/host.js";
+import { watchSharedPorts } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
 import { checkSocketPath, makeRuntimeDir, socketPath } from "../runtime-dir.js";
 import { hostConfig, placeOf, policyOf, readHostConfig } from "./config.js";
@@ -42,6 +43,7 @@ export async function serveHost(options: ServeHostOptions): Promise<{ host: Brok
     ownUid,
     onNote: options.log,
   });
+  watchSharedPorts(() => host.ports());
   if (config.allow.length > 0) chmodSync(path, MODE_OTHERS);
   return { host, path };
 }

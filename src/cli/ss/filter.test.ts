@@ -91,8 +91,9 @@ describe("states", () => {
   test("are added by state, taken away by exclude, and stand before the expression", () => {
     assert.equal(parseFilter(["sport = 1"]).states, null);
     assert.deepEqual(states("state established state syn-recv"), ["ESTAB", "SYN-RECV"]);
-    assert.deepEqual(states("exclude listening", "exclude bucket"), ["CLOSING", "ESTAB"]);
-    assert.deepEqual(states("state all"), ["CLOSING", "ESTAB", "LISTEN", "SYN-RECV", "TIME-WAIT"]);
+    assert.deepEqual(states("exclude listening", "exclude bucket", "exclude closed"), ["CLOSING", "ESTAB"]);
+    assert.deepEqual(states("state all"), ["CLOSING", "ESTAB", "LISTEN", "SYN-RECV", "TIME-WAIT", "UNCONN"]);
+    assert.deepEqual(states("state connected"), ["CLOSING", "ESTAB", "SYN-RECV", "TIME-WAIT"]);
     assert.equal(parseFilter(["state", "listening", "sport = 443"]).matches(V4), true);
     assert.match(refused("state gone"), /no state "gone"/);
     assert.match(refused("state"), /ends too early/);

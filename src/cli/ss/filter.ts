@@ -20,12 +20,12 @@ export interface Filter {
   matches: Test;
 }
 
-const ALL = ["ESTAB", "SYN-RECV", "TIME-WAIT", "CLOSING", "LISTEN"];
+const ALL = ["ESTAB", "SYN-RECV", "TIME-WAIT", "CLOSING", "LISTEN", "UNCONN"];
 const BRIEF = ["SYN-RECV", "TIME-WAIT"];
 /** Names of states and of groups of them, as `ss` takes them. */
 const STATE_WORDS: Readonly<Record<string, readonly string[]>> = {
   all: ALL,
-  connected: ALL.filter((state) => state !== "LISTEN"),
+  connected: ALL.filter((state) => state !== "LISTEN" && state !== "UNCONN"),
   synchronized: ["ESTAB", "SYN-RECV", "TIME-WAIT", "CLOSING"],
   bucket: BRIEF,
   big: ALL.filter((state) => !BRIEF.includes(state)),
@@ -35,6 +35,8 @@ const STATE_WORDS: Readonly<Record<string, readonly string[]>> = {
   closing: ["CLOSING"],
   listening: ["LISTEN"],
   listen: ["LISTEN"],
+  closed: ["UNCONN"],
+  unconnected: ["UNCONN"],
 };
 
 const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {

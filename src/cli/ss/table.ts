@@ -68,7 +68,7 @@ function* rowLines(cells: readonly string[], widths: readonly number[], folded: 
 }
 
 function cells({ program, row, local, remote }: ListedSocket, names: ServiceNames | null): string[] {
-  const isListener = row.state === "LISTEN";
+  const isListener = remote.address === "";
   const peer = isListener ? { address: isIP(local.address) === 4 ? "0.0.0.0" : "::", port: -1 } : remote;
   return [
     oneLine(row.state),
