@@ -24,7 +24,16 @@ export function reconfigure(conn: Connection, given: Partial<ConnectionConfig>, 
   Object.assign(recovery.options, recoveryOptions(conn.isServer, config, conn.path));
   recovery.onNewPath(nowMicros); // the controller and the RTT start anew
   restartIdle(conn, nowMicros);
+  if (!conn.isServer) beginVersion(conn);
   if (handshake.peerParams !== null) agree(conn, handshake.peerParams);
   conn.versions.newTls();
   return true;
+}
+
+/** A server has settled its version with the ClientHello. */
+function beginVersion(conn: Connection): void {
+  const { config, versions, keys, origDcid } = conn;
+  const version = config.firstVersion || versions.original;
+  if (version !== versions.original) keys.installInitial(version, origDcid);
+  versions.begin(version, config.versions, config.compatibleVersions);
 }

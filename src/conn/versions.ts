@@ -37,9 +37,9 @@ export class VersionState {
   constructor(
     private readonly isServer: boolean,
     original: number,
-    private readonly wanted: readonly number[],
+    private wanted: readonly number[],
     startTls: (version: number) => TlsSession,
-    private readonly compatible = true,
+    private compatible = true,
   ) {
     this.original = this.current = original;
     this.startTls = startTls;
@@ -50,6 +50,13 @@ export class VersionState {
     const start = this.startTls ?? unreachable("a TLS session too many");
     if (this.isServer && !this.keepsTls) this.startTls = null; // it holds what the session is made from
     return start(this.current);
+  }
+
+  /** Client: a first flight of this version and with these wishes, in place of one that has not left; see the constructor. */
+  begin(version: number, wanted: readonly number[], compatible: boolean): void {
+    this.original = this.current = version;
+    this.wanted = wanted;
+    this.compatible = compatible;
   }
 
   /** There will be no other TLS session. */

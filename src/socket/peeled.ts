@@ -135,6 +135,7 @@ export class PeeledStream {
   close(): void {
     if (this.sock.state !== QUIC_SS_CLOSED) this.shutdown(SHUT_RDWR);
     this.sock.peeled.delete(this.id);
+    this.sock.blocked.delete(this);
     this.onWake = null;
   }
 
@@ -161,7 +162,9 @@ export class PeeledStream {
   private write(data: Uint8Array, fin: boolean): number {
     const taken = sendStream(this.sock, this.attached, this.id, data, fin);
     if (taken >= 0 || taken === -EPIPE) return taken;
-    return taken === -EAGAIN || taken === -ENOSPC ? -EAGAIN : -EPIPE; // else the peer has stopped it, or it is reset
+    if (taken !== -EAGAIN && taken !== -ENOSPC) return -EPIPE; // the peer has stopped it, or it is reset
+    this.sock.blocked.add(this);
+    return -EAGAIN;
   }
 
   private endSending(): void {

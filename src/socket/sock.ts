@@ -59,7 +59,7 @@ import type { PeeledStream } from "./peeled.js";
 import { type EventMessage, ReceiveList } from "./receive-list.js";
 import { keepUnread } from "./recvmsg.js";
 import { SocketSettings } from "./settings.js";
-import { StreamIds } from "./stream-ids.js";
+import { NO_STREAM, StreamIds } from "./stream-ids.js";
 import type { MessageTls } from "./tls-messages.js";
 import { connectionClose, connectionIdInfo, type Of, streamMaxData, streamUpdate } from "./structs.js";
 
@@ -113,6 +113,8 @@ export class QuicSock implements TransportHandler {
   sourceActive = 0;
   /** Streams that have a descriptor of their own. */
   readonly peeled = new Map<number, PeeledStream>();
+  /** Of these, those whose last send found no room. */
+  readonly blocked = new Set<PeeledStream>();
   /** Error codes of our resets whose acknowledgement is to be told. */
   readonly resetCodes = new Map<number, number>();
   private bound: Attached | null = null;
@@ -185,7 +187,7 @@ export class QuicSock implements TransportHandler {
   /** The program is done with the connection: it reads CLOSED from now on. */
   markClosed(): void {
     this.state = QUIC_SS_CLOSED;
-    this.wake();
+    this.wakeAll();
   }
 
   // --- the transport -------------------------------------------------------------------------------------------------
@@ -213,11 +215,11 @@ export class QuicSock implements TransportHandler {
     if (stream?.recvState === RECV_STATE_RECEIVED) {
       this.streamUpdate(id, QUIC_STREAM_RECV_STATE_RECVD, 0, stream.recvFinalSize);
     }
-    this.wake();
+    this.wake(id);
   }
 
-  onWritable(): void {
-    this.wake();
+  onWritable(id: number): void {
+    this.wake(id);
   }
 
   onReset(id: number, code: bigint): void {
@@ -232,19 +234,19 @@ export class QuicSock implements TransportHandler {
     this.bound?.ids.forget(id);
     const sentBytes = this.bound?.details.stream(id)?.sentBytes ?? 0;
     this.streamUpdate(id, QUIC_STREAM_SEND_STATE_RESET_SENT, Number(code), sentBytes);
-    this.wake();
+    this.wake(id);
   }
 
   onSendDone(id: number): void {
     const sentBytes = this.bound?.details.stream(id)?.sentBytes ?? 0;
     this.streamUpdate(id, QUIC_STREAM_SEND_STATE_RECVD, 0, sentBytes);
-    this.wake();
+    this.wake(id);
   }
 
   onStreamClosed(id: number): void {
     this.begun.delete(id);
     this.bound?.ids.forget(id);
-    this.wake();
+    this.wake(id);
   }
 
   onStreamsAvailable(): void {
@@ -281,7 +283,7 @@ export class QuicSock implements TransportHandler {
   readonly onKeylog = NOBODY.onKeylog;
 
   onDetail(detail: number, id: number, value: number): void {
-    this.wake();
+    this.wake(id);
     switch (detail) {
       case DETAIL_STREAM_CREDIT:
         this.tell(QUIC_EVENT_STREAM_MAX_DATA, `${id}`, streamMaxData.encode({ id, max_data: value }));
@@ -318,7 +320,7 @@ export class QuicSock implements TransportHandler {
     if (info.remote || info.type !== "application") {
       this.tell(QUIC_EVENT_CONNECTION_CLOSE, "", connectionClose.encode(this.peerClose));
     }
-    this.wake();
+    this.wakeAll();
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
@@ -327,7 +329,18 @@ export class QuicSock implements TransportHandler {
     this.bound?.details.watch(this.events.details | WAKING_DETAILS);
   }
 
-  private wake(): void {
+  /** Something happened, to this stream if there is one: for calls on the socket, on that stream, and on those that wait for room. */
+  private wake(id = NO_STREAM): void {
+    this.onWake?.();
+    if (this.peeled.size === 0) return;
+    this.peeled.get(id)?.wake();
+    if (this.blocked.size === 0) return;
+    const waiting = [...this.blocked];
+    this.blocked.clear();
+    for (const stream of waiting) stream.wake();
+  }
+
+  private wakeAll(): void {
     this.onWake?.();
     for (const stream of this.peeled.values()) stream.wake();
   }

@@ -114,6 +114,34 @@ describe("data", () => {
   });
 });
 
+describe("who is woken", () => {
+  test("a stream by what happens to it, one that waits for room by anything, all by the end of the connection", () => {
+    const sockets = new SocketPair();
+    const { client, server } = sockets;
+    const woken = [0, 0, 0];
+    for (const at of woken.keys()) {
+      send(client, "x", 4 * at, NEW);
+      sockets.settle();
+      const stream = peel(server, 4 * at);
+      stream.onWake = () => {
+        woken[at] = (woken[at] ?? 0) + 1;
+      };
+    }
+    server.sendBufferBytes = 1;
+    assert.equal(named(server.peeled.get(8)?.send(text("ab"), 0) ?? 0), 1);
+    assert.equal(named(server.peeled.get(8)?.send(text("b"), 0) ?? 0), "EAGAIN");
+    woken.fill(0);
+    send(client, "more", 0, 0);
+    sockets.settle();
+    assert.ok((woken[0] ?? 0) > 0);
+    assert.equal(woken[1], 0);
+    assert.ok((woken[2] ?? 0) > 0);
+    client.attached?.transport.close("application", 0n, "");
+    sockets.settle();
+    assert.ok((woken[1] ?? 0) > 0);
+  });
+});
+
 describe("ends", () => {
   test("shutdown(SHUT_WR) is FIN: the peer reads nothing more, this side still reads, and sends are EPIPE", () => {
     const { sockets, client, server } = withStream();

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import { setAddressRow } from "#src/runtime/address.js";
 import { CLIENT, config, echoes, hasCode, HOST, live, params, SERVER } from "./live.js";
@@ -118,6 +119,20 @@ describe("versions", () => {
       assert.equal(infoOf(both.client), 123, "what was asked for");
       assert.ok(await echoes(both, "after Version Negotiation"));
     }));
+
+  test("a version that is set after `connect` is that of the first flight", async () => {
+    for (const number of [123, quic.QUIC_VERSION_V2]) {
+      const clientHandshake = (sd: number): Promise<void> => {
+        set(sd, ...(version(number) as [number, Uint8Array]));
+        return quic.quic_client_handshake(sd, CLIENT);
+      };
+      await live({ clientHandshake, server: [version(quic.QUIC_VERSION_V2)] }, async (both) => {
+        assert.ok(await echoes(both, `${number}`));
+        assert.equal(fileOf(both.client, "test").conn?.versions.isSecond, number === 123);
+        assert.equal(fileOf(both.client, "test").conn?.versions.current, quic.QUIC_VERSION_V2);
+      });
+    }
+  });
 
   test("versions 1 and 2 in any combination, with compatible negotiation and without", async () => {
     for (const one of [quic.QUIC_VERSION_V1, quic.QUIC_VERSION_V2]) {

@@ -22,7 +22,8 @@ const CONGESTION = {
 
 export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Partial<ConnectionConfig> {
   const { params, config } = settings;
-  const others = SUPPORTED_VERSIONS.filter((version) => version !== config.version);
+  // of those that a Version Negotiation packet offers, Linux takes the one with the highest number
+  const others = SUPPORTED_VERSIONS.filter((version) => version !== config.version).sort((a, b) => b - a);
   return withinLimits({
     versions: isSupportedVersion(config.version) ? [config.version, ...others] : others,
     firstVersion: config.version,
