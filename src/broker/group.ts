@@ -120,6 +120,11 @@ export class Group {
     drainMember(socket.fd);
   }
 
+  /** Whoever has a member can take the steering off the group (SO_DETACH_REUSEPORT_BPF asks for no right): puts it back. */
+  heal(): void {
+    if (this.members.some(({ sendOnly, holder }) => sendOnly && holder !== null)) this.steer();
+  }
+
   close(): void {
     this.loop.close();
     for (const { fd } of this.members) closeFd(fd);

@@ -54,7 +54,7 @@ export interface HostCounters extends FrontCounters {
   retriesSent: number;
 }
 
-const STUCK_CHECK_MILLIS = 1000;
+const TEND_MILLIS = 1000;
 const GENERATIONS = 2 ** 32 - 1;
 
 export class BrokerHost implements ProgramHost, FrontOwner {
@@ -74,7 +74,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private reserved: Set<number>;
   private readonly resumed: Promise<void>;
   private listener: UnixListener | null = null;
-  private readonly stuckTimer: NodeJS.Timeout;
+  private readonly tendTimer: NodeJS.Timeout;
   private closed = false;
 
   /** Rejects when another host runs, and with the system's error for what cannot be bound. */
@@ -100,8 +100,8 @@ export class BrokerHost implements ProgramHost, FrontOwner {
       if (this.reserved.size === 0) done();
       else setTimeout(done, BROKER_RESUME_MILLIS);
     });
-    this.stuckTimer = setInterval(() => this.detachStuck(), STUCK_CHECK_MILLIS);
-    this.stuckTimer.unref();
+    this.tendTimer = setInterval(() => this.tend(), TEND_MILLIS);
+    this.tendTimer.unref();
   }
 
   /** Where ports are open now. */
@@ -118,6 +118,13 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     return this.byRoute.filter((one) => one !== null).length;
   }
 
+  /** Bytes that wait for programs. */
+  get queuedBytes(): number {
+    let sum = 0;
+    for (const { queuedBytes } of this.programs) sum += queuedBytes;
+    return sum;
+  }
+
   /** Of all ports and programs that there ever were. */
   get counters(): HostCounters {
     const sum = { ...this.past };
@@ -130,7 +137,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    clearInterval(this.stuckTimer);
+    clearInterval(this.tendTimer);
     const routes = this.routes();
     if (this.listener !== null) unlinkSync(this.options.socketPath);
     this.listener?.close();
@@ -339,7 +346,8 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     return [...new Set([...given, ...this.reserved])];
   }
 
-  private detachStuck(): void {
+  private tend(): void {
+    for (const group of this.openGroups) group.heal();
     for (const program of [...this.programs]) {
       if (!program.isStuck()) continue;
       this.note(`route ${program.route}: detached, it does not read`);

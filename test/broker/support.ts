@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Place } from "#src/broker/messages.js";
 import { BrokerHost, type HostOptions } from "#src/broker/host.js";
+import type { QuicEndpoint, QuicSession } from "#src/api/quic/index.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
+import { type Bench, readAll, testLeaf } from "../api/support.js";
 
 /** Everyone may do everything. */
 const OPEN_POLICY = { admits: () => true, mayBind: () => true, mayListen: () => true };
@@ -58,4 +60,36 @@ export async function until(what: () => boolean, millis = 2000): Promise<void> {
   for (const end = performance.now() + millis; !what(); await sleep(2)) {
     if (performance.now() > end) throw new Error(`not within ${millis} ms: ${what.toString()}`);
   }
+}
+
+/** A host with one port. */
+export async function open(options: Partial<HostOptions> = {}): Promise<TestHost> {
+  return new TestHost().start({ places: [{ address: "127.0.0.1", port: 0, ipv6Only: false }], ...options });
+}
+
+export interface ServerOptions {
+  address?: string;
+  serverNames?: string[];
+  alpn?: string[];
+  reusePort?: boolean;
+  validateAddress?: boolean;
+}
+
+/** A server on the host's port that sends back what each stream brings, with its name before it. */
+export function echoAt(bench: Bench, host: TestHost, name: string, options: ServerOptions = {}): Promise<QuicEndpoint> {
+  const { address = `127.0.0.1:${host.port}`, serverNames = [], alpn = [name], ...endpoint } = options;
+  const { cert, key } = testLeaf();
+  const onSession = (session: QuicSession): void => {
+    session.onstream = async (stream) => {
+      const got = await readAll(stream);
+      await stream.writer.write(Buffer.concat([Buffer.from(`${name}:`), got]));
+      await stream.writer.end();
+    };
+  };
+  return bench.serve(onSession, {
+    alpn,
+    sni: { "*": { keys: key, certs: cert } },
+    endpoint: { address, ...endpoint },
+    ext: { host: host.path, serverNames },
+  });
 }
