@@ -79,7 +79,7 @@ export class PeeledStream {
   send(data: Uint8Array, flags: number): number {
     if ((flags & ~SEND_FLAGS) !== 0 || !this.sends) return -EINVAL;
     if (this.sendDone || this.sock.state === QUIC_SS_CLOSED) return -EPIPE;
-    return data.length === 0 ? 0 : this.write(data, false);
+    return data.length === 0 ? 0 : this.write(data, flags, false);
   }
 
   /**
@@ -159,8 +159,8 @@ export class PeeledStream {
 
   // --- inside ----------------------------------------------------------------------------------------------------------
 
-  private write(data: Uint8Array, fin: boolean): number {
-    const taken = sendStream(this.sock, this.attached, this.id, data, fin);
+  private write(data: Uint8Array, flags: number, fin: boolean): number {
+    const taken = sendStream(this.sock, this.attached, this.id, data, flags, fin);
     if (taken >= 0 || taken === -EPIPE) return taken;
     if (taken !== -EAGAIN && taken !== -ENOSPC) return -EPIPE; // the peer has stopped it, or it is reset
     this.sock.blocked.add(this);
@@ -170,7 +170,7 @@ export class PeeledStream {
   private endSending(): void {
     if (!this.sends || this.sendDone) return;
     this.sendDone = true;
-    this.write(NO_BYTES, true);
+    this.write(NO_BYTES, 0, true);
   }
 
   private endReceiving(): void {

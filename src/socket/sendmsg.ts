@@ -63,19 +63,20 @@ function sendNamed(sock: QuicSock, attached: Attached, { data, flags, stream }: 
   const id = attached.ids.resolve(stream?.stream_id ?? NO_STREAM, streamFlags);
   if (id < 0) return id;
   if (sock.peeled.has(id)) return -EINVAL;
-  attached.details.setDelay(sock.settings.config.stream_data_nodelay === 0, (flags & MSG_MORE) !== 0);
-  const taken = sendStream(sock, attached, id, data, fin);
+  const taken = sendStream(sock, attached, id, data, flags, fin);
   return taken === -ENOSPC && stream === undefined ? -EAGAIN : taken;
 }
 
-/** On a stream that is open. Results below 0 as of `sendmsg`. */
+/** On a stream that is open; of `flags` MSG_MORE counts. Results below 0 as of `sendmsg`. */
 export function sendStream(
   sock: QuicSock,
   { transport, details, ids }: Attached,
   id: number,
   data: Uint8Array,
+  flags: number,
   fin: boolean,
 ): number {
+  details.setDelay(sock.settings.config.stream_data_nodelay === 0, (flags & MSG_MORE) !== 0);
   const state = details.stream(id);
   const mayWrite = transport.write(id, NO_BYTES, 0, 0, false);
   if (mayWrite === T_CLOSED) return -EPIPE;

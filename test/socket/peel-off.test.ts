@@ -88,6 +88,17 @@ describe("data", () => {
     assert.equal(client.send(text("x"), 0), 1);
   });
 
+  test("MSG_MORE holds data back until a send without it, as on the socket", () => {
+    const { sockets, client, server } = withStream();
+    read(server);
+    assert.equal(client.send(text("more "), n.MSG_MORE), 5);
+    sockets.pair.settle();
+    assert.equal(read(server), "EAGAIN");
+    assert.equal(client.send(text("and done"), 0), 8);
+    sockets.settle();
+    assert.equal(read(server), '"more and done"');
+  });
+
   test("unknown flags and halves that are not there are EINVAL; an empty send is nothing", () => {
     const sockets = new SocketPair();
     send(sockets.client, "x", 2, NEW);

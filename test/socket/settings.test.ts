@@ -192,6 +192,38 @@ describe("a server's preferred address", () => {
     });
   });
 
+  test("three listeners on one port, IPv4 and IPv6 clients: each gets its own, and its clients come to its address", async () => {
+    const port = await freePort("::");
+    const listeners = new Map<string, { listener: number; preferred: number }>();
+    for (const alpn of ["smbd", "h3", "ksmbd"]) {
+      const listener = quic.socket(quic.AF_INET6, quic.SOCK_DGRAM);
+      quic.setsockopt(listener, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, alpn);
+      await quic.bind(listener, { address: "::", port });
+      await quic.listen(listener, 4);
+      listeners.set(alpn, { listener, preferred: await freePort("::") });
+    }
+    for (const [alpn, { listener, preferred }] of listeners) {
+      for (const address of [HOST, "::1"]) {
+        const client = quic.socket(quic.AF_INET6, quic.SOCK_DGRAM);
+        quic.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, alpn);
+        want(client, MIGRATION);
+        await quic.connect(client, { address, port });
+        const accepting = promises.accept(listener);
+        const handshake = quic.quic_client_handshake(client, CLIENT);
+        const server = await accepting;
+        for (const one of [HOST, "::1"]) {
+          set(server, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr(one, preferred));
+        }
+        await Promise.all([handshake, quic.quic_server_handshake(server, SERVER)]);
+        assert.deepEqual([...(await promises.recvmsg(client, 10)).data], [MIGRATION, 0]);
+        assert.deepEqual([quic.getpeername(client).port, quic.getpeername(client).address], [preferred, address]);
+        assert.ok(await echoes({ listener, client, server }, `${alpn} at ${address}`));
+        for (const sd of [client, server]) quic.close(sd);
+      }
+    }
+    for (const { listener } of listeners.values()) quic.close(listener);
+  });
+
   test("where we are already, port 0, or no address: EINVAL; after the handshake, too", async () => {
     const serverHandshake = (sd: number): Promise<void> => {
       const here = quic.getsockname(sd).port;
