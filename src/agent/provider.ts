@@ -255,7 +255,9 @@ class Link implements FramedHandler {
 
   onEnd(error: NodeJS.ErrnoException | null): void {
     const isAbsent = !this.welcomed && NOBODY_THERE.has(error?.code ?? "");
-    const why = this.complaint !== "" ? this.complaint : isAbsent ? "is not there" : "is gone";
+    const isClosed = !this.welcomed && error?.code === "EACCES";
+    const missing = isAbsent ? "is not there" : isClosed ? "is not for this user" : "is gone";
+    const why = this.complaint !== "" ? this.complaint : missing;
     const code = isAbsent ? "ESRCH" : "EIO";
     const left = [...this.sessions.values()].filter(({ isDone }) => !isDone);
     this.sessions.clear();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { agentTargets } from "./agent.js";
 import { connectionTarget } from "./connection.js";
 import { Coverage } from "./coverage.js";
 import { decoderTargets } from "./decoders.js";
@@ -46,7 +47,7 @@ describe("the fuzzing loop", () => {
 });
 
 describe("targets", () => {
-  for (const target of [...decoderTargets, ...sessionTargets, connectionTarget]) {
+  for (const target of [...decoderTargets, ...sessionTargets, ...agentTargets, connectionTarget]) {
     test(`${target.name}: what it begins with is fine`, () => {
       for (const input of [...target.seeds(), new Uint8Array(0), Uint8Array.of(1)]) {
         assert.equal(tryInput(target, input)?.message, undefined);

@@ -6,13 +6,14 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { readArguments, runCommand, UsageError } from "../support/arguments.js";
+import { agentTargets } from "./agent.js";
 import { connectionTarget } from "./connection.js";
 import { Coverage } from "./coverage.js";
 import { decoderTargets } from "./decoders.js";
 import { sessionTargets } from "./sessions.js";
 import { type Finding, fuzz, type Target, type TargetResult, tryInput } from "./loop.js";
 
-const TARGETS: readonly Target[] = [...decoderTargets, ...sessionTargets, connectionTarget];
+const TARGETS: readonly Target[] = [...decoderTargets, ...sessionTargets, ...agentTargets, connectionTarget];
 const DEFAULT_SECONDS = 60;
 const MAX_SECONDS = 7 * 24 * 3600;
 const MAX_COUNT = 1e12;
