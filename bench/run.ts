@@ -11,9 +11,10 @@ import { handshake } from "./handshake.js";
 import { js } from "./js.js";
 import { memory } from "./memory.js";
 import { requests } from "./requests.js";
+import { tunnel } from "./tunnel.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file, tunnel };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {

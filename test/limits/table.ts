@@ -146,7 +146,7 @@ export const LIMITS: readonly Limit[] = [
   elsewhere("conn/early.js", "KEEP_KEYS_PTOS", HUGE, "test/transport/early.test.ts"),
   elsewhere("conn/idle.js", "MIN_IDLE_PTOS", HUGE, "test/transport/handshake.test.ts test/attack/lifecycle.test.ts"),
   elsewhere("api/quic/endpoint-options.js", "MAX_CONNECTIONS", HUGE, "test/api/options.test.ts"),
-  ...["MAX_FLOWS", "MAX_TUNNEL_STREAMS", "MAX_WAITING_CONNECTIONS"].map((name) =>
+  ...["MAX_FLOWS", "MAX_TUNNEL_STREAMS", "MAX_WAITING_CONNECTIONS", "MOST_SESSION_SEND_BYTES"].map((name) =>
     elsewhere("api/tunnel/limits.js", name, HUGE, "src/api/tunnel/limits.test.ts"),
   ),
 ];

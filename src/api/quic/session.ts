@@ -3,6 +3,7 @@
 import type { X509Certificate } from "node:crypto";
 import { STREAM_BIDI, STREAM_UNI, type StreamKind, type Transport, type TransportStats } from "../../port/transport.js";
 import { MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
+import { ConnectionDetails } from "../../runtime/loop.js";
 import { announcedHere, announcedThere } from "../../runtime/announced.js";
 import { invalidState, invalidType, toCode } from "../errors.js";
 import { type StreamBody, sendBody } from "./body.js";
@@ -287,6 +288,11 @@ export class QuicSessionExt {
   migrate(options?: MigrateOptions): Promise<SessionPath> {
     this.#core.moves ??= new SessionMoves(this.#core);
     return this.#core.moves.migrate(options);
+  }
+
+  /** Memory of what was written and is not acknowledged yet, over all streams, bytes. */
+  get sendHeldBytes(): number {
+    return new ConnectionDetails(this.#core.transport).sendHeldBytes;
   }
 
   /** Counters as numbers, times in microseconds. */

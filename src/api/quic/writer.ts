@@ -16,7 +16,7 @@ export interface WriteOptions {
   signal?: AbortSignal;
 }
 
-const drainableProtocol = Symbol.for("Stream.drainableProtocol");
+export const drainableProtocol = Symbol.for("Stream.drainableProtocol");
 
 export class StreamWriter {
   readonly #core: StreamCore;

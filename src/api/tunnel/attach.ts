@@ -6,6 +6,7 @@ import { dial } from "./far.js";
 import { UdpFar } from "./far-udp.js";
 import { TcpNear } from "./near.js";
 import { UdpNear } from "./near-udp.js";
+import type { SendBudget } from "./send-budget.js";
 import type { Tell, TunnelService } from "./service.js";
 import type { Traffic } from "./traffic.js";
 
@@ -16,6 +17,7 @@ export interface ServiceParts {
   accepts: boolean;
   udpIdleMillis: number;
   carrier: Carrier;
+  budget: SendBudget;
   traffic: Traffic;
 }
 
@@ -29,10 +31,10 @@ export class ServicePorts {
 
   /** Rejects with the system's error when a port cannot be had. */
   static async open(parts: ServiceParts, tell: Tell): Promise<ServicePorts> {
-    const { service, accepts, carrier, traffic, udpIdleMillis } = parts;
+    const { service, accepts, carrier, budget, traffic, udpIdleMillis } = parts;
     const { alpn } = service;
     if (!accepts) return new ServicePorts(parts, null, null);
-    const tcp = service.tcp === null ? null : await TcpNear.open(service.tcp, carrier, traffic);
+    const tcp = service.tcp === null ? null : await TcpNear.open(service.tcp, carrier, budget, traffic);
     let udp: UdpNear | null = null;
     try {
       if (service.udp !== null) udp = await UdpNear.open(service.udp, carrier, traffic, udpIdleMillis);
@@ -51,7 +53,13 @@ export class ServicePorts {
 
   /** Call it as soon as `session` is open, before its streams come. Returns what takes it out of work. */
   attach(session: QuicSession): () => void {
-    return this.parts.accepts ? this.carryBy(session) : this.dialFor(session);
+    const { accepts, budget } = this.parts;
+    budget.add(session);
+    const detach = accepts ? this.carryBy(session) : this.dialFor(session);
+    return () => {
+      budget.remove(session);
+      detach();
+    };
   }
 
   close(): void {
@@ -62,16 +70,16 @@ export class ServicePorts {
 
   private carryBy(session: QuicSession): () => void {
     const { udp } = this;
-    const { carrier, traffic } = this.parts;
-    session.onstream = (stream) => dial(stream, null, traffic);
+    const { carrier, budget, traffic } = this.parts;
+    session.onstream = (stream) => dial(stream, null, budget, traffic);
     if (udp !== null) session.ondatagram = (datagram) => udp.onDatagram(session, datagram);
     carrier.up(session);
     return () => carrier.down(session);
   }
 
   private dialFor(session: QuicSession): () => void {
-    const { service, traffic, udpIdleMillis } = this.parts;
-    session.onstream = (stream) => dial(stream, service.tcp, traffic);
+    const { service, budget, traffic, udpIdleMillis } = this.parts;
+    session.onstream = (stream) => dial(stream, service.tcp, budget, traffic);
     if (service.udp === null) return () => {};
     const far = new UdpFar(session, service.udp, traffic, udpIdleMillis);
     session.ondatagram = (datagram) => far.onDatagram(datagram);

@@ -16,6 +16,7 @@ import { BACKOFF_FIRST_MILLIS, BACKOFF_MOST_MILLIS, TUNNEL_KEEP_ALIVE_MILLIS } f
 import { kernelSource, PathWatch, type SourceOf } from "./path-watch.js";
 import { TUNNEL_REPLACED, wireName } from "./protocol.js";
 import { textOf } from "./server.js";
+import { SendBudget } from "./send-budget.js";
 import type { Identity, Tell, TunnelService } from "./service.js";
 import { tunnelOptions } from "./session-options.js";
 import { Traffic } from "./traffic.js";
@@ -58,7 +59,8 @@ export class TunnelClient {
   async run(signal: AbortSignal): Promise<void> {
     const { service, udpIdleMillis } = this.config;
     const { carrier, traffic } = this;
-    const parts = { service, accepts: !service.reverse, udpIdleMillis, carrier, traffic };
+    const budget = new SendBudget();
+    const parts = { service, accepts: !service.reverse, udpIdleMillis, carrier, budget, traffic };
     const ports = await ServicePorts.open(parts, this.tell);
     try {
       await this.keepConnected(ports, signal);

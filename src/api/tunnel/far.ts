@@ -4,19 +4,23 @@ import { connect } from "node:net";
 import type { QuicStream } from "../quic/index.js";
 import { DIAL_MILLIS } from "./limits.js";
 import { TUNNEL_NOT_SERVED, TUNNEL_UNREACHABLE, tunnelError } from "./protocol.js";
+import type { SendBudget } from "./send-budget.js";
 import type { Place } from "./service.js";
 import { splice } from "./splice.js";
 import type { Traffic } from "./traffic.js";
+import { Uplink } from "./uplink.js";
 
 /** `target` null: this service has none for TCP. */
-export function dial(stream: QuicStream, target: Place | null, traffic: Traffic): void {
+export function dial(stream: QuicStream, target: Place | null, budget: SendBudget, traffic: Traffic): void {
   stream.onerror = () => {}; // what becomes of it is told to the TCP connection
   if (stream.direction !== "bidi" || target === null) {
     traffic.refused++;
     stream.destroy(tunnelError(TUNNEL_NOT_SERVED, "no TCP target"));
     return;
   }
-  const socket = connect({ ...target, allowHalfOpen: true, noDelay: true, keepAlive: true });
+  const uplink = new Uplink(budget);
+  const { onread } = uplink;
+  const socket = connect({ ...target, allowHalfOpen: true, noDelay: true, keepAlive: true, onread });
   traffic.watch(socket);
   const fail = (why: string): void => {
     socket.destroy();
@@ -39,7 +43,7 @@ export function dial(stream: QuicStream, target: Place | null, traffic: Traffic)
   socket.once("connect", () => {
     isOver = true;
     clearTimeout(timer);
-    splice(socket, stream, traffic);
+    splice(socket, stream, uplink, true, traffic);
     socket.off("error", onError);
   });
 }

@@ -5,26 +5,29 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import type { QuicStream } from "../quic/index.js";
 import type { Carrier } from "./carrier.js";
 import { WAIT_FOR_TUNNEL_MILLIS } from "./limits.js";
+import type { SendBudget } from "./send-budget.js";
 import type { Place } from "./service.js";
 import { splice } from "./splice.js";
 import { resetSocket } from "./reset.js";
 import type { Traffic } from "./traffic.js";
+import { Uplink } from "./uplink.js";
 
 export class TcpNear {
   private constructor(
     private readonly server: Server,
     private readonly carrier: Carrier,
+    private readonly budget: SendBudget,
     private readonly traffic: Traffic,
   ) {
     server.on("connection", (socket) => void this.carry(socket));
   }
 
   /** Rejects with the system's error when it cannot listen there. */
-  static async open({ host, port }: Place, carrier: Carrier, traffic: Traffic): Promise<TcpNear> {
+  static async open({ host, port }: Place, carrier: Carrier, budget: SendBudget, traffic: Traffic): Promise<TcpNear> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true });
     server.listen({ host, port });
     await once(server, "listening");
-    return new TcpNear(server, carrier, traffic);
+    return new TcpNear(server, carrier, budget, traffic);
   }
 
   get address(): AddressInfo {
@@ -49,7 +52,7 @@ export class TcpNear {
       return;
     }
     stream.ext.announce(); // the target may be the one that speaks first
-    splice(socket, stream, traffic);
+    splice(socket, stream, new Uplink(this.budget), false, traffic);
     socket.off("error", onError);
   }
 

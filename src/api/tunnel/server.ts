@@ -7,6 +7,7 @@ import { type ServiceParts, ServicePorts } from "./attach.js";
 import { Carrier } from "./carrier.js";
 import { MAX_TUNNEL_CLIENTS } from "./limits.js";
 import { wireName } from "./protocol.js";
+import { SendBudget } from "./send-budget.js";
 import type { Identity, Tell, TunnelService } from "./service.js";
 import { tunnelOptions } from "./session-options.js";
 import { Traffic } from "./traffic.js";
@@ -33,10 +34,12 @@ export class TunnelServer {
     private readonly config: TunnelServerConfig,
     private readonly tell: Tell,
   ) {
+    const budget = new SendBudget();
     for (const service of config.services) {
       const { alpn, reverse } = service;
       const { udpIdleMillis } = config;
-      const parts = { service, accepts: reverse, udpIdleMillis, carrier: new Carrier(), traffic: new Traffic() };
+      const own = { carrier: new Carrier(), traffic: new Traffic() };
+      const parts = { service, accepts: reverse, udpIdleMillis, budget, ...own };
       this.parts.set(wireName(alpn, reverse), parts);
     }
   }

@@ -6,34 +6,61 @@
 
 import type { Socket } from "node:net";
 import type { QuicStream } from "../quic/index.js";
+import { POOLED_CHUNKS, READ_BYTES } from "./limits.js";
 import { TUNNEL_RESET, tunnelError } from "./protocol.js";
 import { resetSocket } from "./reset.js";
 import type { Traffic } from "./traffic.js";
-
-/** What is read ahead of the other side, bytes each way: more than one read of a socket (64 KiB). */
-const AHEAD_BYTES = 256 * 1024;
+import type { Uplink } from "./uplink.js";
 
 /** `socket` is connected, keeps its halves apart (`allowHalfOpen`), and nothing was read of either. */
-export function splice(socket: Socket, stream: QuicStream, traffic: Traffic): void {
-  const duplex = stream.ext.toDuplex({ highWaterMark: AHEAD_BYTES });
+export function splice(
+  socket: Socket,
+  stream: QuicStream,
+  uplink: Uplink,
+  usesOnread: boolean,
+  traffic: Traffic,
+): void {
   let broken = false;
-  const breakBoth = (error: Error): void => {
+  const breakBoth = (error: unknown): void => {
     if (broken) return;
     broken = true;
     traffic.reset++;
-    duplex.destroy(error);
+    stream.destroy(error);
     resetSocket(socket);
   };
   socket.on("error", (error) => breakBoth(tunnelError(TUNNEL_RESET, `the TCP connection broke: ${error.message}`)));
   socket.once("close", () => {
     if (!socket.readableEnded) breakBoth(tunnelError(TUNNEL_RESET, "the TCP connection was closed"));
   });
-  duplex.on("error", breakBoth);
-  // a reader or writer that waits for the TCP side would not notice
-  stream.onreset = (error) => breakBoth(error as Error);
-  stream.onstopsending = (error) => {
-    if (!duplex.writableFinished) breakBoth(error as Error);
-  };
-  socket.pipe(duplex);
-  duplex.pipe(socket);
+  stream.onreset = breakBoth;
+  stream.onstopsending = breakBoth;
+  stream.closed.catch(breakBoth);
+  uplink.attach(socket, stream, usesOnread);
+  pour(stream, socket).catch(breakBoth);
+}
+
+/** Memory for what is on its way from streams to sockets: a new one for each piece would keep the collector busy. */
+const pool: Uint8Array[] = [];
+
+/** Everything that comes, then the FIN. */
+async function pour(stream: QuicStream, socket: Socket): Promise<void> {
+  for (;;) {
+    // a stream that waits holds no memory of the pool
+    const first = await stream.ext.read({ maxBytes: READ_BYTES });
+    if (first === null) break;
+    if (!(await written(socket, first))) return;
+    while (stream.ext.readableBytes > 0) {
+      const into = pool.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+      const chunk = await stream.ext.read({ into });
+      const goesOn = chunk === null || (await written(socket, chunk));
+      if (pool.length < POOLED_CHUNKS) pool.push(into);
+      if (!goesOn) return;
+    }
+  }
+  socket.end();
+}
+
+/** Resolves when the kernel has it: false when the socket is gone. */
+function written(socket: Socket, chunk: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => socket.write(chunk, (error) => resolve(error === null || error === undefined)));
 }
