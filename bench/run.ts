@@ -8,13 +8,14 @@ import { bulk } from "./bulk.js";
 import { copies } from "./copies.js";
 import { file } from "./file.js";
 import { handshake } from "./handshake.js";
+import { host } from "./host.js";
 import { js } from "./js.js";
 import { memory } from "./memory.js";
 import { requests } from "./requests.js";
 import { tunnel } from "./tunnel.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file, tunnel };
+const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file, tunnel, host };
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {
