@@ -251,6 +251,28 @@ describe("connection cases 15-19: migration", () => {
       assert.equal(quic.getsockname(client).port, port);
     }));
 
+  test("a port that another has: `promises.setsockopt` rejects, the connection stays, and may go elsewhere", () =>
+    withBoth(async ({ client }) => {
+      const taken = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+      await quic.bind(taken, { address: HOST, port: 0 });
+      const { port } = quic.getsockname(client);
+      const to = (where: number): Promise<void> =>
+        promises.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr(where));
+      await assert.rejects(to(quic.getsockname(taken).port), { code: "EADDRINUSE" });
+      assert.equal(quic.getsockname(client).port, port);
+      await to(await freePort());
+      assert.deepEqual([...(await promises.recvmsg(client, 10)).data], [MIGRATION, 1]);
+      quic.close(taken);
+    }));
+
+  test("destination ids may not change while a path is asked: EAGAIN", () => {
+    const { client, pair } = new SocketPair();
+    const target = { socket: 1, local: new Int32Array(10), isIpv4: true, force: false };
+    assert.equal(pair.clientConn.migrate(target, pair.nowMicros), null);
+    assert.equal(setIds(client, { dest: 1, prior_to: 1 }), "EAGAIN");
+    assert.equal(setIds(client, { dest: 0, prior_to: 1 }), 0);
+  });
+
   test("a socket that is closed or listens: EPIPE", async () => {
     const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
     assert.equal(move(sd, sockaddr(1)), "EPIPE");

@@ -2,7 +2,12 @@
 
 import * as calls from "./calls.js";
 import { anyFileOf, fileOf } from "./descriptors.js";
-import { MSG_DONTWAIT, MSG_QUIC_STREAM_NEW } from "../../socket/numbers.js";
+import {
+  MSG_DONTWAIT,
+  MSG_QUIC_STREAM_NEW,
+  QUIC_SOCKOPT_CONNECTION_MIGRATION,
+  SOL_QUIC,
+} from "../../socket/numbers.js";
 import type { InMessage, OutMessage } from "../../socket/message.js";
 import { waitFor, type WaitOptions } from "./waiting.js";
 
@@ -49,6 +54,22 @@ export async function sendmsg(sd: number, message: OutMessage, options: WaitOpti
 
 export function send(sd: number, data: Uint8Array, flags = 0, options: WaitOptions = {}): Promise<number> {
   return sendmsg(sd, { data, flags }, options);
+}
+
+/**
+ * As `setsockopt`; CONNECTION_MIGRATION waits until the port is there. Rejects with its errors, and then with the system's
+ * (EADDRINUSE, EADDRNOTAVAIL, EACCES) too.
+ */
+export async function setsockopt(
+  sd: number,
+  level: number,
+  name: number,
+  value: Uint8Array | string | number,
+): Promise<void> {
+  calls.setsockopt(sd, level, name, value);
+  const isMove = level === SOL_QUIC && name === QUIC_SOCKOPT_CONNECTION_MIGRATION;
+  const error = isMove ? await fileOf(sd, "setsockopt").opening : null;
+  if (error !== null) throw error;
 }
 
 /** What is left of a message: its stream is open now. */

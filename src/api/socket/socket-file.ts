@@ -30,8 +30,8 @@ export class SocketFile extends Waiters {
   ipv6Only = false;
   /** Of an accepted socket: what its connection began with. */
   accepted: ListenOptions | null = null;
-  /** The port for a migration is being opened. */
-  isMoving = false;
+  /** A port for a migration, or for a preferred address, is being opened: null when it was, or the system's error. */
+  opening: Promise<Error | null> | null = null;
   /** Its descriptor is closed; streams that have their own keep the connection. */
   isClosed = false;
 

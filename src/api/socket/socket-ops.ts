@@ -68,19 +68,20 @@ function migrate(file: SocketFile, sockaddr: Uint8Array): number {
   const { own } = conn.moves;
   // RFC 9000 §9, §9.5: until the server has confirmed the handshake, and without an id for the new path
   if (!conn.handshakeState.confirmed || !conn.peerIds.hasSpare) return -EAGAIN;
-  if (file.isMoving || own?.isAsking === true || own?.isOnPreferred === true) return -EAGAIN;
+  if (file.opening !== null || own?.isAsking === true || own?.isOnPreferred === true) return -EAGAIN;
   const local = new Int32Array(ADDR_COLS);
   for (let i = 0; i < 4; i++) local[ADDR_LOCAL_IP0 + i] = row[ADDR_IP0 + i] as number;
   const target = { local, isIpv4: isMappedIpv4(row, 0), force: false };
-  file.isMoving = true;
-  host.addSocket({ address: wordsToAddress(row, 0), port: row[ADDR_PORT] as number }).then(
+  file.opening = host.addSocket({ address: wordsToAddress(row, 0), port: row[ADDR_PORT] as number }).then(
     (socket) => {
-      file.isMoving = false;
+      file.opening = null;
       conn.migrate({ ...target, socket }, host.now());
       host.releaseSocket(socket);
+      return null;
     },
-    () => {
-      file.isMoving = false; // a port that cannot be had: the connection stays where it is
+    (error: Error) => {
+      file.opening = null;
+      return error; // the connection stays where it is
     },
   );
   return 0;
@@ -101,10 +102,14 @@ function prefer(file: SocketFile, row: Int32Array): number {
     undo();
     return -EINVAL;
   }
-  port.serveAt(wordsToAddress(row, 0), row[ADDR_PORT] as number).catch(() => {
-    undo(); // a port that cannot be had: a client that knows it already asks in vain, and stays
-    applySettings(file);
-  });
+  file.opening = port.serveAt(wordsToAddress(row, 0), row[ADDR_PORT] as number).then(
+    () => null,
+    (error: Error) => {
+      undo(); // a client that knows it already asks in vain, and stays
+      applySettings(file);
+      return error;
+    },
+  );
   return 0;
 }
 
