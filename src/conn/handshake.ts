@@ -98,6 +98,7 @@ export class HandshakeState {
     this.session = this.startTls();
     this.startTls = null; // it holds what the session was made from
     this.session.onResults = () => {
+      if (this.late) return;
       this.late = true;
       this.onLate();
     };
@@ -177,7 +178,11 @@ export class HandshakeState {
 /** That of a connection which begins, or begins again. */
 export function newHandshake(conn: Connection): HandshakeState {
   const startTls = (): TlsSession => conn.versions.newTls();
-  return new HandshakeState(conn.isServer, startTls, () => conn.host.schedule(conn), conn.cryptoHeld);
+  const onLate = (): void => {
+    conn.host.lateTls.push(conn);
+    conn.host.schedule(conn);
+  };
+  return new HandshakeState(conn.isServer, startTls, onLate, conn.cryptoHeld);
 }
 
 /** A CRYPTO frame arrived at `level`. True = what it puts in order may go to TLS, see `feedTls`. */

@@ -1,5 +1,6 @@
 /** What the endpoint lends to its connections; the interface keeps `conn` from knowing `endpoint`. */
 
+import type { Fifo } from "../base/fifo.js";
 import type { DropReason } from "../observe/drop-reason.js";
 import type { AeadPort } from "../port/aead.js";
 import type { MemoryPressure } from "../port/memory.js";
@@ -31,5 +32,7 @@ export interface ConnectionHost {
   noteLeftPath(): void;
   /** The connection has something to send or to tell outside of a door call. */
   schedule(conn: Connection): void;
+  /** TLS has answered outside of a door call: the results are taken before anything that they allow is sent. */
+  readonly lateTls: Fifo<Connection>;
   countDrop(reason: DropReason): void;
 }

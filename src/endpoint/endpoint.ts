@@ -14,7 +14,7 @@ import { type ConnectionConfig, localParamBytes, localParams, makeConfig } from 
 import { Connection } from "../conn/connection.js";
 import type { ConnectionHost } from "../conn/host.js";
 import { usesSocket } from "../conn/moves.js";
-import { tryReset } from "../conn/receive.js";
+import { onLateTls, tryReset } from "../conn/receive.js";
 import { openKept } from "../conn/session-ticket.js";
 import { STATE_CLOSED, STATE_OPEN } from "../conn/state.js";
 import { firstVersion } from "../conn/versions.js";
@@ -104,6 +104,7 @@ export class Endpoint implements ConnectionHost {
   private readonly all = new Set<Connection>();
   private readonly transmitQueue = new Fifo<Connection>();
   private readonly eventful = new Fifo<Connection>();
+  readonly lateTls = new Fifo<Connection>();
   private leftPath = false;
   private insideDoor = false;
   private workTold = false;
@@ -302,6 +303,10 @@ export class Endpoint implements ConnectionHost {
   timeout(nowMicros: number): void {
     this.insideDoor = true;
     this.acceptor.timeout(nowMicros);
+    for (let conn = this.lateTls.take(); conn !== null; conn = this.lateTls.take()) {
+      onLateTls(conn, nowMicros);
+      this.noteEvents(conn); // the owner may have to judge the peer before it is sent anything
+    }
     for (;;) {
       const conn = this.deadlines.peek();
       if (conn === null || conn.heapKey > nowMicros) break;
@@ -342,6 +347,7 @@ export class Endpoint implements ConnectionHost {
 
   /** Microseconds on the owner's clock; Infinity when only the network or the application can make work. */
   nextDeadline(): number {
+    if (this.lateTls.count > 0) return 0;
     return Math.min(this.deadlines.peek()?.heapKey ?? Infinity, this.acceptor.nextDeadline());
   }
 

@@ -427,3 +427,28 @@ describe("what is left", () => {
     stop();
   });
 });
+
+describe("what is sent before the peer is known", () => {
+  test(
+    "nothing of a stream to a server whose certificate is not the pinned one, although TLS says it late",
+    withBench(async (bench) => {
+      const { path, stop } = await testAgent();
+      bench.later(stop);
+      let arrived = 0;
+      const endpoint = await bench.serve((session) => {
+        session.onstream = () => arrived++;
+        session.closed.catch(() => {});
+      });
+      const session = await bench.connect(endpoint, {
+        ext: { agent: path, serverCertificateHashes: [{ value: new Uint8Array(32) }] },
+      });
+      session.createBidirectionalStream({ body: "secret" }).catch(() => {}); // it may open: nobody has said no yet
+      const error = await quicError(session.opened);
+      assert.deepEqual([error.code, error.alert], ["ERR_QUIC_HANDSHAKE", 42]);
+      await sleep(50);
+      assert.equal(arrived, 0);
+      const { streamBytesSent = -1 } = session.ext.stats() as { streamBytesSent?: number };
+      assert.ok(streamBytesSent <= 0, `${streamBytesSent}`);
+    }),
+  );
+});
