@@ -136,10 +136,16 @@ export class Star {
 
 /** Sends one message to a child and waits for its answer. */
 export async function ask<T>(child: ChildProcess, message: object): Promise<T> {
-  child.send(message);
-  const gone = once(child, "exit").then(([code]) => {
-    throw new Error(`the program ended with ${String(code)}`);
-  });
-  const [answer] = (await Promise.race([once(child, "message"), gone])) as [T];
-  return answer;
+  const given = new AbortController();
+  const { signal } = given;
+  try {
+    child.send(message);
+    const gone = once(child, "exit", { signal }).then(([code]) => {
+      throw new Error(`the program ended with ${String(code)}`);
+    });
+    const [answer] = (await Promise.race([once(child, "message", { signal }), gone])) as [T];
+    return answer;
+  } finally {
+    given.abort();
+  }
 }

@@ -9,7 +9,7 @@ import { TunnelClient, type TunnelClientConfig, TunnelServer, type TunnelServerC
 import type { Place, TunnelEvent, TunnelService } from "#src/api/tunnel/service.js";
 import { testCa, testLeaf } from "../api/support.js";
 
-const LIMIT_MILLIS = 20_000;
+const LIMIT_MILLIS = 60_000;
 
 type Kind = TunnelEvent["type"];
 type Of<K extends Kind> = Extract<TunnelEvent, { type: K }>;

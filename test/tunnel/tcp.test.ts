@@ -17,11 +17,11 @@ function sha256(bytes: Uint8Array): string {
 
 describe("TCP through a tunnel", () => {
   test(
-    "20 MiB go there and back as they are",
+    "8 MiB go there and back as they are",
     withRig(async (rig) => {
       const target = await rig.tcp(echo);
       const { port, near, far } = await rig.pair({ tcp: target });
-      const bytes = content(20 * MIB);
+      const bytes = content(8 * MIB);
       const socket = rig.dial(port);
       socket.end(bytes);
       assert.equal(sha256(await buffer(socket)), sha256(bytes));

@@ -129,7 +129,7 @@ export class TunnelClient {
       onMoved: ({ local, remote }: { local: Named; remote: Named }) =>
         tell({ type: "moved", alpn, local: textOf(local), remote: textOf(remote) }),
       onStuck: (error: unknown) => tell({ type: "stuck", alpn, error }),
-      onStalled: () => void this.tryAnother(session, signal),
+      onUnanswered: () => void this.tryAnother(session, signal),
     };
     this.watch = new PathWatch(session, events, this.config.sourceOf ?? kernelSource);
     tell({ type: "up", alpn, peer: this.config.server });

@@ -39,5 +39,5 @@ export const BACKOFF_FIRST_MILLIS = 250;
 export const BACKOFF_MOST_MILLIS = 15_000;
 /** A client looks so often whether its address is still there and the server still answers, milliseconds. */
 export const WATCH_MILLIS = 500;
-/** Unanswered for so long, a client tries another path, and asks for a new connection beside the old one, milliseconds. */
+/** Unanswered for so long, a client tries another path, and if that is not answered either, another connection, milliseconds. */
 export const STALL_MILLIS = 2500;

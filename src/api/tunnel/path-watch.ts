@@ -13,8 +13,8 @@ import { STALL_MILLIS, WATCH_MILLIS } from "./limits.js";
 export interface PathEvents {
   onMoved(path: SessionPath): void;
   onStuck(error: unknown): void;
-  /** Nothing came for STALL_MILLIS although something is in flight; told again after each further such time. */
-  onStalled(): void;
+  /** The server answered for long neither where the connection is nor from a fresh socket. */
+  onUnanswered(): void;
 }
 
 /** The address of this host that datagrams to `address` leave from now; null: nothing leads there. */
@@ -24,9 +24,10 @@ export class PathWatch {
   private readonly timer: NodeJS.Timeout;
   private bytesReceived = -1;
   private heardAtMillis = 0;
-  /** The next move for want of answers waits for this silence; it doubles. */
+  /** The next move for want of answers waits for this silence. */
   private nextStallMillis = STALL_MILLIS;
-  private isMoving = false;
+  /** It looks already, or moves. */
+  private isBusy = false;
   /** Where datagrams left from when it was last known, null: not known yet. */
   private source: string | null = null;
 
@@ -35,7 +36,9 @@ export class PathWatch {
     private readonly events: PathEvents,
     private readonly sourceOf: SourceOf = kernelSource,
   ) {
-    this.timer = setInterval(() => void this.look(performance.now()), WATCH_MILLIS);
+    this.timer = setInterval(() => {
+      if (!this.isBusy) void this.look(performance.now());
+    }, WATCH_MILLIS);
     void this.hasNewSource();
   }
 
@@ -43,36 +46,40 @@ export class PathWatch {
     clearInterval(this.timer);
   }
 
-  /** Moves to a fresh socket. `force`: data goes there before it has answered. */
-  async move(force: boolean): Promise<void> {
-    if (this.isMoving) return;
-    this.isMoving = true;
+  /** Moves to a fresh socket. `force`: data goes there before it has answered. False: nothing answered there. */
+  async move(force: boolean): Promise<boolean> {
     try {
       this.events.onMoved(await this.session.ext.migrate({ force }));
+      return true;
     } catch (error) {
       if (!this.session.destroyed) this.events.onStuck(error);
-    } finally {
-      this.isMoving = false;
+      return false;
     }
   }
 
   private async look(nowMillis: number): Promise<void> {
+    this.isBusy = true;
+    try {
+      const isSilent = this.isSilent(nowMillis);
+      if (await this.hasNewSource()) await this.move(true);
+      else if (isSilent && !(await this.move(false))) this.events.onUnanswered();
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  /** The server owes an answer for long; each time is told once. */
+  private isSilent(nowMillis: number): boolean {
     const { session } = this;
-    if (session.destroyed || session.closing) return;
     const { bytesReceived, bytesInFlight } = session.ext.stats();
-    if (bytesReceived !== this.bytesReceived || bytesInFlight === 0) {
+    if (session.closing || bytesReceived !== this.bytesReceived || bytesInFlight === 0) {
       this.bytesReceived = bytesReceived;
       this.heardAtMillis = nowMillis;
       this.nextStallMillis = STALL_MILLIS;
     }
-    if (await this.hasNewSource()) {
-      await this.move(true);
-      return;
-    }
-    if (nowMillis - this.heardAtMillis < this.nextStallMillis) return;
-    this.nextStallMillis *= 2;
-    void this.move(false);
-    this.events.onStalled();
+    if (nowMillis - this.heardAtMillis < this.nextStallMillis) return false;
+    this.nextStallMillis += STALL_MILLIS;
+    return true;
   }
 
   /** The kernel has taken another address for this connection already: the server should be asked there, with ids of its own. */
