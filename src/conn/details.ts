@@ -102,11 +102,23 @@ export class ConnectionDetails implements DetailTransport {
   }
 
   get unsentBytes(): number {
-    return this.conn.streams.unsentBytes();
+    return this.conn.streamOut.queuedBytes("next");
+  }
+
+  get unackedBytes(): number {
+    return this.conn.streamOut.queuedBytes("base");
+  }
+
+  get creditBytes(): number {
+    return Math.max(0, this.conn.streams.sendCredit.available - this.unsentBytes);
   }
 
   get cwndBytes(): number {
     return this.conn.recovery.cc.cwndBytes;
+  }
+
+  wantRoom(): void {
+    this.conn.streamOut.wantRoom();
   }
 
   setDelay(delays: boolean, corked: boolean): void {

@@ -105,7 +105,7 @@ export function inspectConnection(conn: Connection): ConnectionView {
     ptoCount: recovery.ptoCount,
     framesLost: counters.framesLost,
     frameBytesLost: counters.frameBytesLost,
-    unsentBytes: streams.unsentBytes(),
+    unsentBytes: conn.streamOut.queuedBytes("next"),
     sendCreditBytes: streams.sendCredit.available,
     streamsOpen: streams.size,
     keyPhaseUpdates: keys.phases.updates,

@@ -48,7 +48,21 @@ export class StreamOutput implements StreamSendQueue {
   /** Whether new data waits for more of it: all of it together is less than `fullBytes`. Lost data never does. */
   holdsBack(fullBytes: number, bytesInFlight: number): boolean {
     if (!this.isCorked && (!this.delaysSmall || bytesInFlight === 0)) return false;
-    return this.freshHead() !== null && this.table.unsentBytes() < fullBytes;
+    return this.freshHead() !== null && this.queuedBytes("next") < fullBytes;
+  }
+
+  /** Of what was written, over all streams: bytes that were never sent (`next`), bytes that the peer does not have (`base`). */
+  queuedBytes(from: "next" | "base"): number {
+    let bytes = 0;
+    for (const { send } of this.table.streams.values()) if (send !== null) bytes += send.buffer.end - send.buffer[from];
+    return bytes;
+  }
+
+  /** The next acknowledgement of anything that was written is told as room for more. */
+  wantRoom(): void {
+    for (const { send } of this.table.streams.values()) {
+      if (send !== null && send.buffer.end > send.buffer.base) send.writeBlocked = true;
+    }
   }
 
   /** Whether frames other than STREAM wait. */

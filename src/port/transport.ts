@@ -268,7 +268,13 @@ export interface DetailTransport {
   readonly recvHeldBytes: number;
   /** Stream bytes written and not sent for the first time yet. */
   readonly unsentBytes: number;
+  /** Stream bytes written that the peer does not have yet, as far as is known. */
+  readonly unackedBytes: number;
+  /** What the peer's limit of the connection allows to write now, on all streams together, bytes. */
+  readonly creditBytes: number;
   readonly cwndBytes: number;
+  /** For who has a limit of his own on `sendHeldBytes`: `onWritable` follows when something of it is acknowledged. */
+  wantRoom(): void;
   /**
    * Nagle's rule for new stream data that fills no packet: with `delays` it waits while anything is in flight, with `corked`
    * for more of it in any case. Neither at first. What leaves anyway takes it along.

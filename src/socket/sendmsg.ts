@@ -23,7 +23,8 @@ import {
 import type { Attached, QuicSock } from "./sock.js";
 import { NO_STREAM } from "./stream-ids.js";
 
-const STREAM_FLAGS =
+/** Those of a stream, in a control message or in the call. */
+export const STREAM_FLAGS =
   MSG_QUIC_STREAM_NEW | MSG_QUIC_STREAM_FIN | MSG_QUIC_STREAM_UNI | MSG_QUIC_STREAM_DONTWAIT | MSG_QUIC_STREAM_SNDBLOCK;
 const SEND_FLAGS = STREAM_FLAGS | MSG_QUIC_DATAGRAM | MSG_BATCH | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITALL;
 const NO_BYTES = new Uint8Array(0);
@@ -82,11 +83,15 @@ export function sendStream(
   if (mayWrite === T_CLOSED) return -EPIPE;
   if (mayWrite < 0 || state === null || state.sendState >= QUIC_STREAM_SEND_STATE_SENT) return -EINVAL;
   const roomBytes = sock.sendRoomBytes;
-  if (data.length > 0 && roomBytes === 0) return -EAGAIN;
+  if (data.length > 0 && roomBytes === 0) {
+    details.wantRoom();
+    return -EAGAIN;
+  }
   if (data.length > 0 && state.creditBytes === 0) return -ENOSPC;
   const end = Math.min(data.length, roomBytes, state.creditBytes);
   const isLast = fin && end === data.length;
   const taken = transport.write(id, data, 0, end, isLast);
+  if (roomBytes < data.length) details.wantRoom();
   if (taken < data.length) return taken > 0 ? taken : -EAGAIN;
   if (fin) ids.forget(id);
   return taken;

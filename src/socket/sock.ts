@@ -143,6 +143,16 @@ export class QuicSock implements TransportHandler {
     return result;
   }
 
+  /** Bytes of streams and datagrams that wait to be read. */
+  get readableBytes(): number {
+    let bytes = 0;
+    for (const item of this.list.data) {
+      if (item.kind === "datagram") bytes += item.bytes.length - item.offset;
+      else bytes += (item.peeked?.length ?? 0) + (item.ended ? 0 : (this.bound?.transport.readable(item.id) ?? 0));
+    }
+    return bytes;
+  }
+
   /** Send memory that is left, bytes. */
   get sendRoomBytes(): number {
     if (this.bound === null) return 0;
@@ -181,7 +191,8 @@ export class QuicSock implements TransportHandler {
   poll(hasRequest: boolean): number {
     if (this.state === QUIC_SS_LISTENING) return hasRequest ? POLLIN : 0;
     if (this.state === QUIC_SS_CLOSED) return POLLIN | POLLOUT | POLLRDHUP | POLLHUP | POLLERR;
-    return (this.list.isEmpty ? 0 : POLLIN) | (this.sendRoomBytes > 0 ? POLLOUT : 0);
+    const isWritable = this.sendRoomBytes > 0 && (this.bound?.details.creditBytes ?? 0) > 0;
+    return (this.list.isEmpty ? 0 : POLLIN) | (isWritable ? POLLOUT : 0);
   }
 
   /** The program is done with the connection: it reads CLOSED from now on. */

@@ -23,6 +23,10 @@ export class StreamIds {
   /** Opened last and not ended; NO_STREAM. */
   private active = NO_STREAM;
 
+  get activeId(): number {
+    return this.active;
+  }
+
   constructor(
     private readonly transport: Transport,
     private readonly details: DetailTransport,

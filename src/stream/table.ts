@@ -101,7 +101,7 @@ export class StreamTable implements StreamEventSink {
   private readonly windows: StreamWindows;
   private readonly events: StreamEvents;
   private queue: StreamSendQueue | null = null;
-  private readonly streams: IdMap<Stream>;
+  readonly streams: IdMap<Stream>;
   /** Streams that wait for the peer's limit although they are open, see {@link restart}. */
   private barredCount = 0;
   /** The stream asked for last: runs of frames and calls for one stream look it up once. */
@@ -199,13 +199,6 @@ export class StreamTable implements StreamEventSink {
   /** Receive and send memory of all streams, bytes, for the ledger. */
   heldBytes(): number {
     return this.held.total;
-  }
-
-  /** Written and not sent for the first time yet, over all streams. */
-  unsentBytes(): number {
-    let bytes = 0;
-    for (const { send } of this.streams.values()) if (send !== null) bytes += send.buffer.end - send.buffer.next;
-    return bytes;
   }
 
   /** Forgets all streams and their memory, telling nobody: the connection is gone. */

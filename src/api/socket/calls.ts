@@ -264,12 +264,16 @@ export function getpeername(sd: number): SocketAddress {
   return remoteOf(conn.path.addr);
 }
 
-/** SIOCINQ: receive memory; SIOCOUTQ: send memory; SIOCOUTQNSD: bytes never sent. @throws SocketError EINVAL */
+/**
+ * Payload, without what the memory for it costs. SIOCINQ: bytes to read; SIOCOUTQ: bytes written that the peer has not
+ * acknowledged; SIOCOUTQNSD: of these, bytes never sent. @throws SocketError EINVAL for a listener
+ */
 export function ioctl(sd: number, request: number): number {
-  const { attached, state } = fileOf(sd, "ioctl").sock;
+  const { sock } = fileOf(sd, "ioctl");
+  const { attached, state } = sock;
   if (state === n.QUIC_SS_LISTENING) throw socketError("ioctl", -errno.EINVAL);
-  if (request === n.SIOCINQ) return attached?.details.recvHeldBytes ?? 0;
-  if (request === n.SIOCOUTQ) return attached?.details.sendHeldBytes ?? 0;
+  if (request === n.SIOCINQ) return sock.readableBytes;
+  if (request === n.SIOCOUTQ) return attached?.details.unackedBytes ?? 0;
   if (request === n.SIOCOUTQNSD) return attached?.details.unsentBytes ?? 0;
   throw socketError("ioctl", -errno.EINVAL);
 }

@@ -23,13 +23,14 @@ export class Waiters {
   }
 }
 
-/** What `attempt` returns once it does not throw EAGAIN or ENOSPC. `timeoutMillis` 0 = for ever; past it EAGAIN. */
+/** What `attempt` returns once it throws nothing that `isWorthWaiting`. `timeoutMillis` 0 = for ever; past it EAGAIN. */
 export function waitFor<R>(
   file: Pick<Waiters, "onWake">,
   syscall: string,
   timeoutMillis: number,
   { signal }: WaitOptions,
   attempt: () => R,
+  isWorthWaiting: (error: unknown) => boolean = wouldBlock,
 ): Promise<R> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -47,7 +48,7 @@ export function waitFor<R>(
         const result = attempt();
         end(() => resolve(result));
       } catch (error) {
-        if (!wouldBlock(error)) end(() => reject(error as Error));
+        if (!isWorthWaiting(error)) end(() => reject(error as Error));
       }
     };
     stop = file.onWake(again);
