@@ -94,7 +94,7 @@ export class Front implements Driven<never> {
   /** A datagram that a program got and that is not its own: the kernel picks one socket for a whole train. */
   redeliver(rx: RxBatch, row: number, nowMicros: number): void {
     const recipient = this.recipientOf(rx, row);
-    if (recipient === null) this.counters.strays++;
+    if (recipient === null) this.pass(rx, row, nowMicros);
     else recipient.deliver(this, rx, row, nowMicros);
   }
 

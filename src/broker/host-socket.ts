@@ -26,6 +26,8 @@ export class HostUdpSocket implements UdpSocket, UdpHandler {
   kept = true;
   /** Of the member in its group; -1 without. */
   index = -1;
+  /** The last batch came through the member, not by message. */
+  direct = false;
   group: Place | null = null;
   private member: UdpSocket | null = null;
   private readonly messages = new Fifo<Uint8Array>();
@@ -108,6 +110,7 @@ export class HostUdpSocket implements UdpSocket, UdpHandler {
   recv(rx: RxBatch): number {
     this.link.current = this;
     const message = this.messages.take();
+    this.direct = message === null;
     if (message === null) {
       rx.proof = null;
       return this.member?.recv(rx) ?? 0;

@@ -201,8 +201,8 @@ export class Acceptor {
       this.answerVersion(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
     }
+    if (!endpoint.cids.isOurs(rx, row)) return this.dropped(DROP_UNKNOWN_CID);
     if (header.type === PACKET_SHORT) {
-      if (!endpoint.cids.isOurs(rx, row)) return this.dropped(DROP_UNKNOWN_CID);
       this.answerReset(rx.buf, header, lengthBytes, addr, nowMicros);
       return null;
     }

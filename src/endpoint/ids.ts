@@ -6,7 +6,7 @@ import type { RxBatch } from "../port/udp.js";
 export interface CidSource {
   /** Fills `cid` (LOCAL_CID_BYTES) with an id that no observer can link to another one (RFC 9000 §5.1). */
   fill(cid: Uint8Array): void;
-  /** Whether short header `row`, whose id nobody has, may be for a connection that was here. What is not is not answered. */
+  /** Whether `row`, whose id nobody has, may be for this endpoint: a new connection, or one that was here. Else it is dropped. */
   isOurs(rx: RxBatch, row: number): boolean;
 }
 

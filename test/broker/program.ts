@@ -14,13 +14,16 @@ export interface ProgramOptions {
   keys: string;
   preferred?: ListenOptions["transportParams"];
   reusePort?: boolean;
+  /** Takes streams and never reads them. */
+  idle?: boolean;
 }
 
 const options = JSON.parse(process.argv[2] ?? "{}") as ProgramOptions;
-const { host, name, address, certs, keys, preferred = {}, reusePort = false } = options;
+const { host, name, address, certs, keys, preferred = {}, reusePort = false, idle = false } = options;
 
 function onSession(session: QuicSession): void {
   session.onstream = async (stream) => {
+    if (idle) return;
     const got = await readAll(stream);
     await stream.writer.write(Buffer.concat([Buffer.from(`${name}:`), got]));
     await stream.writer.end();
