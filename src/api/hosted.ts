@@ -6,6 +6,7 @@ import type { Wanted } from "../broker/messages.js";
 import type { Datapath } from "../runtime/choose.js";
 import type { EndpointHost, EndpointHostOptions } from "../runtime/loop.js";
 import { sharedDatapath } from "./datapath.js";
+import { hostedMemory } from "./hosted-memory.js";
 
 export type { HostClient };
 
@@ -20,7 +21,7 @@ export function hostPath(given: string | undefined, env: NodeJS.ProcessEnv = pro
 
 /** Rejects with the system's error when no host answers there, and with EACCES when it does not want this user. */
 export function connectHost(path: string): Promise<HostClient> {
-  return HostClient.connect(path);
+  return HostClient.connect(path, hostedMemory);
 }
 
 /** Options of an endpoint whose ports are the host's; with null as they are. */

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MemoryAccount, withinLimits } from "./memory.js";
-import { defaultLimits, type SysctlLimits } from "./sysctl.js";
+import type { MemoryLimits } from "../runtime/memory-level.js";
+import { defaultLimits } from "./sysctl.js";
 
-const LIMITS: SysctlLimits = { ...defaultLimits(), memBytes: [1000, 2000, 3000] };
+const LIMITS: MemoryLimits = { ...defaultLimits(), memBytes: [1000, 2000, 3000] };
 
 /** An account whose sum a test sets. */
 function bench(): { account: MemoryAccount; at(held: number): string; sums(): number; process: { bytes: number } } {
@@ -83,7 +84,7 @@ describe("memory of all connections", () => {
 });
 
 describe("what a connection may ask for", () => {
-  const limits: SysctlLimits = { ...LIMITS, rmemBytes: [1200, 5000, 9000], wmemBytes: [1200, 6000, 8000] };
+  const limits: MemoryLimits = { ...LIMITS, rmemBytes: [1200, 5000, 9000], wmemBytes: [1200, 6000, 8000] };
 
   test("without limits everything stays as it is", () => {
     assert.deepEqual(withinLimits({ initialMaxData: 1e9 }, LIMITS), { initialMaxData: 1e9 });

@@ -4,20 +4,9 @@
  */
 
 import { totalmem } from "node:os";
+import type { Marks, MemoryLimits } from "../runtime/memory-level.js";
 
 export const PAGE_BYTES = 4096;
-
-/** Least, default and most; or low, pressure and high. */
-export type Three = readonly [number, number, number];
-
-export interface SysctlLimits {
-  /** Memory of all connections' queues, bytes. Above the last: no new connections; above the second until below the first: pressure. */
-  memBytes: Three;
-  /** Receive window of a connection: the first has no use here; what one begins with that asks for nothing; the most. Null: our own. */
-  rmemBytes: Three | null;
-  /** The same for what a stream buffers to be sent. */
-  wmemBytes: Three | null;
-}
 
 /** Linux: three times the low one's share, from an eighth of memory, as SCTP has it. */
 const MEMORY_SHARE = 1 / 8;
@@ -36,7 +25,7 @@ export class SysctlError extends Error {
 }
 
 /** Without any setting, on a machine with so many bytes of memory. */
-export function defaultLimits(memoryBytes = totalmem()): SysctlLimits {
+export function defaultLimits(memoryBytes = totalmem()): MemoryLimits {
   const pages = Math.max(LEAST_MEMORY_PAGES, Math.floor((memoryBytes / PAGE_BYTES) * MEMORY_SHARE));
   const low = Math.floor(pages * LOW_SHARE);
   return {
@@ -47,7 +36,7 @@ export function defaultLimits(memoryBytes = totalmem()): SysctlLimits {
 }
 
 /** Text of a file: `name = value` lines, `#` and `;` begin comments. @throws SysctlError with the line. */
-export function parseSysctl(text: string, limits = defaultLimits()): SysctlLimits {
+export function parseSysctl(text: string, limits = defaultLimits()): MemoryLimits {
   let all = limits;
   for (const [i, line] of text.split("\n").entries()) {
     const content = line.trim();
@@ -64,7 +53,7 @@ export function parseSysctl(text: string, limits = defaultLimits()): SysctlLimit
 }
 
 /** Values by name, each a text as in a file, a number or a list of numbers. @throws SysctlError that names what is wrong. */
-export function readSysctl(values: Readonly<Record<string, unknown>>, limits = defaultLimits()): SysctlLimits {
+export function readSysctl(values: Readonly<Record<string, unknown>>, limits = defaultLimits()): MemoryLimits {
   let all = limits;
   for (const [name, value] of Object.entries(values)) {
     const text = Array.isArray(value) ? value.join(" ") : value;
@@ -76,7 +65,7 @@ export function readSysctl(values: Readonly<Record<string, unknown>>, limits = d
   return all;
 }
 
-function withLimit(limits: SysctlLimits, name: string, text: string): SysctlLimits {
+function withLimit(limits: MemoryLimits, name: string, text: string): MemoryLimits {
   // sysctl takes slashes, too
   switch (name.replaceAll("/", ".")) {
     case "net.quic.quic_mem": {
@@ -92,7 +81,7 @@ function withLimit(limits: SysctlLimits, name: string, text: string): SysctlLimi
   }
 }
 
-function three(name: string, text: string, least: number, most: number): Three {
+function three(name: string, text: string, least: number, most: number): Marks {
   const all = text.split(/[\s,]+/).map((word) => (/^[0-9]{1,15}$/.test(word) ? Number(word) : Number.NaN));
   const [a, b, c] = all as [number, number, number];
   if (all.length !== 3 || all.some(Number.isNaN)) {

@@ -7,10 +7,12 @@
  */
 
 import type { CidSource } from "../endpoint/ids.js";
+import { HEADER_FORM_BIT } from "../packet/header.js";
 import { RX_COLS, RX_OFF, type RxBatch, type UdpProvider } from "../port/udp.js";
 import { BROKER_RECONNECT_MILLIS } from "../proto/limits.js";
 import { systemClock } from "../runtime/clock.js";
 import { newNativeTimer } from "../runtime/native/timer.js";
+import type { MemoryLevel, MemoryLimits } from "../runtime/memory-level.js";
 import { closeFd, connectUnix, type UnixSocket } from "../runtime/native/unix-socket.js";
 import { systemRandom } from "../runtime/random.js";
 import { bindOf, Packer } from "./datagrams.js";
@@ -28,6 +30,14 @@ interface Listening {
   readonly id: number;
   readonly bind: number;
   readonly wanted: Wanted;
+}
+
+/** Who accounts for this program's memory. */
+export interface MemoryOwner {
+  /** The host knows the program: what it may hold, and that is to be told anew. */
+  onWelcome(client: HostClient, limits: MemoryLimits | null): void;
+  onLevel(client: HostClient, level: MemoryLevel): void;
+  onClosed(client: HostClient): void;
 }
 
 export class HostClient implements HostLink {
@@ -48,13 +58,16 @@ export class HostClient implements HostLink {
   private readonly packer = new Packer();
 
   /** Rejects with the system's error, or with EACCES and the host's reason. */
-  static async connect(path: string): Promise<HostClient> {
-    const client = new HostClient(path);
+  static async connect(path: string, memory: MemoryOwner | null = null): Promise<HostClient> {
+    const client = new HostClient(path, memory);
     await client.open();
     return client;
   }
 
-  private constructor(readonly path: string) {}
+  private constructor(
+    readonly path: string,
+    private readonly memory: MemoryOwner | null,
+  ) {}
 
   /** Makes ids that the host leads here. */
   readonly cids: CidSource = {
@@ -92,6 +105,11 @@ export class HostClient implements HostLink {
     }
   }
 
+  /** Tells the host what the queues of this program's connections hold. */
+  reportHeld(bytes: number): void {
+    this.send({ op: "held", bytes });
+  }
+
   unlisten(id: number): void {
     if (this.listens.delete(id)) this.send({ op: "unlisten", id });
   }
@@ -105,6 +123,7 @@ export class HostClient implements HostLink {
     this.forgetKept();
     for (const socket of [...this.sockets.values()]) socket.close();
     this.failWaiting(gone());
+    this.memory?.onClosed(this);
   }
 
   // --- HostLink --------------------------------------------------------------------------------------------------------
@@ -159,12 +178,16 @@ export class HostClient implements HostLink {
         this.trusted = reply.trusted;
         this.route = reply.route;
         this.ids = new RouteIds(reply.route);
+        this.memory?.onWelcome(this, reply.limits);
         this.welcome?.resolve(reply, fds);
         this.welcome = null;
         break;
       case "refused":
         this.welcome?.reject(hostError(reply.code, reply.message));
         this.welcome = null;
+        break;
+      case "memory":
+        this.memory?.onLevel(this, reply.level);
         break;
       case "keep":
         this.keep(reply.group, reply.index, fds[0] as number);
@@ -225,6 +248,7 @@ export class HostClient implements HostLink {
   private onGone(): void {
     if (this.closed) return;
     this.socket = null;
+    this.memory?.onLevel(this, "ok");
     this.failWaiting(gone());
     // others keep nothing for it: it cannot go on, and a socket that nobody steers would be in the way of the next host
     if (!this.trusted) for (const socket of this.sockets.values()) socket.detach();
@@ -297,8 +321,10 @@ export class HostClient implements HostLink {
 
   /** The kernel gives a whole train to one socket; what is another program's goes back, and the host knows whose it is. */
   private isOurs(rx: RxBatch, row: number): boolean {
-    const cidAt = rx.rows[row * RX_COLS + RX_OFF] + 1;
-    if ((this.ids as RouteIds).made(rx.buf, cidAt)) return true;
+    const off = rx.rows[row * RX_COLS + RX_OFF];
+    const isLong = (rx.buf[off] & HEADER_FORM_BIT) !== 0;
+    // what the host says is ours is; a long header in the member came in a train behind one of our short ones
+    if (isLong ? this.current?.direct !== true : (this.ids as RouteIds).made(rx.buf, off + 1)) return true;
     if (!this.trusted || this.current === null) return false;
     const nowMicros = systemClock.nowMicros();
     if (this.packer.isEmpty) queueMicrotask(() => this.sendStrays());

@@ -13,6 +13,7 @@ import { BROKER_RESUME_MILLIS, MAX_BROKER_CONNECTIONS, MAX_BROKER_PROGRAMS_PER_O
 import { newRxBatch } from "../runtime/batch.js";
 import type { Datapath } from "../runtime/choose.js";
 import { systemClock } from "../runtime/clock.js";
+import type { MemoryLimits } from "../runtime/memory-level.js";
 import { closeFd, connectUnix, UnixListener, type UnixPeer } from "../runtime/native/unix-socket.js";
 import { isMappedIpv4 } from "../runtime/address.js";
 import type { Hello } from "../socket/dispatch.js";
@@ -21,6 +22,7 @@ import { Front, type FrontCounters, type FrontOwner, type Recipient } from "./fr
 import { Group, type SharedSocket } from "./group.js";
 import { SOCKET_LIMITS } from "./link-limits.js";
 import type { Place, Wanted } from "./messages.js";
+import { SharedMemory } from "./memory.js";
 import { HostedProgram, type ProgramHost, systemCode } from "./program.js";
 import { isWildcardAddress, type Registration, Registry, wordsOf } from "./registry.js";
 import { deriveRoute, type Route, ROUTES_MAX } from "./route-ids.js";
@@ -44,6 +46,8 @@ export interface HostOptions {
   places: readonly Place[];
   policy: HostPolicy;
   ownUid: number;
+  /** Of memory, for each program, and for those of the host's own user together. */
+  limits?: MemoryLimits;
   /** One line for people: who came, who went and why. */
   onNote?: (line: string) => void;
 }
@@ -67,6 +71,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private readonly registry = new Registry<HostedProgram>();
   private readonly state: StateFile;
   private readonly dirty: HostedProgram[] = [];
+  private readonly memory: SharedMemory<HostedProgram> | null;
   /** Of ports and programs that are gone. */
   private readonly past: HostCounters = { forwarded: 0, handedOver: 0, strays: 0, dropped: 0, retriesSent: 0 };
   private readonly rx = newRxBatch();
@@ -91,6 +96,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
 
   private constructor(private readonly options: HostOptions) {
     this.state = new StateFile(options.statePath);
+    this.memory = options.limits === undefined ? null : new SharedMemory(options.limits.memBytes);
     this.reserved = new Set(this.state.routes);
     this.resumed = new Promise((resolve) => {
       const done = (): void => {
@@ -246,12 +252,21 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     this.flush();
   }
 
+  get limits(): MemoryLimits | null {
+    return this.options.limits ?? null;
+  }
+
+  onHeld(program: HostedProgram, bytes: number): void {
+    if (program.trusted && this.memory?.set(program, bytes) === true) this.tellLevel();
+  }
+
   needsFlush(program: HostedProgram): void {
     this.dirty.push(program);
   }
 
   onGone(program: HostedProgram): void {
     if (this.programs.delete(program)) this.past.dropped += program.dropped;
+    if (this.memory?.remove(program) === true) this.tellLevel();
     if (this.byRoute[program.route] !== program) return;
     this.byRoute[program.route] = null;
     this.note(`route ${program.route}: gone`);
@@ -353,6 +368,12 @@ export class BrokerHost implements ProgramHost, FrontOwner {
       this.note(`route ${program.route}: detached, it does not read`);
       program.detach();
     }
+  }
+
+  private tellLevel(): void {
+    const level = this.memory?.level ?? "ok";
+    for (const program of this.programs) if (program.trusted) program.send({ op: "memory", level });
+    this.note(`memory of all programs: ${level}`);
   }
 
   private note(line: string): void {

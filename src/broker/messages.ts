@@ -8,6 +8,7 @@
 
 import { isIP } from "node:net";
 import { MAX_BROKER_NAME_BYTES, MAX_BROKER_NAMES } from "../proto/limits.js";
+import { type Marks, MEMORY_LEVELS, type MemoryLevel, type MemoryLimits } from "../runtime/memory-level.js";
 import { MAX_MESSAGE_FDS } from "../runtime/native/unix-socket.js";
 import { ROUTE_KEY_BYTES, type Route, ROUTES_MAX } from "./route-ids.js";
 
@@ -43,12 +44,16 @@ export type Request =
   | { op: "bind"; id: number; place: Place; index: number }
   | { op: "unbind"; id: number }
   | { op: "listen"; id: number; bind: number; wanted: Wanted }
-  | { op: "unlisten"; id: number };
+  | { op: "unlisten"; id: number }
+  /** What the queues of the program's connections hold. */
+  | { op: "held"; bytes: number };
 
 /** From the host. */
 export type Reply =
-  /** `trusted`: of the host's own user, gets sockets that receive. */
-  | { op: "welcome"; route: Route; trusted: boolean }
+  /** `trusted`: of the host's own user, gets sockets that receive. `limits`: of the operator, null for none. */
+  | { op: "welcome"; route: Route; trusted: boolean; limits: MemoryLimits | null }
+  /** How short memory is for all programs together. */
+  | { op: "memory"; level: MemoryLevel }
   | { op: "refused"; code: string; message: string }
   /** With a descriptor, unless the program named a member that it has. `group`: the place that the port was bound as. */
   | { op: "bound"; id: number; place: Place; group: Place; index: number }
@@ -111,6 +116,10 @@ function requestOf(fields: Fields): Request | null {
       const what = wanted(fields["wanted"]);
       return id === null || bind === null || what === null ? null : { op: "listen", id, bind, wanted: what };
     }
+    case "held": {
+      const bytes = number(fields["bytes"], 0, Number.MAX_SAFE_INTEGER);
+      return bytes === null ? null : { op: "held", bytes };
+    }
     case "unbind":
     case "unlisten":
       return id === null ? null : { op: fields["op"], id };
@@ -129,7 +138,13 @@ function replyOf(fields: Fields): Reply | null {
     case "welcome": {
       const own = route(fields["route"]);
       const trusted = fields["trusted"];
-      return own === null || typeof trusted !== "boolean" ? null : { op: "welcome", route: own, trusted };
+      const limits = fields["limits"] === null ? null : memoryLimits(fields["limits"]);
+      if (own === null || typeof trusted !== "boolean" || (limits === null && fields["limits"] !== null)) return null;
+      return { op: "welcome", route: own, trusted, limits };
+    }
+    case "memory": {
+      const level = MEMORY_LEVELS.find((one) => one === fields["level"]);
+      return level === undefined ? null : { op: "memory", level };
     }
     case "refused":
       return code === null || message === null ? null : { op: "refused", code, message };
@@ -190,6 +205,22 @@ function route(value: unknown): Route | null {
   if (number_ === null || generation === null || hex === null) return null;
   if (hex.length !== 2 * ROUTE_KEY_BYTES || !/^[0-9a-f]*$/.test(hex)) return null;
   return { route: number_, generation, key: new Uint8Array(Buffer.from(hex, "hex")) };
+}
+
+function memoryLimits(value: unknown): MemoryLimits | null {
+  const fields = object(value);
+  const memBytes = marks(fields?.["memBytes"]);
+  const rmemBytes = fields?.["rmemBytes"] === null ? null : marks(fields?.["rmemBytes"]);
+  const wmemBytes = fields?.["wmemBytes"] === null ? null : marks(fields?.["wmemBytes"]);
+  if (memBytes === null || (rmemBytes === null && fields?.["rmemBytes"] !== null)) return null;
+  return wmemBytes === null && fields?.["wmemBytes"] !== null ? null : { memBytes, rmemBytes, wmemBytes };
+}
+
+function marks(value: unknown): Marks | null {
+  const all = list(value, 3, (one) => number(one, 1, Number.MAX_SAFE_INTEGER));
+  if (all === null || all.length !== 3) return null;
+  const [low, middle, high] = all as [number, number, number];
+  return low <= middle && middle <= high ? [low, middle, high] : null;
 }
 
 /** Names that a TLS extension can carry: not empty, a byte for each character. There is no `*` ALPN: it would be a name. */

@@ -13,6 +13,7 @@ import {
   MAX_BROKER_DATAGRAMS_QUEUED_BYTES,
   MAX_BROKER_LISTENS,
 } from "../proto/limits.js";
+import type { MemoryLimits } from "../runtime/memory-level.js";
 import { closeFd, type UnixPeer, type UnixSocket } from "../runtime/native/unix-socket.js";
 import { type AttemptFacts, bindOf, Packer } from "./datagrams.js";
 import type { Front, Recipient } from "./front.js";
@@ -37,6 +38,9 @@ export interface ProgramHost {
   /** Datagrams in `message`, which the program got and which are not its own. */
   redeliver(front: Front, message: Uint8Array): void;
   needsFlush(program: HostedProgram): void;
+  /** Of the operator, for each program. */
+  readonly limits: MemoryLimits | null;
+  onHeld(program: HostedProgram, bytes: number): void;
   onGone(program: HostedProgram): void;
 }
 
@@ -205,6 +209,9 @@ export class HostedProgram implements Recipient, MemberHolder {
       case "listen":
         this.listen(request.id, request.bind, request.wanted);
         break;
+      case "held":
+        this.host.onHeld(this, request.bytes);
+        break;
       case "unbind":
         this.unbind(request.id);
         this.done(request.id);
@@ -225,7 +232,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     const route = await this.host.welcome(this, resume);
     this.given = route;
     this.routeIds = new RouteIds(route);
-    if (this.isOpen) this.send({ op: "welcome", route, trusted: this.trusted });
+    if (this.isOpen) this.send({ op: "welcome", route, trusted: this.trusted, limits: this.host.limits });
     else this.host.onGone(this);
   }
 

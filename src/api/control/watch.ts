@@ -6,7 +6,7 @@
 import type { EndpointHost } from "../../runtime/loop.js";
 import { processMemory } from "../memory.js";
 import { openControlSocket } from "./control-socket.js";
-import { addPort, heldBytes, removePort, setOffloadStat, setSharedPorts } from "./registry.js";
+import { addPort, removePort, setOffloadStat, setSharedPorts } from "./registry.js";
 import type { SharedPlace, WatchedPort } from "./rows.js";
 
 export type { ListenerFacts, SocketFacts, WatchedPort } from "./rows.js";
@@ -14,7 +14,7 @@ export type { ListenerFacts, SocketFacts, WatchedPort } from "./rows.js";
 /** An endpoint has its UDP socket, and no connections yet. */
 export function watchPort(port: WatchedPort): void {
   addPort(port);
-  port.host.endpoint.pressure = processMemory(heldBytes).pressure;
+  port.host.endpoint.pressure = processMemory().pressure;
   void openControlSocket();
 }
 

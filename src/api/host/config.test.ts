@@ -18,12 +18,20 @@ describe("the configuration of quic host", () => {
     }
   });
 
+  test("limits on memory have the names of sysctl; without any there are none", () => {
+    const { limits } = hostConfig({ sysctl: { "net.quic.quic_mem": "1 2 3" } });
+    assert.deepEqual([limits?.memBytes, limits?.rmemBytes], [[4096, 8192, 12_288], null]);
+    assert.equal(hostConfig({}).limits, null);
+  });
+
   test("what is unknown or of a wrong type is named", () => {
     const wrong: [unknown, RegExp][] = [
       [[], /object/],
       [{ port: [443] }, /port: is not known/],
       [{ ports: 443 }, /ports: must be a list/],
       [{ open: "no" }, /open/],
+      [{ sysctl: [1] }, /sysctl: must be an object/],
+      [{ sysctl: { "net.quic.quic_mem": [3, 2, 1] } }, /net.quic.quic_mem: 3 2 1: none may be above/],
       [{ allow: [{ user: 1 }] }, /ports is missing/],
       [{ allow: [{ user: "nobody here", ports: [1] }] }, /no user/],
       [{ allow: [{ user: 1, ports: [1], alpn: [] }] }, /alpn: is not known/],

@@ -7,7 +7,9 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import type { HostPolicy } from "../../broker/host.js";
 import type { Place } from "../../broker/messages.js";
+import type { MemoryLimits } from "../../runtime/memory-level.js";
 import { parseAddress } from "../address.js";
+import { readSysctl } from "../sysctl.js";
 
 /** What the programs of one other user may have. */
 export interface Allowed {
@@ -23,6 +25,8 @@ export interface HostConfig {
   /** Programs of the host's own user get other ports, too, from 1024 on. */
   open: boolean;
   allow: Allowed[];
+  /** Of memory, by the names of Linux's sysctls (docs/memory.md); null: none of the host's. */
+  limits: MemoryLimits | null;
 }
 
 /** Below, only what `ports` names. */
@@ -40,10 +44,11 @@ export function readHostConfig(path: string): HostConfig {
 
 /** @throws Error that says what is wrong. */
 export function hostConfig(given: unknown): HostConfig {
-  const { ports = [], open = true, allow = [], ...rest } = fieldsOf(given, "the configuration");
+  const { ports = [], open = true, allow = [], sysctl, ...rest } = fieldsOf(given, "the configuration");
   refuseUnknown(rest, "");
   if (typeof open !== "boolean") throw new Error("open: true or false");
-  return { ports: listOf(ports, "ports", placeOf), open, allow: listOf(allow, "allow", allowedOf) };
+  const limits = sysctl === undefined ? null : readSysctl(fieldsOf(sysctl, "sysctl"));
+  return { ports: listOf(ports, "ports", placeOf), open, allow: listOf(allow, "allow", allowedOf), limits };
 }
 
 /** `0.0.0.0:443`, `[::]:443` (IPv4 too), or `443` for that. @throws Error that names it. */

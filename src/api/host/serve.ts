@@ -42,6 +42,7 @@ export async function serveHost(options: ServeHostOptions): Promise<{ host: Brok
     policy: policyOf(config, ownUid),
     ownUid,
     onNote: options.log,
+    ...(config.limits !== null && { limits: config.limits }),
   });
   watchSharedPorts(() => host.ports());
   if (config.allow.length > 0) chmodSync(path, MODE_OTHERS);

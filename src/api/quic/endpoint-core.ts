@@ -17,6 +17,7 @@ import { connectHost, hostedBy, type HostClient, listenAt } from "../hosted.js";
 import { endpointClosed, invalidState, invalidValue } from "../errors.js";
 import { type Family, familyOf, type HostPort, resolveHost, socketAddress } from "../address.js";
 import { Deferred } from "../deferred.js";
+import { withinLimits } from "../memory.js";
 import { openConnection } from "../open-connection.js";
 import type { DevCertificate } from "../dev-certificate.js";
 import type { QuicEndpoint } from "./endpoint.js";
@@ -155,7 +156,8 @@ export class EndpointCore implements HostOwner {
       const host = await this.bind("127.0.0.1", setup.hostPath);
       // a host sends the Retry itself
       const retry = this.client !== null ? "never" : this.setup.validateAddress ? "always" : "auto";
-      const { config, earlyData, preferred: wanted } = setup;
+      const { earlyData, preferred: wanted } = setup;
+      const config = withinLimits(setup.config); // those of the host, which is known since
       const open = (address: string, port: number): Promise<number> => this.addSocket(address, port);
       const preferred = wanted === null ? undefined : await servePreferred(host, open, wanted);
       const options = { tls, config, retry, earlyData, ...(preferred !== undefined && { preferred }) } as const;
