@@ -5,7 +5,9 @@
  */
 
 import assert from "node:assert/strict";
-import { openSync, writeSync } from "node:fs";
+import { mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -28,6 +30,7 @@ const CIPHERS: Record<string, string> = {
 };
 /** A file to read from: this program. */
 const FILE = openSync(fileURLToPath(import.meta.url), "r");
+const DESCRIPTOR_CALLS = ["udpAdopt", "udpSteer", "udpDrain", "fdClose"];
 const KEY_BYTES = [0, 16, 32, 32, 16];
 const IDENTITY = devCertificate({ hosts: ["localhost"] });
 const CA = makeCertificate({ subject: "ca", ca: true });
@@ -45,8 +48,22 @@ class Pool<T> {
     this.close(oldest as T);
   }
 
+  /** What `take` took last. */
+  taken: T | undefined;
+
   pick(dice: Dice): T | undefined {
     return dice.pick(this.items);
+  }
+
+  take(dice: Dice): T | undefined {
+    this.taken = this.pick(dice);
+    this.forget(this.taken);
+    return this.taken;
+  }
+
+  forget(item: T | undefined): void {
+    const at = this.items.indexOf(item as T);
+    if (at >= 0) this.items.splice(at, 1);
   }
 }
 
@@ -65,6 +82,12 @@ class Fuzz {
   private readonly contexts = new Pool<unknown>((handle) => this.addon.tlsClose?.(handle));
   private readonly sessions = new Pool<unknown>((handle) => this.addon.tlsClose?.(handle));
   private readonly ports = new Pool<number>(() => {});
+  /** Descriptors that the calls gave away, and that are still ours. */
+  private readonly descriptors = new Pool<number>((fd) => this.addon.fdClose?.(fd));
+  private readonly links = new Pool<number>((handle) => this.addon.unixClose?.(handle));
+  private readonly paths = new Pool<string>((path) => rmSync(path, { force: true }));
+  private readonly dir = mkdtempSync(join(tmpdir(), "netquic-addon-fuzz-"));
+  private listeners = 0;
   /** Bytes that sessions wanted sent, with their level. */
   private readonly flights = new Pool<{ level: number; bytes: Uint8Array }>(() => {});
   private readonly tickets = new Pool<Uint8Array>(() => {});
@@ -90,6 +113,21 @@ class Fuzz {
     udpKeepAlive: [4, () => [this.socket(), this.dice.once(2)]],
     udpHints: [4, () => [this.socket(), this.rows(7)]],
     udpFault: [4, () => [this.socket(), this.dice.pick([11, 22, 90, 105, 4, 5, 0, 38]), this.dice.below(5)]],
+    udpAdopt: [4, () => this.adoptArgs()],
+    udpFd: [2, () => [this.socket()]],
+    udpMember: [4, () => this.memberArgs()],
+    udpSteer: [4, () => [this.descriptors.pick(this.dice), this.routes()]],
+    udpDrain: [4, () => [this.descriptors.pick(this.dice)]],
+    fdClose: [2, () => [this.descriptors.take(this.dice)]],
+    unixListen: [2, () => [join(this.dir, `${this.listeners++}`), this.callback()]],
+    unixConnect: [8, () => [this.paths.pick(this.dice), this.callback()]],
+    unixAccept: [10, () => [this.links.pick(this.dice), this.callback()]],
+    unixPeer: [4, () => [this.links.pick(this.dice), new Int32Array(this.dice.pick([3, 3, 4, 2]))]],
+    unixSend: [20, () => [this.links.pick(this.dice), this.bytes(), this.passed()]],
+    unixRecv: [20, () => [this.links.pick(this.dice), this.bytes(), new Int32Array(this.dice.pick([254, 4, 1, 0]))]],
+    unixWatch: [4, () => [this.links.pick(this.dice), this.dice.once(2)]],
+    unixKeepAlive: [2, () => [this.links.pick(this.dice), this.dice.once(2)]],
+    unixClose: [2, () => [this.links.pick(this.dice)]],
     timerOpen: [4, () => [this.callback()]],
     timerArm: [8, () => [this.timers.pick(this.dice), this.dice.pick([0, 1, 500, 2_000, 1e15])]],
     timerClose: [2, () => [this.timers.pick(this.dice)]],
@@ -144,7 +182,10 @@ class Fuzz {
     for (let handle = 0; handle < 4_096; handle++) {
       this.addon.udpClose?.(handle);
       this.addon.timerClose?.(handle);
+      this.addon.unixClose?.(handle);
     }
+    for (const fd of this.descriptors.items) this.addon.fdClose?.(fd);
+    rmSync(this.dir, { recursive: true });
     await nextTurn();
   }
 
@@ -163,7 +204,14 @@ class Fuzz {
     if (dice.once(40)) args.push(nasty(dice));
     // other descriptors are Node's own: to read from its event loop would stop it
     if ((name === "fileRead" || name === "fileFetch") && isDescriptor(args[0])) args[0] = dice.pick([FILE, 2 ** 30]);
+    if (DESCRIPTOR_CALLS.includes(name) && !this.mayTake(args[0])) args[0] = 2 ** 30;
     this.apply(name, args);
+  }
+
+  /** Descriptors of others are Node's own, or another thread's. */
+  private mayTake(value: unknown): boolean {
+    if (typeof value !== "number" || (value | 0) < 0) return true;
+    return this.descriptors.items.includes(value) || value === this.descriptors.taken;
   }
 
   private apply(name: string, args: unknown[]): void {
@@ -209,6 +257,14 @@ class Fuzz {
     if (name === "udpOpen" && isSlot) {
       this.sockets.put(result);
       this.ports.put((args[1] as Int32Array)[4] as number);
+    } else if (name === "udpAdopt" && isSlot) {
+      this.descriptors.forget(args[0] as number);
+      this.sockets.put(result);
+    } else if (name === "udpMember" && isSlot) this.descriptors.put(result);
+    else if (name === "unixRecv" && isSlot && args[2] instanceof Int32Array) this.keepDescriptors(args[2]);
+    else if (/^unix(?:Listen|Connect|Accept)$/.test(name) && isSlot) {
+      this.links.put(result);
+      if (name === "unixListen") this.paths.put(args[0] as string);
     } else if (name === "fileFetch" && isSlot) this.fetches.put(result);
     else if (name === "timerOpen" && isSlot) this.timers.put(result);
     else if (name === "aeadNewKey" && isSlot) this.keys.put(result);
@@ -221,6 +277,11 @@ class Fuzz {
       if (kind === "send") this.flights.put({ level, bytes });
       if (kind === "ticket") this.tickets.put(bytes);
     }
+  }
+
+  private keepDescriptors(fds: Int32Array): void {
+    const count = fds[0] ?? 0;
+    for (let i = 1; i <= count; i++) this.descriptors.put(fds[i] as number);
   }
 
   private spoil(options: Options): unknown {
@@ -269,6 +330,28 @@ class Fuzz {
     const box = new Float64Array(new ArrayBuffer(1 << 20), 0, 16);
     setImmediate(() => structuredClone(box.buffer, { transfer: [box.buffer as ArrayBuffer] }));
     return box;
+  }
+
+  private memberArgs(): unknown[] {
+    const [address, bound] = this.openArgs() as [Int32Array, Int32Array];
+    if (this.dice.once(2)) address[4] = this.ports.pick(this.dice) ?? 0;
+    return [address, bound, this.dice.below(8), 65_536, 65_536];
+  }
+
+  private adoptArgs(): unknown[] {
+    const [, bound, , , , box, callback] = this.openArgs();
+    return [this.descriptors.pick(this.dice), bound, box, callback];
+  }
+
+  /** Pairs of a route and the number of a member. */
+  private routes(): Int32Array {
+    const length = this.dice.pick([0, 2, 4, 3, 510, 2_000]);
+    return Int32Array.from({ length }, () => this.dice.below(this.dice.once(8) ? 300 : 4));
+  }
+
+  private passed(): Int32Array {
+    const fds = this.descriptors.items.slice(0, this.dice.below(3));
+    return Int32Array.from(this.dice.once(8) ? [...fds, this.dice.pick([-1, 2 ** 30])] : fds);
   }
 
   private callback(): Call {

@@ -82,7 +82,7 @@ describe("a whole benchmark", () => {
   test("a file is sent in all modes, and its place is left clean", () => {
     const dir = mkdtempSync(join(tmpdir(), "netquic-bench-test-"));
     const args = [RUN, "file", "--runs", "1", "--mebibytes", "2", "--warm-up", "1", "--json"];
-    const env = { ...process.env, TMPDIR: dir };
+    const env = { ...process.env, TMPDIR: dir, NETQUIC_RUNTIME_DIR: "off" };
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env });
     assert.equal(status, 0, stderr);
     const { rows } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");

@@ -31,8 +31,7 @@ export async function serveHost(options: ServeHostOptions): Promise<{ host: Brok
   const path = options.socket ?? socketPath(makeRuntimeDir(), SOCKET_NAME);
   checkSocketPath(path);
   const datapath = sharedDatapath();
-  if (datapath.udp.name !== "native")
-    throw new Error("quic host needs the addon: sockets cannot be passed on without it");
+  if (datapath.udp.name !== "native") throw new Error("it needs the addon: sockets cannot be passed on without it");
   const ownUid = process.geteuid?.() ?? 0;
   const host = await BrokerHost.start({
     datapath,
