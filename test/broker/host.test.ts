@@ -51,7 +51,7 @@ describe("programs on a port of a host", () => {
       await assert.rejects(echoAt(bench, host, "smbd"), { code: "EADDRINUSE" });
       first.destroy();
       await first.closed;
-      await until(() => host.host.programCount === 0, 100);
+      await until(() => host.host.programCount === 0, 1000);
       await echoAt(bench, host, "smbd");
       assert.equal((await ask(bench, `127.0.0.1:${host.port}`, "smbd", content(10))).length, 15);
     }),

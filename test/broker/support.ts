@@ -56,7 +56,7 @@ export class TestHost {
 }
 
 /** Waits until it holds; throws when it does not within the time. */
-export async function until(what: () => boolean, millis = 2000): Promise<void> {
+export async function until(what: () => boolean, millis = 20_000): Promise<void> {
   for (const end = performance.now() + millis; !what(); await sleep(2)) {
     if (performance.now() > end) throw new Error(`not within ${millis} ms: ${what.toString()}`);
   }

@@ -35,6 +35,14 @@ function elsewhere(file: string, name: string, without: string, tests: string): 
 export const LIMITS: readonly Limit[] = [
   ...group("src/socket/psk-file.test.ts", "MAX_PSK_FILE_KEYS"),
   ...group("test/socket/memory.test.ts", "MAX_SOCKET_EVENTS", "MAX_SOCKET_HANDSHAKE_BYTES"),
+  // a port shared by programs
+  ...group("test/broker/limits.test.ts", "MAX_BROKER_BINDS", "MAX_BROKER_LISTENS", "MAX_BROKER_CONNECTIONS"),
+  ...group("test/broker/limits.test.ts", "MAX_BROKER_PROGRAMS_PER_OTHER_USER", "MAX_BROKER_QUEUED_BYTES"),
+  ...group("test/broker/limits.test.ts", "BROKER_HELLO_MILLIS", "BROKER_RESUME_MILLIS", "BROKER_RECONNECT_MILLIS"),
+  ...group("test/broker/attacks.test.ts", "MAX_BROKER_DATAGRAMS_QUEUED_BYTES"),
+  ...group("src/broker/messages.test.ts", "MAX_BROKER_NAMES", "MAX_BROKER_NAME_BYTES"),
+  ...group("src/broker/datagrams.test.ts", "MAX_BROKER_MESSAGE_BYTES"),
+  ...group("src/broker/handed.test.ts", "MAX_BROKER_HANDED", "BROKER_HANDED_MICROS"),
   // datagrams and paths
   ...group(`${ATTACK}/packets.test.ts`, ["MIN_INITIAL_DATAGRAM_BYTES", "1"]),
   ...group("test/transport/handshake.test.ts", "DEFAULT_DATAGRAM_BYTES", "REST_AFTER_MICROS"),

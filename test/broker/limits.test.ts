@@ -1,0 +1,114 @@
+/** The limits of a host, at the limit. */
+
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { HostClient } from "#src/broker/host-client.js";
+import { SOCKET_LIMITS } from "#src/broker/link-limits.js";
+import { NO_HANDLER, RawProgram } from "./raw-program.js";
+import { open, TestHost, until } from "./support.js";
+
+const ANY = { address: "127.0.0.1", port: 0, ipv6Only: false };
+const wanted = (name: string) => ({ alpn: [name], serverNames: [], reusePort: false, retry: false });
+
+describe("what one program may have", () => {
+  test("16 addresses", async () => {
+    using host = await open();
+    using program = new RawProgram(host);
+    await program.hello();
+    for (let id = 1; id <= 16; id++) await program.bind(0, id);
+    program.say({ op: "bind", id: 17, place: ANY, index: -1 });
+    assert.equal((await program.next("done")).code, "ENOBUFS");
+    program.say({ op: "unbind", id: 3 });
+    assert.equal((await program.next("done")).code, "");
+    await program.bind(0, 17);
+  });
+
+  test("256 lists", async () => {
+    using host = await open();
+    using program = new RawProgram(host);
+    await program.hello();
+    await program.bind(host.port);
+    for (let id = 2; id < 258; id++) {
+      program.say({ op: "listen", id, bind: 1, wanted: wanted(`p${id}`) });
+      assert.equal((await program.next("done")).code, "");
+    }
+    program.say({ op: "listen", id: 258, bind: 1, wanted: wanted("one more") });
+    assert.equal((await program.next("done")).code, "ENOBUFS");
+  });
+
+  test("two seconds to say who it is", async () => {
+    using host = await open();
+    using program = new RawProgram(host);
+    await sleep(1000);
+    assert.ok(!program.closed);
+    await until(() => program.closed, 5000);
+  });
+
+  test("1 MiB that it has not read", async () => {
+    using host = await open();
+    using program = new RawProgram(host);
+    await program.hello();
+    program.deafen();
+    // each is answered with an error of a hundred bytes
+    for (let id = 1; id < 100_000 && host.host.programCount === 1; id++) {
+      program.say({ op: "listen", id, bind: 0, wanted: wanted("x") });
+      assert.ok(host.host.queuedBytes <= 2 ** 20);
+      if (id % 32 === 0) await sleep(0);
+    }
+    assert.equal(host.host.programCount, 0);
+    assert.equal(SOCKET_LIMITS.maxQueuedBytes, 2 ** 20);
+  });
+});
+
+describe("how many programs there may be", () => {
+  test("512 connections", async () => {
+    using host = await open();
+    const programs: RawProgram[] = [];
+    for (let i = 0; i < 512; i++) {
+      programs.push(new RawProgram(host));
+      if (i % 32 === 0) await sleep(1);
+    }
+    await (programs[511] as RawProgram).hello();
+    using more = new RawProgram(host);
+    await until(() => more.closed);
+    for (const program of programs) program[Symbol.dispose]();
+  });
+
+  test("16 of each other user", async () => {
+    using host = await open({ ownUid: 4_000_000 });
+    const programs: RawProgram[] = [];
+    for (let i = 0; i < 16; i++) {
+      programs.push(new RawProgram(host));
+      await programs[i]?.hello();
+    }
+    using more = new RawProgram(host);
+    assert.equal((await more.next("refused")).code, "EACCES");
+    for (const program of programs) program[Symbol.dispose]();
+  });
+});
+
+describe("a host that is started again", () => {
+  test("waits a second for programs of before, then gives their routes away", async () => {
+    using host = new TestHost();
+    const key = "07".repeat(32);
+    writeFileSync(`${host.dir}/host.json`, JSON.stringify({ key, routes: [1] }));
+    await host.start();
+    const startedAt = performance.now();
+    const client = await HostClient.connect(host.path);
+    const millis = performance.now() - startedAt;
+    assert.ok(millis > 900 && millis < 4000, `${millis} ms`);
+    client.close();
+  });
+
+  test("is found by its programs within a second", async () => {
+    using host = await open();
+    const client = await HostClient.connect(host.path);
+    await client.provider.open({ address: "127.0.0.1", port: host.port }, NO_HANDLER);
+    host.stop();
+    await host.start();
+    await until(() => host.host.programCount === 1, 1000);
+    client.close();
+  });
+});
