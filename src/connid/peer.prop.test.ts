@@ -10,6 +10,8 @@ const operation = fc.oneof(
   { weight: 6, arbitrary: fc.record({ seq: fc.integer({ min: 0, max: 40 }), back: fc.integer({ min: 0, max: 40 }) }) },
   { weight: 1, arbitrary: fc.constant("rotate" as const) },
   { weight: 2, arbitrary: fc.constantFrom("take" as const, "use" as const, "give" as const) },
+  { weight: 1, arbitrary: fc.record({ select: fc.integer({ min: 0, max: 40 }) }) },
+  { weight: 1, arbitrary: fc.record({ below: fc.integer({ min: 0, max: 40 }) }) },
   { weight: 3, arbitrary: fc.constantFrom("send" as const, "ack" as const, "lose" as const) },
 );
 
@@ -20,6 +22,7 @@ test("PeerIds keeps its bounds, never goes back to an id that was retired, and g
       const ids = new PeerIds(Uint8Array.of(0, 0xcc));
       const given = new Set<string>([toHex(ids.current)]);
       const left = new Set<string>();
+      const worn = new Set<string>();
       const inFlight: number[] = [];
       const retired = new Set<number>();
       const paths: number[] = [];
@@ -52,6 +55,13 @@ test("PeerIds keeps its bounds, never goes back to an id that was retired, and g
         } else if (op === "lose") {
           const seq = inFlight.shift();
           if (seq !== undefined) ids.onRetireLost(seq);
+        } else if ("select" in op) {
+          if (ids.select(op.select)) worn.add(before);
+        } else if ("below" in op) {
+          if (op.below > ids.lowestSeq && op.below <= ids.highestSeq) {
+            ids.retireBelow(op.below);
+            demanded = Math.max(demanded, op.below);
+          }
         } else {
           const retirePriorTo = Math.max(0, op.seq - op.back);
           const cid = Uint8Array.of(op.seq, 0xcc);
@@ -64,6 +74,7 @@ test("PeerIds keeps its bounds, never goes back to an id that was retired, and g
         const all = [ids.current, ...inUse].map((cid) => toHex(cid));
         assert.equal(new Set(all).size, all.length, "no path has the id of another");
         assert.ok(!inUse.some((cid) => left.has(toHex(cid)) || cid[0] < demanded || retired.has(cid[0])));
+        assert.ok(!inUse.some((cid) => worn.has(toHex(cid))), "an id that a program moved on from stays with its path");
         assert.ok(given.has(now), "an id that the peer gave");
         assert.ok(!left.has(now), "not one that we left");
         assert.ok(ids.current[0] >= demanded, "not one that was demanded back");
