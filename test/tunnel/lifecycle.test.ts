@@ -5,7 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 import type { TunnelService } from "#src/api/tunnel/index.js";
 import { WATCH_MILLIS } from "#src/api/tunnel/limits.js";
-import { QuicError } from "#src/api/quic/index.js";
+import { connect as connectNet } from "#src/api/net/index.js";
+import { connect, QuicError } from "#src/api/quic/index.js";
 import { content, issue, testCa, testLeaf } from "../api/support.js";
 import { endOf, type Rig, until, withRig } from "./rig.js";
 
@@ -84,7 +85,6 @@ describe("who is let in", () => {
   test(
     "what a client opens against the direction of a service is refused, and the connection stays",
     withRig(async (rig) => {
-      const { connect } = await import("#src/api/quic/index.js");
       const server = await rig.serve([{ alpn: "x", reverse: true, tcp: FREE, udp: null }]);
       const session = await connect(`127.0.0.1:${server.port}`, { alpn: "x/reverse", ca: testCa().cert });
       await session.opened;
@@ -93,6 +93,20 @@ describe("who is let in", () => {
       assert.match(error ?? "", /code 3/);
       assert.equal(session.destroyed, false);
       session.destroy();
+    }),
+  );
+});
+
+describe("what a stream of a tunnel holds", () => {
+  test(
+    "the bytes of one TCP connection and nothing else: netquic/net is an end of it",
+    withRig(async (rig) => {
+      const { port } = await serveEcho(rig);
+      const socket = connectNet({ host: "127.0.0.1", port, alpn: "test", ca: testCa().cert, servername: "localhost" });
+      socket.end("as it is");
+      const chunks: Buffer[] = [];
+      for await (const chunk of socket) chunks.push(chunk as Buffer);
+      assert.equal(Buffer.concat(chunks).toString(), "as it is");
     }),
   );
 });

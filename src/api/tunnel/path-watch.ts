@@ -36,9 +36,7 @@ export class PathWatch {
     private readonly events: PathEvents,
     private readonly sourceOf: SourceOf = kernelSource,
   ) {
-    this.timer = setInterval(() => {
-      if (!this.isBusy) void this.look(performance.now());
-    }, WATCH_MILLIS);
+    this.timer = setInterval(() => void this.look(performance.now()), WATCH_MILLIS);
     void this.hasNewSource();
   }
 
@@ -57,7 +55,9 @@ export class PathWatch {
     }
   }
 
-  private async look(nowMillis: number): Promise<void> {
+  /** What the timer does; by a monotonic clock. */
+  async look(nowMillis: number): Promise<void> {
+    if (this.isBusy) return;
     this.isBusy = true;
     try {
       const isSilent = this.isSilent(nowMillis);
