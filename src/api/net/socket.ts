@@ -15,6 +15,7 @@ import { CODE_ABORTED, endError, netError, type Where } from "./errors.js";
 import { IdleTimer } from "./idle-timer.js";
 import type { Link } from "./link.js";
 import { type ClientSetup, type ConnectOptions, readSessionOptions } from "./options.js";
+import { ReadSlab } from "./read-slab.js";
 import { dial, linkOf, NetSession, sessionOf } from "./session.js";
 import { sockets } from "./sockets.js";
 import { type CipherInfo, cipherOf, isAuthorized, peerCertificateOf, peerX509 } from "./tls-info.js";
@@ -22,6 +23,8 @@ import { type CipherInfo, cipherOf, isAuthorized, peerCertificateOf, peerX509 } 
 type Callback = (error?: Error | null) => void;
 
 const HIGH_WATER_BYTES = 64 * 1024;
+/** Largest chunk of `data`. */
+const READ_BYTES = 256 * 1024;
 
 export class QuicSocket extends Duplex {
   /** As of tls.TLSSocket. */
@@ -39,6 +42,8 @@ export class QuicSocket extends Duplex {
   #resets = false;
   #bytesCompleted = 0;
   #idle: IdleTimer | null = null;
+  readonly #slab = new ReadSlab();
+  readonly #onReadable = (): void => this._read();
   /** For messages, from the moment that it is known. */
   #target: Where | undefined;
   #lastLocal: SocketAddress | null = null;
@@ -175,14 +180,15 @@ export class QuicSocket extends Duplex {
       return;
     }
     for (;;) {
-      const chunk = recv.take();
+      const chunk = recv.take(READ_BYTES, this.#slab.next());
       if (chunk === null) break;
+      this.#slab.onRead(chunk.length);
       this.#idle?.touch();
       if (!this.push(chunk) && !recv.isOver) return;
     }
     if (recv.ended) this.push(null);
     else if (recv.error !== null) this.destroy(endError(this.#endOf(recv.error), "read"));
-    else recv.wait(() => this._read());
+    else recv.wait(this.#onReadable, READ_BYTES, this.#slab.next());
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
