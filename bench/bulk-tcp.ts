@@ -1,14 +1,18 @@
-/** The bulk transfer over TCP, plain or under node:tls: what a QUIC of the same machine is measured against. */
+/**
+ * The bulk transfer over sockets: TCP, plain or under node:tls, which a QUIC of the same machine is measured against, and
+ * those of netquic/net. The first argument is `plain`, `tls` or `net`.
+ */
 
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { connect as connectQuic, createServer as createQuicServer, openSession } from "#src/api/net/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 import { type BulkJob, measureBulk, shareOf } from "./bulk-job.js";
 import { ownJob, tell } from "./child.js";
 import type { Target } from "./loopback.js";
 
 const CHUNK_BYTES = 1 << 20;
-const isTls = process.argv[2] === "tls";
+const kind = process.argv[2];
 const job = ownJob<BulkJob>();
 const share = shareOf(job);
 const chunk = new Uint8Array(CHUNK_BYTES);
@@ -44,20 +48,31 @@ function serve(): void {
   };
   const identity = devCertificate({ hosts: ["localhost"] });
   const options = { allowHalfOpen: true };
-  const server = isTls
-    ? createTlsServer({ ...identity, ...options, minVersion: "TLSv1.3", ciphers: "TLS_AES_128_GCM_SHA256" }, onSocket)
-    : createTcpServer(options, onSocket);
+  const quic = { maxPayloadSize: job.datagramBytes };
+  const server =
+    kind === "tls"
+      ? createTlsServer({ ...identity, ...options, minVersion: "TLSv1.3", ciphers: "TLS_AES_128_GCM_SHA256" }, onSocket)
+      : kind === "net"
+        ? createQuicServer({ ...identity, ...options, quic }, (socket) => onSocket(socket as unknown as Socket))
+        : createTcpServer(options, onSocket);
   server.listen(0, "127.0.0.1", () => tell({ port: (server.address() as { port: number }).port, ca: identity.cert }));
 }
 
-function run(): void {
-  const { port, ca } = job.server as Target;
+/** Opens a socket; those of netquic/net share a connection, as streams do. */
+async function opener({ port, ca }: Target): Promise<(onConnect: () => void) => Socket> {
+  const options = { port, host: "127.0.0.1", allowHalfOpen: true };
+  if (kind === "plain") return (onConnect) => connectTcp(options, onConnect);
+  const secured = { ...options, ca, servername: "localhost" };
+  if (kind === "tls") return (onConnect) => connectTls(secured, onConnect);
+  const session = await openSession({ ...secured, quic: { maxPayloadSize: job.datagramBytes } });
+  return (onConnect) => connectQuic({ ...options, session }, onConnect) as unknown as Socket;
+}
+
+async function run(): Promise<void> {
+  const newSocket = await opener(job.server as Target);
   const open = (): Promise<Socket> =>
     new Promise((resolve, reject) => {
-      const options = { port, host: "127.0.0.1", allowHalfOpen: true };
-      const socket: Socket = isTls
-        ? connectTls({ ...options, ca, servername: "localhost" }, () => resolve(socket))
-        : connectTcp(options, () => resolve(socket));
+      const socket = newSocket(() => resolve(socket));
       socket.once("error", reject);
     });
   const move = (socket: Socket): Promise<number> =>
@@ -66,11 +81,8 @@ function run(): void {
       if (job.dir === "up") sendShare(socket);
       else socket.end();
     });
-  const main = async (): Promise<void> => {
-    tell({ gbitPerSec: await measureBulk(job, async () => move(await open())) });
-  };
-  void main();
+  tell({ gbitPerSec: await measureBulk(job, async () => move(await open())) });
 }
 
 if (job.role === "server") serve();
-else run();
+else await run();

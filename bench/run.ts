@@ -11,11 +11,23 @@ import { handshake } from "./handshake.js";
 import { host } from "./host.js";
 import { js } from "./js.js";
 import { memory } from "./memory.js";
+import { net } from "./net.js";
 import { requests } from "./requests.js";
 import { tunnel } from "./tunnel.js";
 import { Options, UsageError } from "./options.js";
 
-const BENCHES: Readonly<Record<string, Bench>> = { bulk, handshake, requests, memory, js, copies, file, tunnel, host };
+const BENCHES: Readonly<Record<string, Bench>> = {
+  bulk,
+  handshake,
+  requests,
+  memory,
+  js,
+  copies,
+  file,
+  tunnel,
+  host,
+  net,
+};
 
 /** Each benchmark with its options and their defaults. */
 function help(): string {

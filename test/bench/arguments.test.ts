@@ -57,10 +57,13 @@ describe("options of a benchmark", () => {
 
 describe("the command", () => {
   for (const [args, message] of [
-    [[], /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies, file;/],
+    [
+      [],
+      /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net;/,
+    ],
     [
       ["swift"],
-      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies, file;/,
+      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net;/,
     ],
     [["toString"], /^bench: there is no benchmark "toString"/],
     [["bulk", "--runs", "none"], /^bench: --runs is "none"; one whole number from 1 to 999 is expected/],

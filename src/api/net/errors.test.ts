@@ -29,7 +29,8 @@ describe("endError", () => {
   }
 
   test("what TCP has no word for stays what it is", () => {
-    for (const code of ["ERR_QUIC_HANDSHAKE", "ERR_QUIC_VERSION_NEGOTIATION_ERROR"]) assert.equal(endOf(code).code, code);
+    for (const code of ["ERR_QUIC_HANDSHAKE", "ERR_QUIC_VERSION_NEGOTIATION_ERROR"])
+      assert.equal(endOf(code).code, code);
     const own = new Error("own");
     assert.equal(endError(own, "read"), own);
   });
