@@ -125,7 +125,7 @@ function forSocket<O extends ClientSessionOptions | ServerSessionOptions>(file: 
 async function drive(file: SocketFile, session: QuicTlsSession, options: HandshakeOptions): Promise<void> {
   const { sock } = file;
   const { tls } = sock;
-  if (session.alpn.length === 0) session.alpn = [...sock.alpn];
+  if (session.alpn.length === 0) session.alpn = sock.alpn.filter((name) => name !== "");
   if (tls === null || sock.state !== QUIC_SS_ESTABLISHING || session.isServer !== sock.isServer) {
     throw socketError("handshake", -EINVAL);
   }

@@ -211,8 +211,8 @@ export class SharedPort implements HostOwner {
       },
       versions: [],
       choose: (hello, addr) => {
-        const wanted = { alpn: hello?.alpn ?? [], serverName: hello?.serverName ?? "" };
-        const listener = this.listeners.match(wanted, hashOf(addr));
+        if (hello === null) return CONNECTION_REFUSED; // nobody gets what cannot be read, whatever he speaks
+        const listener = this.listeners.match(hello, hashOf(addr));
         if (listener === null) return NO_APPLICATION_PROTOCOL;
         if (listener.pending.length >= listener.backlog) return CONNECTION_REFUSED;
         const child = listener.newChild();
