@@ -62,6 +62,8 @@ const MAX_PENDING_REQUESTS = 64;
 export class HostedProgram implements Recipient, MemberHolder {
   readonly peer: UnixPeer;
   readonly trusted: boolean;
+  /** Told when it has said who it is: what was not read of it would turn the answer into ECONNRESET. */
+  private readonly admitted: boolean;
   readonly binds = new Map<number, Bind>();
   readonly listens = new Map<number, Listen>();
   dropped = 0;
@@ -82,13 +84,13 @@ export class HostedProgram implements Recipient, MemberHolder {
     this.peer = socket.peer;
     const { admitted, trusted } = host.admits(this.peer);
     this.trusted = trusted;
+    this.admitted = admitted;
     this.helloTimer = setTimeout(() => this.detach(), BROKER_HELLO_MILLIS);
     this.helloTimer.unref();
     socket.start({
       onMessage: (bytes, fds) => this.onMessage(bytes, fds),
       onClosed: () => this.gone(),
     });
-    if (!admitted) this.refuse("EACCES", `user ${this.peer.uid} may not use this host`);
   }
 
   get isOpen(): boolean {
@@ -225,6 +227,10 @@ export class HostedProgram implements Recipient, MemberHolder {
 
   private async hello(version: number, resume: Route | null): Promise<void> {
     clearTimeout(this.helloTimer);
+    if (!this.admitted) {
+      this.refuse("EACCES", `user ${this.peer.uid} may not use this host`);
+      return;
+    }
     if (version !== BROKER_VERSION) {
       this.refuse("EPROTO", `this host speaks version ${BROKER_VERSION}, the program ${version}`);
       return;

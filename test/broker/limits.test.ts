@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HostClient } from "#src/broker/host-client.js";
 import { SOCKET_LIMITS } from "#src/broker/link-limits.js";
+import { BROKER_VERSION } from "#src/broker/messages.js";
 import { NO_HANDLER, RawProgram } from "./raw-program.js";
 import { open, TestHost, until } from "./support.js";
 
@@ -84,6 +85,7 @@ describe("how many programs there may be", () => {
       await programs[i]?.hello();
     }
     using more = new RawProgram(host);
+    more.say({ op: "hello", version: BROKER_VERSION, resume: null });
     assert.equal((await more.next("refused")).code, "EACCES");
     for (const program of programs) program[Symbol.dispose]();
   });

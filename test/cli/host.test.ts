@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolder, runQuic, startQuic } from "./run-quic.js";
+
+const folder = makeFolder();
+after(() => folder.remove());
+
+async function refuses(args: string[], code: number, line: RegExp): Promise<void> {
+  const ended = await runQuic("host", ...args);
+  assert.match(ended.stderr, /^quic host: [^\n]*\n$/, "one line");
+  assert.match(ended.stderr, line);
+  assert.equal(ended.code, code);
+}
+
+describe("quic host", { concurrency: 2 }, () => {
+  test("--help says what it is for", async () => {
+    const { code, stdout, stderr } = await runQuic("host", "--help");
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, /^usage: quic host/m);
+  });
+
+  test("says where its ports and its socket are, and ends with 0 by a signal, without the socket", async () => {
+    const path = folder.path("a.sock");
+    const running = startQuic(["host", "--socket", path, "--port", "127.0.0.1:0", "-p", "[::1]:0"]);
+    while (!running.stdout().includes("programs at") && running.child.exitCode === null) await sleep(10);
+    assert.match(running.stdout(), /^port [1-9]\d* of 127\.0\.0\.1\nport [1-9]\d* of ::1\nprograms at .*a\.sock\n$/);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    await refuses(["--socket", path], 1, /another host runs at/);
+    running.child.kill("SIGTERM");
+    const { code, stdout } = await running.ended;
+    assert.equal(code, 0);
+    assert.match(stdout, /ended after 0 clients/);
+    assert.ok(!existsSync(path));
+  });
+
+  test("a socket that a killed host left is taken", async () => {
+    const path = folder.path("b.sock");
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      const running = startQuic(["host", "--socket", path]);
+      while (!running.stdout().includes("programs at") && running.child.exitCode === null) await sleep(10);
+      running.child.kill(signal);
+      await running.ended;
+      assert.match(running.stdout(), /programs at/);
+    }
+  });
+
+  test("what is wrong is one line", async () => {
+    await refuses(["--frobnicate"], 2, /--frobnicate/);
+    await refuses(["443"], 2, /There are options only/);
+    await refuses(["--port", "localhost:1"], 1, /must be a literal address/);
+    await refuses(["--port", "192.0.2.1:0", "--socket", folder.path("c.sock")], 1, /EADDRNOTAVAIL/);
+    await refuses(["--socket", folder.path("x".repeat(120))], 1, /107 at most/);
+    await refuses(["--socket", folder.path("no/where.sock")], 1, /ENOENT/);
+    await refuses(["--config", folder.path("none.json")], 1, /none\.json/);
+    writeFileSync(folder.path("bad.json"), '{"ports": [443], "user": "www"}');
+    await refuses(["--config", folder.path("bad.json")], 1, /bad\.json: user: is not known here/);
+    const taken = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(taken, "listening");
+    const port = `127.0.0.1:${taken.address().port}`;
+    await refuses(["--port", port, "--socket", folder.path("d.sock")], 1, /EADDRINUSE/);
+    taken.close();
+  });
+});
