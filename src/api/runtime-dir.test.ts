@@ -15,13 +15,12 @@ import {
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isAnswered, MAX_PATH_BYTES } from "../runtime/framed-socket.js";
 import {
   checkPrivate,
   controlName,
   controlSockets,
-  isAnswered,
   makeRuntimeDir,
-  MAX_SOCKET_PATH_BYTES,
   removeStaleSockets,
   RuntimeDirError,
   runtimeDir,
@@ -76,7 +75,7 @@ describe("the runtime dir", () => {
   });
 
   test("takes a socket's path up to what the system holds, and says so for more", () => {
-    const dir = `/${"d".repeat(MAX_SOCKET_PATH_BYTES - 8)}`;
+    const dir = `/${"d".repeat(MAX_PATH_BYTES - 8)}`;
     assert.equal(socketPath(dir, "1.sock"), `${dir}/1.sock`);
     assert.throws(() => socketPath(dir, "12.sock"), /108 bytes, and a socket's path has 107/);
     assert.throws(() => socketPath(`/${"é".repeat(51)}`, "1.sock"), /110 bytes/);

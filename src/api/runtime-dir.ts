@@ -4,12 +4,9 @@
  */
 
 import { lstatSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-
-/** `sun_path` of Linux without its final zero. Node cuts longer ones, and two sockets become one. */
-export const MAX_SOCKET_PATH_BYTES = 107;
+import { isAnswered, MAX_PATH_BYTES } from "../runtime/framed-socket.js";
 
 /** What NETQUIC_RUNTIME_DIR says for "none". */
 const OFF = "off";
@@ -72,11 +69,11 @@ export function socketPath(dir: string, name: string): string {
   return path;
 }
 
-/** @throws RuntimeDirError for more than MAX_SOCKET_PATH_BYTES. */
+/** @throws RuntimeDirError for more than MAX_PATH_BYTES. */
 export function checkSocketPath(path: string): void {
   const bytes = Buffer.byteLength(path);
-  if (bytes <= MAX_SOCKET_PATH_BYTES) return;
-  throw new RuntimeDirError(`${path}: ${bytes} bytes, and a socket's path has ${MAX_SOCKET_PATH_BYTES} at most`);
+  if (bytes <= MAX_PATH_BYTES) return;
+  throw new RuntimeDirError(`${path}: ${bytes} bytes, and a socket's path has ${MAX_PATH_BYTES} at most`);
 }
 
 /** The control socket of a program; `number` tells those of one process apart. */
@@ -120,17 +117,6 @@ export function isRunning(pid: number): boolean {
   } catch (error) {
     return codeOf(error) !== "ESRCH";
   }
-}
-
-/** Whether somebody listens at `path`. Only a refusal says no. */
-export function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", (error) => resolve(codeOf(error) !== "ECONNREFUSED"));
-  });
 }
 
 function namesIn(dir: string): string[] {

@@ -14,7 +14,7 @@ import { systemError } from "./system-error.js";
 const { EADDRINUSE, ECONNRESET, EMSGSIZE, ENAMETOOLONG, ENOBUFS } = constants.errno;
 const HEADER_BYTES = 4;
 /** `sun_path` of Linux without its final zero. Node cuts longer ones. */
-const MAX_PATH_BYTES = 107;
+export const MAX_PATH_BYTES = 107;
 const NO_BYTES = new Uint8Array(0);
 
 export interface FramedLimits {
@@ -252,7 +252,7 @@ function isSocket(path: string): boolean {
 }
 
 /** Only a refusal says that nobody listens. */
-function isAnswered(path: string): Promise<boolean> {
+export function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path, () => {
       socket.destroy();

@@ -1,7 +1,7 @@
 /** What the control socket of a program shows of its endpoints, and what it does with those who ask too much. */
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { connect as connectUnix } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -131,7 +131,7 @@ describe("what an asker believes", () => {
     const path = join(dir, "liar.sock");
     const server = await listenFramed({
       path,
-      maxConnections: 1,
+      maxConnections: 4,
       onConnection: (socket) => {
         const framed = new FramedSocket(socket, WIDE, {
           onFrame: () => messages.forEach((each) => framed.send(question(JSON.stringify(each)))),
@@ -181,6 +181,25 @@ describe("what an asker believes", () => {
       [true, false, false, false, false],
     );
     assert.deepEqual([program.counters.QuicFrmRetrans, program.counters.QuicConnActiveEstabs], [0, 7]);
+  });
+
+  test("whose a program is says the folder, and a folder of somebody else's name is left alone", async () => {
+    const pid = 2 ** 31 - 2; // nobody's
+    const { close } = await liar({ program: { pid: 1, uid: 77, name: "me" } }, { end: true });
+    renameSync(join(dir, "liar.sock"), join(dir, `${pid}.sock`));
+    try {
+      const { programs } = await surveyPrograms([dir], { ask: "program" });
+      const { info } = programs.find(({ info: { name } }) => name === "me") as Program;
+      assert.deepEqual([info.pid, info.uid], [pid, process.geteuid?.()]);
+      const elsewhere = join(dir, "netquic-4294967294");
+      mkdirSync(elsewhere, { mode: 0o700 });
+      renameSync(join(dir, `${pid}.sock`), join(elsewhere, `${pid}.sock`));
+      const { programs: none, failures } = await surveyPrograms([elsewhere], { ask: "program" });
+      assert.deepEqual(none, []);
+      assert.match(failures[0] ?? "", /belongs to user/);
+    } finally {
+      close();
+    }
   });
 
   test("an answer that is none, or without a program, is a failure", async () => {

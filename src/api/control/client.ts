@@ -49,27 +49,40 @@ export function runtimeDirs(env: NodeJS.ProcessEnv = process.env, uid = process.
 /** All programs, asked at once, by process number. What went wrong with one is a line, and hides no other. */
 export async function surveyPrograms(dirs: readonly string[], question: Question): Promise<Survey> {
   const survey: Survey = { programs: [], failures: [] };
-  const paths: string[] = [];
+  const found: { path: string; pid: number; uid: number }[] = [];
   for (const dir of dirs) {
-    const found = controlSockets(dir);
-    if (found.length === 0) continue;
+    if (controlSockets(dir).length === 0) continue;
     try {
-      // a folder of another user shows that user's programs; nobody but him, and root, can have put them there
-      checkPrivate(dir, lstatSync(dir).uid);
+      const uid = ownerOf(dir);
+      checkPrivate(dir, uid);
+      await removeStaleSockets(dir);
+      for (const { name, pid } of controlSockets(dir)) found.push({ path: join(dir, name), pid, uid });
     } catch (error) {
       survey.failures.push((error as Error).message);
-      continue;
     }
-    await removeStaleSockets(dir);
-    for (const { name } of controlSockets(dir)) paths.push(join(dir, name));
   }
-  const answers = await Promise.allSettled(paths.map((path) => askProgram(path, question)));
+  const answers = await Promise.allSettled(found.map(({ path }) => askProgram(path, question)));
   for (const [i, answer] of answers.entries()) {
-    if (answer.status === "fulfilled") survey.programs.push(answer.value);
-    else survey.failures.push(`${paths[i]}: ${(answer.reason as Error).message}`);
+    const { path, pid, uid } = found[i] as (typeof found)[number];
+    if (answer.status === "fulfilled") survey.programs.push(ownedBy(answer.value, pid, uid));
+    else survey.failures.push(`${path}: ${(answer.reason as Error).message}`);
   }
   survey.programs.sort((a, b) => a.info.pid - b.info.pid);
   return survey;
+}
+
+/** Whose folder it must be: the user that its name says, else the one who asks; root asks for anybody. */
+function ownerOf(dir: string): number {
+  const named = /(?:\/netquic-|^\/run\/user\/)([0-9]+)(?:$|\/netquic$)/.exec(dir)?.[1];
+  if (named !== undefined) return Number(named);
+  const uid = process.geteuid?.() ?? 0;
+  return uid === 0 ? lstatSync(dir).uid : uid;
+}
+
+/** Whose a program is says its folder, which nobody else can write to, not the program. */
+function ownedBy(program: Program, pid: number, uid: number): Program {
+  for (const row of program.sockets) row.uid = uid;
+  return { ...program, info: { ...program.info, pid, uid } };
 }
 
 /** Rejects when the program does not answer in time, ends, or says what is no answer. */
