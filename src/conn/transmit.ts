@@ -191,6 +191,7 @@ function dataSpaces(conn: Connection, alive: number, urgent: number): number {
 
 /** Nagle's rule, where the owner wants it. Early data does not wait. */
 function holdsStreams(conn: Connection): boolean {
+  if (!conn.streamOut.mayHold) return false;
   const fullBytes = conn.path.maxDatagramBytes - MIN_PACKET_BYTES;
   return conn.keys.canWrite(LEVEL_APP) && conn.streamOut.holdsBack(fullBytes, conn.recovery.bytesInFlight);
 }

@@ -16,7 +16,7 @@ function ticket(n: number): Uint8Array {
 }
 
 function hello(bytes: Uint8Array | null, given: Partial<ClientHello> = {}): ClientHello {
-  return { serverName: "a.test", alpn: ["h3"], offersEarlyData: true, ticket: bytes, ...given };
+  return { serverName: "a.test", alpn: ["h3"], offersEarlyData: true, ticket: bytes, isWhole: true, ...given };
 }
 
 describe("tickets for 0-RTT", () => {

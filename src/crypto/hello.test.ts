@@ -45,6 +45,7 @@ describe("a ClientHello", () => {
       alpn: ["h3", "hq"],
       offersEarlyData: true,
       ticket: Uint8Array.of(7, 8, 9),
+      isWhole: true,
     });
   });
 
@@ -55,10 +56,12 @@ describe("a ClientHello", () => {
       assert.ok(hello.ticket === null || hello.ticket.length === 3, `${end}`);
     }
     const plain = clientHello();
-    const none = { serverName: "", alpn: [], offersEarlyData: false, ticket: null };
+    const none = { serverName: "", alpn: [], offersEarlyData: false, ticket: null, isWhole: true };
     assert.deepEqual(readClientHello(plain, plain.length), none);
     const broken = clientHello(extension(0, [0, 3, 1, 0, 9]), extension(16, [0, 4, 9, 1]), extension(41, [0, 2, 0, 0]));
     assert.deepEqual(readClientHello(broken, broken.length), none);
+    assert.equal(readClientHello(body, 20).isWhole, false);
+    assert.equal(readClientHello(body, body.length - 1).isWhole, false);
   });
 
   test("no more protocols are read than a bound", () => {

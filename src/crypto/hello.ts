@@ -28,11 +28,13 @@ export interface ClientHello {
   offersEarlyData: boolean;
   /** The first PSK identity, the one that 0-RTT needs; null = none. */
   ticket: Uint8Array | null;
+  /** It could be read to its end. What stands before the place where it breaks is told all the same. */
+  isWhole: boolean;
 }
 
 /** The body of a ClientHello is `buf[0, end)`. */
 export function readClientHello(buf: Uint8Array, end: number): ClientHello {
-  const hello: ClientHello = { serverName: "", alpn: [], offersEarlyData: false, ticket: null };
+  const hello: ClientHello = { serverName: "", alpn: [], offersEarlyData: false, ticket: null, isWhole: false };
   const reader = new Reader();
   reader.reset(buf, 0, end);
   reader.skip(RANDOM_AT + RANDOM_BYTES);
@@ -52,6 +54,7 @@ export function readClientHello(buf: Uint8Array, end: number): ClientHello {
     else if (type === EXTENSION_EARLY_DATA) hello.offersEarlyData = true;
     else if (type === EXTENSION_PRE_SHARED_KEY) hello.ticket = readTicket(body);
   }
+  hello.isWhole = reader.ok;
   return hello;
 }
 

@@ -45,6 +45,10 @@ export class StreamOutput implements StreamSendQueue {
     return this.peek() !== null || !this.control.isEmpty;
   }
 
+  get mayHold(): boolean {
+    return this.isCorked || this.delaysSmall;
+  }
+
   /** Whether new data waits for more of it: all of it together is less than `fullBytes`. Lost data never does. */
   holdsBack(fullBytes: number, bytesInFlight: number): boolean {
     if (!this.isCorked && (!this.delaysSmall || bytesInFlight === 0)) return false;

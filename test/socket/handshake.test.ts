@@ -132,15 +132,20 @@ describe("handshake group", () => {
 
   test("a broken ClientHello is no connection, and disturbs no other", async () => {
     const listener = await listening("sample");
+    const withoutAlpn = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+    await quic.bind(withoutAlpn, { address: HOST, port: 0 });
+    await quic.listen(withoutAlpn, 16);
     const udp = createSocket("udp4");
     for (const break_ of [(hello: Buffer) => hello.fill(0xff, 4), (hello: Buffer) => hello.fill(0, 0)]) {
       const peer = new RawPeer(false, { client: { edit: (_, bytes) => break_(bytes) } });
-      peer.wire = { send: (datagram) => udp.send(datagram, portOf(listener), HOST) };
+      const ports = [portOf(listener), portOf(withoutAlpn)];
+      peer.wire = { send: (datagram) => ports.forEach((port) => udp.send(datagram, port, HOST)) };
       peer.hello();
     }
     await sleep(30);
-    assert.equal(quic.poll(listener), 0);
+    for (const sd of [listener, withoutAlpn]) assert.equal(quic.poll(sd), 0);
     udp.close();
+    quic.close(withoutAlpn);
     const client = await connecting(portOf(listener), "sample");
     const handshake = quic.quic_client_handshake(client, CLIENT);
     const server = await quic.promises.accept(listener);

@@ -211,7 +211,7 @@ export class SharedPort implements HostOwner {
       },
       versions: [],
       choose: (hello, addr) => {
-        if (hello === null) return CONNECTION_REFUSED; // nobody gets what cannot be read, whatever he speaks
+        if (hello?.isWhole !== true) return CONNECTION_REFUSED; // nobody gets what cannot be read, whatever he speaks
         const listener = this.listeners.match(hello, hashOf(addr));
         if (listener === null) return NO_APPLICATION_PROTOCOL;
         if (listener.pending.length >= listener.backlog) return CONNECTION_REFUSED;
