@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
-import { connect, createServer, type NetError, openSession, type QuicSocket } from "#src/api/net/index.js";
+import { connect, createServer, type NetError, openSession, QuicError, type QuicSocket } from "#src/api/net/index.js";
 import {
   closedBy,
   content,
@@ -138,6 +138,17 @@ describe("ends", () => {
       assert.equal((error as NetError).syscall, "read");
       assert.equal((error as NetError).quicCode, 1n);
       assert.equal((await own).message, "enough");
+    }),
+  );
+
+  test(
+    "the errorCode of a QuicError is the code that the peer gets, from the last socket of a session, too",
+    withNet(async (bench) => {
+      const { client, server } = await bench.pair();
+      const closed = closedBy(server);
+      client.on("error", () => {});
+      client.destroy(new QuicError("not today", { errorCode: 77n }));
+      assert.equal(((await closed) as NetError).quicCode, 77n);
     }),
   );
 

@@ -25,6 +25,8 @@ export class Channel {
   readonly recv: RecvHalf;
   /** Null once the socket has let go, and for a stream of the peer that nobody took. */
   user: ChannelUser | null = null;
+  /** Our RESET_STREAM is on its way; a connection that closed before it arrived would take its code along. */
+  private awaitsReset = false;
 
   constructor(
     readonly link: Link,
@@ -38,7 +40,7 @@ export class Channel {
 
   /** Nobody waits for anything: neither a socket nor bytes on their way. */
   get isSettled(): boolean {
-    return this.user === null && (this.send.acked || this.send.error !== null);
+    return this.user === null && !this.awaitsReset && (this.send.acked || this.send.error !== null);
   }
 
   /** Makes the stream known to the peer, as a TCP connection is before its first byte. */
@@ -54,8 +56,13 @@ export class Channel {
     this.user = null;
     this.recv.unwait();
     if (!this.link.ended) this.giveUp(code);
-    if (this.isSettled) this.hold.set(false);
+    if (this.send.acked || this.send.error !== null) this.hold.set(false);
     this.link.settle();
+  }
+
+  onResetAcked(): void {
+    this.awaitsReset = false;
+    this.afterSend();
   }
 
   onReset(code: bigint): void {
@@ -84,10 +91,11 @@ export class Channel {
 
   onLinkEnd(error: unknown): void {
     const reason = error ?? streamAborted("the connection was closed");
+    const isSent = this.send.finTaken || this.send.error !== null;
     this.send.fail(reason);
     this.recv.detach(reason);
-    // all had arrived, and the peer closed in good order: the reader gets to the end, a writer meets the error
-    if (!(this.recv.isComplete && error === null)) this.user?.onLinkEnd(error);
+    // all had arrived: the reader gets to the end, and a writer, if there is one, meets the error
+    if (!(this.recv.isComplete && (isSent || error === null))) this.user?.onLinkEnd(error);
     this.hold.set(false);
   }
 
@@ -96,7 +104,7 @@ export class Channel {
     const { transport } = this.link;
     const reason = streamAborted("the socket was destroyed");
     if (code !== null && !send.finTaken) {
-      transport.reset(this.id, code);
+      this.awaitsReset = transport.reset(this.id, code);
       send.fail(reason);
     } else if (send.isOpen) send.end(null);
     if (recv.isOver) return;

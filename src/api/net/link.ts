@@ -12,6 +12,7 @@ import type { SocketAddress } from "node:net";
 import { IdMap } from "../../base/id-map.js";
 import {
   type CloseInfo,
+  DETAIL_RESET_ACKED,
   type HandshakeInfo,
   STREAM_BIDI,
   type StreamKind,
@@ -71,6 +72,7 @@ export class Link implements TransportHandler {
     private readonly release: () => void,
   ) {
     this.details = new ConnectionDetails(transport);
+    this.details.watch(DETAIL_RESET_ACKED);
     transport.owner = this;
   }
 
@@ -209,6 +211,10 @@ export class Link implements TransportHandler {
 
   onKeylog(line: string): void {
     writeKeylogFile(line);
+  }
+
+  onDetail(_detail: number, id: number): void {
+    this.channels.get(id)?.onResetAcked();
   }
 
   onClosed(info: CloseInfo): void {
