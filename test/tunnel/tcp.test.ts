@@ -161,6 +161,28 @@ describe("TCP through a tunnel", () => {
   );
 
   test(
+    "a program that pauses again and again gets all that its target poured out at once",
+    withRig(async (rig) => {
+      const bytes = content(24 * MIB);
+      const target = await rig.tcp((socket) => socket.end(bytes));
+      const { port } = await rig.pair({ tcp: target });
+      const socket = rig.dial(port, { allowHalfOpen: true });
+      const hash = createHash("sha256");
+      let received = 0;
+      socket.on("data", (chunk: Buffer) => {
+        hash.update(chunk);
+        const before = received;
+        received += chunk.length;
+        if (Math.floor(before / (4 * MIB)) === Math.floor(received / (4 * MIB))) return;
+        socket.pause();
+        setTimeout(() => socket.resume(), 40);
+      });
+      await once(socket, "end");
+      assert.deepEqual([received, hash.digest("hex")], [bytes.length, sha256(bytes)]);
+    }),
+  );
+
+  test(
     "many services of one server: each client gets the target of its own ALPN name",
     withRig(async (rig) => {
       const one = await rig.tcp((socket) => socket.end("one"));

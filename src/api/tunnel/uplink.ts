@@ -38,7 +38,8 @@ export class Uplink {
   private take(chunk: Uint8Array): boolean {
     const { writer } = this;
     if (writer === null) return false;
-    writer.writeSync(chunk); // it takes all of it, or the stream is over
+    // with no room at all it takes nothing: the memory of the chunk is read into again
+    if (!writer.writeSync(chunk)) void writer.write(chunk.slice()).catch(() => {}); // then the stream is over
     if (writer.canWrite === true && this.budget.hasRoom(this.session)) return true;
     void this.wait(writer);
     return false;
