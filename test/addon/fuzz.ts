@@ -205,6 +205,8 @@ class Fuzz {
     // other descriptors are Node's own: to read from its event loop would stop it
     if ((name === "fileRead" || name === "fileFetch") && isDescriptor(args[0])) args[0] = dice.pick([FILE, 2 ** 30]);
     if (DESCRIPTOR_CALLS.includes(name) && !this.mayTake(args[0])) args[0] = 2 ** 30;
+    // who is called as a constructor does not say whether it took the descriptor: it is another's then
+    if (name === "udpAdopt") this.descriptors.forget(args[0] as number);
     this.apply(name, args);
   }
 
@@ -258,8 +260,9 @@ class Fuzz {
       this.sockets.put(result);
       this.ports.put((args[1] as Int32Array)[4] as number);
     } else if (name === "udpAdopt" && isSlot) {
-      this.descriptors.forget(args[0] as number);
       this.sockets.put(result);
+    } else if (name === "udpAdopt" && typeof result === "number" && isDescriptor(args[0]) && args[0] !== 2 ** 30) {
+      this.descriptors.put(args[0] as number); // refused
     } else if (name === "udpMember" && isSlot) this.descriptors.put(result);
     else if (name === "unixRecv" && isSlot && args[2] instanceof Int32Array) this.keepDescriptors(args[2]);
     else if (/^unix(?:Listen|Connect|Accept)$/.test(name) && isSlot) {
