@@ -117,6 +117,22 @@ describe("resumption", () => {
     quic.close(listener);
   });
 
+  test("quic_session_get_data and _set_data carry a session of the library's from one handshake to the next", async () => {
+    const listener = await listening("ticket");
+    let data = new Uint8Array(0);
+    for (const resumed of [false, true]) {
+      const client = await connecting(portOf(listener), "ticket", [config({ receive_session_ticket: 5 })]);
+      const session = quic.quic_client_session(CLIENT);
+      if (resumed) quic.quic_session_set_data(session, data);
+      const [server] = await Promise.all([served(listener), quic.quic_handshake(client, session)]);
+      assert.equal(infoOf(server).resumed, resumed);
+      data = new Uint8Array(quic.quic_session_get_data(session));
+      assert.ok(data.length > 0);
+      for (const sd of [client, server]) quic.close(sd);
+    }
+    quic.close(listener);
+  });
+
   test("bytes that are no session mean a full handshake", async () => {
     const listener = await listening("ticket");
     const client = await connecting(portOf(listener), "ticket", [withTicket(new Uint8Array(100).fill(0xd1))]);
