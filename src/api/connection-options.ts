@@ -22,15 +22,23 @@ import type { OptionReader } from "./option-reader.js";
 
 const MAX_SAFE = Number.MAX_SAFE_INTEGER;
 
+/** Receive windows when nothing is said, bytes. */
+const WINDOWS = { streamBytes: STREAM_WINDOW_BYTES, connBytes: CONN_WINDOW_BYTES };
+
 /** `params` reads `transportParams`, `ext` what is ours. @throws TypeError or RangeError that names the option. */
-export function readConfig(reader: OptionReader, params: OptionReader, ext: OptionReader): Partial<ConnectionConfig> {
+export function readConfig(
+  reader: OptionReader,
+  params: OptionReader,
+  ext: OptionReader,
+  windows = WINDOWS,
+): Partial<ConnectionConfig> {
   const bytes = (key: string): number | undefined => params.number(key, 0, MAX_SAFE);
   const idleSeconds = params.number("maxIdleTimeout", 0, 2 ** 31, true);
   const initialRtt = reader.number("initialRtt", 0, 60_000, true) ?? 0;
   const streamMax = reader.number("maxStreamWindow", 1, MAX_SAFE);
   const connMax = reader.number("maxWindow", 1, MAX_SAFE);
-  const streamWindow = Math.min(STREAM_WINDOW_BYTES, streamMax ?? Infinity);
-  const firstWindow = processLimits().rmemBytes?.[1] ?? CONN_WINDOW_BYTES;
+  const streamWindow = Math.min(windows.streamBytes, streamMax ?? Infinity);
+  const firstWindow = processLimits().rmemBytes?.[1] ?? windows.connBytes;
   const config: { [K in keyof ConnectionConfig]?: ConnectionConfig[K] | undefined } = {
     maxIdleTimeoutMillis: idleSeconds === undefined ? undefined : Math.round(idleSeconds * 1000),
     initialMaxData: bytes("initialMaxData") ?? Math.min(firstWindow, connMax ?? Infinity),

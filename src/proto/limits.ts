@@ -147,6 +147,9 @@ export const MAX_STREAMS_BIDI = 100;
 export const MAX_STREAMS_UNI = 100;
 /** netquic/net: sockets that the peer may have open at once on one connection. */
 export const NET_STREAMS = 1024;
+/** And the receive windows at its start: so many sockets as the one goes into the other may be unread, and hold up no other. */
+export const NET_STREAM_WINDOW_BYTES = 256 * 1024;
+export const NET_CONN_WINDOW_BYTES = 8 * MIB;
 /** Largest number of streams that we allow when asked: a larger id, which reads as 2^53-1, is beyond it (RFC 9000 §4.6). */
 export const MAX_STREAM_LIMIT = 2 ** 51 - 1;
 /** Send buffer of one stream, bytes: what `write` takes before it says 0. */

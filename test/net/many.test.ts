@@ -4,8 +4,20 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { openSession, type NetError, type NetSession, type QuicServer, type QuicSocket } from "#src/api/net/index.js";
-import { NET_STREAMS } from "#src/proto/limits.js";
-import { closedBy, content, echo, type NetBench, pause, portOf, readAll, testCa, until, withNet } from "./support.js";
+import { NET_CONN_WINDOW_BYTES, NET_STREAM_WINDOW_BYTES, NET_STREAMS } from "#src/proto/limits.js";
+import {
+  closedBy,
+  content,
+  echo,
+  type NetBench,
+  pause,
+  portOf,
+  readAll,
+  sha256,
+  testCa,
+  until,
+  withNet,
+} from "./support.js";
 
 const SOCKETS = 1000;
 
@@ -128,6 +140,30 @@ describe("a peer that never reads", () => {
       const lively = session.connect();
       lively.end("not held up");
       assert.equal((await readAll(lively)).toString(), "not held up");
+    }),
+  );
+
+  test(
+    "31 of them hold up no other socket of the session, whose window has room for 32",
+    withNet(async (bench) => {
+      const unread = NET_CONN_WINDOW_BYTES / NET_STREAM_WINDOW_BYTES - 1;
+      const stuck: QuicSocket[] = [];
+      const server = await bench.serve(
+        (socket) => {
+          if (stuck.length < unread) stuck.push(socket.pause());
+          else echo(socket);
+        },
+        { allowHalfOpen: true },
+      );
+      const session = await sessionWith(bench, server);
+      const sockets = await socketsOn(bench, session, unread);
+      await until(() => stuck.length === unread);
+      for (const socket of sockets) socket.write(content(1024 * 1024));
+      await until(() => session.stats().streamBytesSent >= unread * NET_STREAM_WINDOW_BYTES);
+      const sent = content(2 * 1024 * 1024);
+      const lively = session.connect();
+      lively.end(sent);
+      assert.equal(sha256(await readAll(lively)), sha256(sent));
     }),
   );
 

@@ -6,7 +6,12 @@
 
 import type { LookupFunction } from "node:net";
 import type { TlsIdentity } from "../../port/tls.js";
-import { NET_KEEP_ALIVE_MILLIS, NET_STREAMS } from "../../proto/limits.js";
+import {
+  NET_CONN_WINDOW_BYTES,
+  NET_KEEP_ALIVE_MILLIS,
+  NET_STREAM_WINDOW_BYTES,
+  NET_STREAMS,
+} from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { readAlpn, readConfig } from "../connection-options.js";
 import { identityOfDev, readDevCertificate } from "../dev-certificate.js";
@@ -182,7 +187,7 @@ function readTls(reader: OptionReader, isServer: boolean): TlsSetup {
   const ext = quic.nested("ext");
   const config = {
     ...(isServer ? SERVER_DEFAULTS : CLIENT_DEFAULTS),
-    ...readConfig(quic, params, ext),
+    ...readConfig(quic, params, ext, WINDOWS),
     ...readVersions(quic, ext, isServer),
   };
   for (const each of [params, ext, quic]) each.finish();
@@ -195,6 +200,7 @@ function readTls(reader: OptionReader, isServer: boolean): TlsSetup {
   };
 }
 
+const WINDOWS = { streamBytes: NET_STREAM_WINDOW_BYTES, connBytes: NET_CONN_WINDOW_BYTES };
 /** Streams of one direction only and datagrams are not the business of sockets. */
 const COMMON_DEFAULTS = { initialMaxStreamsUni: 0, initialMaxStreamsBidi: NET_STREAMS, maxDatagramFrameBytes: 0 };
 const SERVER_DEFAULTS: Partial<ConnectionConfig> = COMMON_DEFAULTS;
