@@ -418,6 +418,31 @@ describe("servers", () => {
   );
 
   test(
+    "what TLS does not take is an error event, and leaves no port bound",
+    withNet(async (bench) => {
+      const { cert, key } = testLeaf();
+      const broken = createServer({ cert, key, ciphers: "NO_SUCH_CIPHER" });
+      const first = await bench.serve(() => {});
+      const port = portOf(first); // free again at once: it had no clients
+      await first[Symbol.asyncDispose]();
+      const [error] = (await Promise.race([
+        once(broken.listen(port, "127.0.0.1"), "error"),
+        once(broken, "listening").then(() => assert.fail("it listens")),
+      ]).catch((thrown: unknown) => [thrown])) as [Error];
+      assert.match(error.message, /NO_SUCH_CIPHER|cipher/i);
+      assert.equal(broken.address(), null);
+      const server = createServer({ cert, key }).listen(port, "127.0.0.1");
+      await once(server, "listening");
+      await server[Symbol.asyncDispose]();
+      const socket = connect({ port, host: "127.0.0.1", localPort: port, ciphers: "NO_SUCH_CIPHER" });
+      assert.match((await closedBy(socket)).message, /NO_SUCH_CIPHER|cipher/i);
+      const again = createServer({ cert, key }).listen(port, "127.0.0.1");
+      await once(again, "listening");
+      await again[Symbol.asyncDispose]();
+    }),
+  );
+
+  test(
     "close waits for the sockets, refuses new ones, and frees the port",
     withNet(async (bench) => {
       const server = await bench.serve(echo, { allowHalfOpen: true });

@@ -42,8 +42,6 @@ export class Port implements HostOwner {
   private onLink: ((link: Link) => void) | null = null;
   private names: ListenNames = { alpn: [], serverNames: [] };
   private holds = 0;
-  /** Links on their way to be here. */
-  private starting = 0;
   private lingering = false;
   private readonly boundAddress: SocketAddress;
   private host!: EndpointHost;
@@ -105,17 +103,6 @@ export class Port implements HostOwner {
     this.settle();
   }
 
-  /** Runs `body` while the port stays open whatever happens. */
-  async during<T>(body: () => Promise<T>): Promise<T> {
-    this.starting++;
-    try {
-      return await body();
-    } finally {
-      this.starting--;
-      this.settle();
-    }
-  }
-
   onLinkGone(link: Link): void {
     this.links.delete(link);
     this.settle();
@@ -158,10 +145,11 @@ export class Port implements HostOwner {
   }
 
   private get isIdle(): boolean {
-    return this.links.size === 0 && this.starting === 0 && this.onLink === null;
+    return this.links.size === 0 && this.onLink === null;
   }
 
-  private settle(): void {
+  /** After anything that may leave it without use. */
+  settle(): void {
     if (!this.isIdle || this.lingering || this.isClosed) return;
     this.lingering = true;
     this.linger(LINGER_STEPS);

@@ -120,7 +120,12 @@ export class QuicServer extends EventEmitter {
         await port.closed.promise;
         event = ["close"];
       } else {
-        this.#begin(port);
+        try {
+          this.#begin(port);
+        } catch (error) {
+          port.stopListening();
+          throw error;
+        }
         event = ["listening"];
       }
     } catch (error) {

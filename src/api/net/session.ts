@@ -156,19 +156,24 @@ export async function dial(setup: ClientSetup, check: () => void, onLookup?: OnL
   const address = isIP(host) === 0 ? await lookUp(setup, onLookup) : host;
   check();
   const port = await clientPort(familyOf(address), setup.local);
-  check();
-  if (port.isClosed) throw invalidState("the socket of the session was closed");
-  return port.connect({
-    ...setup,
-    remote: address,
-    port: setup.port,
-    serverName: servername ?? (isLoopback(host) ? "localhost" : host),
-    report: !setup.strict,
-    keylog: false,
-    ticket,
-    earlyData: false, // a replay would run a program's first commands twice
-    token: undefined,
-  });
+  try {
+    check();
+    if (port.isClosed) throw invalidState("the socket of the session was closed");
+    return port.connect({
+      ...setup,
+      remote: address,
+      port: setup.port,
+      serverName: servername ?? (isLoopback(host) ? "localhost" : host),
+      report: !setup.strict,
+      keylog: false,
+      ticket,
+      earlyData: false, // a replay would run a program's first commands twice
+      token: undefined,
+    });
+  } catch (error) {
+    port.settle();
+    throw error;
+  }
 }
 
 function lookUp(
