@@ -145,11 +145,13 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     this.closed = true;
     clearInterval(this.tendTimer);
     const routes = this.routes();
-    if (this.listener !== null) unlinkSync(this.options.socketPath);
+    const hadSocket = this.listener !== null;
+    if (hadSocket) unlinkSync(this.options.socketPath);
     this.listener?.close();
     for (const program of [...this.programs]) program.detach();
     for (const group of this.openGroups) group.close();
-    this.state.write(routes);
+    // without it the state may be that of another host, which runs
+    if (hadSocket) this.state.write(routes);
   }
 
   // --- FrontOwner ------------------------------------------------------------------------------------------------------

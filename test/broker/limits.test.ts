@@ -67,13 +67,17 @@ describe("how many programs there may be", () => {
   test("512 connections", async () => {
     using host = await open();
     const programs: RawProgram[] = [];
+    const startedAt = performance.now();
     for (let i = 0; i < 512; i++) {
       programs.push(new RawProgram(host));
       if (i % 32 === 0) await sleep(1);
     }
-    await (programs[511] as RawProgram).hello();
     using more = new RawProgram(host);
-    await until(() => more.closed);
+    more.say({ op: "hello", version: BROKER_VERSION, resume: null });
+    await until(() => more.closed || more.replies.length > 0);
+    // those that say nothing for two seconds make room
+    const isInTime = performance.now() - startedAt < 1900;
+    assert.ok(more.closed || !isInTime);
     for (const program of programs) program[Symbol.dispose]();
   });
 
