@@ -159,7 +159,7 @@ export function pause(millis: number): Promise<void> {
 }
 
 /** Waits until `condition` holds, at most `millis`. */
-export async function until(condition: () => boolean, millis = 5000): Promise<void> {
+export async function until(condition: () => boolean, millis = 30_000): Promise<void> {
   const end = Date.now() + millis;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`not within ${millis} ms: ${condition.toString()}`);

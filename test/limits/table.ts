@@ -87,6 +87,8 @@ export const LIMITS: readonly Limit[] = [
   ...group(`${ATTACK}/defaults.test.ts`, "HANDSHAKE_TIMEOUT_MICROS", "IDLE_TIMEOUT_MILLIS", "CLOSE_PTOS"),
   ...group("src/crypto/token.test.ts", "RETRY_TOKEN_SECONDS", "NEW_TOKEN_SECONDS", ["TOKEN_KEY_SECONDS", "1e12"]),
   ...group("src/crypto/token.test.ts", "MAX_USED_TOKENS", "MAX_TOKEN_BYTES"),
+  ...group("test/docs/net.test.ts", "NET_KEEP_ALIVE_MILLIS"),
+  ...group("test/net/many.test.ts", ["NET_STREAMS", "1"]),
   ...group("src/runtime/native/ticket-keys.test.ts", "MAX_TICKET_USES", ["TICKET_KEY_SECONDS", "1e12"]),
   ...group(`${ATTACK}/packets.test.ts`, "MAX_PEER_TOKEN_BYTES"),
   ...group("src/crypto/keys.test.ts", "KEY_UPDATE_PACKETS", "CONFIDENTIALITY_LIMIT_GCM", "CONFIDENTIALITY_LIMIT_CCM"),
@@ -167,6 +169,8 @@ export const TUNING: readonly string[] = [
   ...["TX_BATCH_DATAGRAMS", "TX_BATCH_BYTES", "RX_BATCH_SLOTS", "RX_SLOT_BYTES", "RX_BATCH_DATAGRAMS"],
   ...["FILE_FETCH_BYTES", "FILE_PROBE_BYTES", "PACING_GAIN_SLOW_START", "PACING_GAIN", "DEFAULT_URGENCY", "URGENCIES"],
   ...[
+    "NET_STREAM_WINDOW_BYTES",
+    "NET_CONN_WINDOW_BYTES",
     "CONTROL_PATIENCE_MILLIS",
     "MAX_CONTROL_FRAME_BYTES",
     "MAX_CONTROL_QUEUED_BYTES",
