@@ -16,6 +16,7 @@ import {
   STREAM_WINDOW_BYTES,
 } from "../proto/limits.js";
 import type { ConnectionConfig } from "../runtime/loop.js";
+import { agentFor } from "./environment.js";
 import { invalidType, invalidValue } from "./errors.js";
 import { processLimits, withinLimits } from "./memory.js";
 import type { OptionReader } from "./option-reader.js";
@@ -95,4 +96,13 @@ export function readAlpn(reader: OptionReader, key: string): string[] | undefine
     if (bytes < 1 || bytes > 255) throw invalidValue(name, "has a protocol that is not 1 to 255 bytes", given);
   }
   return list as string[];
+}
+
+/** `ext.agent`, or NETQUIC_AGENT where this side has no key of its own. */
+export function readAgent(ext: OptionReader, hasKey: boolean): string {
+  const asked = ext.string("agent");
+  const agent = agentFor(asked, hasKey);
+  if (agent !== "" && hasKey)
+    throw invalidValue(ext.name("agent"), "does not go with keys and certs of its own", asked);
+  return agent;
 }

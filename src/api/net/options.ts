@@ -13,9 +13,10 @@ import {
   NET_STREAMS,
 } from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
-import { readAlpn, readConfig } from "../connection-options.js";
+import { readAgent, readAlpn, readConfig } from "../connection-options.js";
 import { identityOfDev, readDevCertificate } from "../dev-certificate.js";
 import { invalidType, invalidValue } from "../errors.js";
+import { hostPath } from "../hosted.js";
 import { OptionReader } from "../option-reader.js";
 import { type CertificateInput, certificates, identityOf, type KeyInput } from "../pem.js";
 import { readVersions } from "../version-options.js";
@@ -38,7 +39,16 @@ export interface QuicOptions {
   preferredAddressPolicy?: "use" | "ignore" | "default";
   version?: number;
   minVersion?: number;
-  ext?: { sendBufferBytes?: number; grease?: boolean; ackFrequency?: boolean; versions?: readonly number[] };
+  ext?: {
+    sendBufferBytes?: number;
+    grease?: boolean;
+    ackFrequency?: boolean;
+    versions?: readonly number[];
+    /** Path of a handshake agent; default NETQUIC_AGENT where there is no key and cert, `off` for none. */
+    agent?: string;
+    /** Server: path of a quic host that owns the port; default NETQUIC_HOST, `off` for none. */
+    host?: string;
+  };
 }
 
 /** Of the stream below a socket. */
@@ -99,6 +109,10 @@ interface TlsSetup {
   ca: string[] | undefined;
   ciphers: string | undefined;
   groups: string | undefined;
+  /** Path of the handshake agent, "" for TLS in this process. */
+  agent: string;
+  /** Server: of the quic host that owns its port; null: the port is its own. */
+  hostPath: string | null;
   config: Partial<ConnectionConfig>;
 }
 
@@ -131,7 +145,7 @@ export function readSessionOptions(given: SessionOptions & { session?: unknown }
   const port = reader.number("localPort", 0, 65_535);
   const family = reader.raw("family");
   return {
-    ...readTls(reader, false),
+    ...readTls(reader, false, key != null || cert != null),
     host: host.replace(/^\[(.*)\]$/, "$1"),
     port: readPort(given.port),
     family: family === 4 || family === 6 ? family : 0,
@@ -147,7 +161,8 @@ export function readSessionOptions(given: SessionOptions & { session?: unknown }
 /** @throws TypeError or RangeError that names the option. */
 export function readServerOptions(given: ServerOptions): ServerSetup {
   const reader = readerOf(given);
-  const setup = readTls(reader, true);
+  const hasKey = given.key != null || given.cert != null || given.sni != null || Boolean(given.devCertificate);
+  const setup = readTls(reader, true, hasKey);
   const identities: Record<string, TlsIdentity> = {};
   for (const [host, entry] of Object.entries(given.sni ?? {})) {
     identities[host.toLowerCase()] = identityOf(entry?.key, entry?.cert, `options.sni['${host}']`, KEY_NAMES);
@@ -160,7 +175,7 @@ export function readServerOptions(given: ServerOptions): ServerSetup {
   // made after every other option proved good: it says so on stderr
   const dev = readDevCertificate(given.devCertificate, "options.devCertificate");
   if (dev !== null) identities["*"] ??= identityOfDev(dev);
-  if (Object.keys(identities).length === 0) {
+  if (Object.keys(identities).length === 0 && setup.agent === "") {
     throw invalidType("options.cert", "a certificate, with options.key (or ask for devCertificate)", given.cert);
   }
   return { ...setup, identities, clientCertificate };
@@ -180,7 +195,7 @@ function readerOf(given: object): OptionReader {
   return new OptionReader(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)), "options");
 }
 
-function readTls(reader: OptionReader, isServer: boolean): TlsSetup {
+function readTls(reader: OptionReader, isServer: boolean, hasKey: boolean): TlsSetup {
   const ca = reader.raw("ca");
   const quic = reader.nested("quic");
   const params = quic.nested("transportParams");
@@ -190,12 +205,16 @@ function readTls(reader: OptionReader, isServer: boolean): TlsSetup {
     ...readConfig(quic, params, ext, WINDOWS),
     ...readVersions(quic, ext, isServer),
   };
+  const agent = readAgent(ext, hasKey);
+  const host = isServer ? hostPath(ext.string("host")) : null;
   for (const each of [params, ext, quic]) each.finish();
   return {
     alpn: readAlpn(reader, "alpn") ?? readAlpn(reader, "ALPNProtocols") ?? [DEFAULT_ALPN],
     ca: ca == null ? undefined : certificates(ca, "options.ca"),
     ciphers: reader.string("ciphers"),
     groups: reader.string("groups"),
+    agent,
+    hostPath: host,
     config,
   };
 }

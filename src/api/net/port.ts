@@ -11,9 +11,9 @@ import { addressText } from "../../runtime/address.js";
 import { type Connection, EndpointHost, type HostOwner, type ListenOptions } from "../../runtime/loop.js";
 import { type Family, socketAddress } from "../address.js";
 import { type ListenerFacts, unwatchPort, watchPort } from "../control/watch.js";
-import { sharedDatapath } from "../datapath.js";
 import { Deferred } from "../deferred.js";
 import { endpointClosed } from "../errors.js";
+import { connectHost, hostedBy, type HostClient, listenAt } from "../hosted.js";
 import { type ConnectionRequest, openConnection } from "../open-connection.js";
 import { Hold } from "./hold.js";
 import { Link } from "./link.js";
@@ -26,6 +26,8 @@ export interface PortOptions {
   address: string;
   port: number;
   ipv6Only: boolean;
+  /** Of the quic host that owns the port; null: it is this process's. */
+  hostPath: string | null;
 }
 
 /** What a server is chosen by, for `quic ss`. */
@@ -45,8 +47,12 @@ export class Port implements HostOwner {
   private lingering = false;
   private readonly boundAddress: SocketAddress;
   private host!: EndpointHost;
+  private registration: number | null = null;
 
-  private constructor(readonly options: PortOptions) {
+  private constructor(
+    readonly options: PortOptions,
+    private readonly client: HostClient | null,
+  ) {
     this.boundAddress = socketAddress(options.address, options.port);
   }
 
@@ -58,8 +64,16 @@ export class Port implements HostOwner {
       onEvents: (conn) => port?.onEvents(conn),
       onError: (error) => port?.onError(error),
     };
-    const host = await EndpointHost.open({ udp: options, datapath: sharedDatapath(), endpoint: {} }, owner);
-    port = new Port({ ...options, address: host.socket.address, port: host.socket.port });
+    const { hostPath, ...udp } = options;
+    const client = hostPath === null ? null : await connectHost(hostPath);
+    let host: EndpointHost;
+    try {
+      host = await EndpointHost.open({ udp, ...hostedBy(client, {}) }, owner);
+    } catch (error) {
+      client?.close();
+      throw error;
+    }
+    port = new Port({ ...options, address: host.socket.address, port: host.socket.port }, client);
     port.host = host;
     host.unref();
     watchPort({ api: "net", host, listeners: () => port?.listenerFacts() ?? [], facts: () => ({}) });
@@ -90,16 +104,26 @@ export class Port implements HostOwner {
     return this.adopt(conn, release);
   }
 
-  /** Takes clients until `stopListening`; after that they are refused, so that they need not wait for an answer. */
-  listen(options: ListenOptions, names: ListenNames, onLink: (link: Link) => void): void {
-    this.host.endpoint.listen(options);
+  /**
+   * Takes clients until `stopListening`; after that they are refused, so that they need not wait for an answer. Rejects with
+   * EADDRINUSE when another program of the quic host has one of the names there.
+   */
+  async listen(options: ListenOptions, names: ListenNames, onLink: (link: Link) => void): Promise<void> {
+    const { client } = this;
+    // a quic host asks for the Retry
+    this.host.endpoint.listen(client === null ? options : { ...options, retry: "never" });
     this.names = names;
     this.onLink = onLink;
+    if (client !== null) {
+      this.registration = await listenAt(client, this.host, { ...names, reusePort: false, retry: false });
+      if (this.onLink === null) this.unregister(); // it ended meanwhile
+    }
   }
 
   /** Links that are there stay. */
   stopListening(): void {
     this.onLink = null;
+    this.unregister();
     this.settle();
   }
 
@@ -131,6 +155,11 @@ export class Port implements HostOwner {
   }
 
   // --- inside ------------------------------------------------------------------------------------------------------------
+
+  private unregister(): void {
+    if (this.registration !== null) this.client?.unlisten(this.registration);
+    this.registration = null;
+  }
 
   private adopt(conn: Connection, release: () => void): Link {
     const link = new Link(this, conn, release);
@@ -168,6 +197,7 @@ export class Port implements HostOwner {
     this.isClosed = true;
     unwatchPort(this.host);
     this.host.close();
+    this.client?.close();
     this.closed.resolve();
   }
 }
@@ -178,7 +208,7 @@ const shared = new Map<Family, Promise<Port>>();
 /** The port for connections to addresses of that family: the shared one, or one of its own at a local address. */
 export async function clientPort(family: Family, local: { address?: string; port?: number }): Promise<Port> {
   const address = local.address ?? (family === "IPv4" ? "0.0.0.0" : "::");
-  const options = { address, port: local.port ?? 0, ipv6Only: family === "IPv6" };
+  const options = { address, port: local.port ?? 0, ipv6Only: family === "IPv6", hostPath: null };
   if (local.address !== undefined || local.port !== undefined) return Port.open(options);
   const known = shared.get(family);
   if (known !== undefined && !(await known).isClosed) return known;

@@ -6,9 +6,8 @@
 
 import { EventEmitter } from "node:events";
 import type { AddressInfo } from "node:net";
-import type { TlsContext } from "../../port/tls.js";
 import { resolveHost } from "../address.js";
-import { sharedTls, wantsKeylogFile } from "../environment.js";
+import { tlsAt, wantsKeylogFile } from "../environment.js";
 import { invalidState } from "../errors.js";
 import type { Channel } from "./channel.js";
 import type { Hold } from "./hold.js";
@@ -29,7 +28,6 @@ export class QuicServer extends EventEmitter {
   readonly #setup: ServerSetup;
   readonly #sockets = new Set<QuicSocket>();
   #port: Port | null = null;
-  #tls: TlsContext | null = null;
   #hold: Hold | null = null;
   #isRefed = true;
   #isStarting = false;
@@ -114,19 +112,16 @@ export class QuicServer extends EventEmitter {
   async #start(options: ListenOptions): Promise<void> {
     let event: ["listening"] | ["close"] | ["error", unknown];
     try {
-      const port = await openPort(options);
-      if (this.#isClosing) {
+      const port = await openPort(options, this.#setup.hostPath);
+      try {
+        event = !this.#isClosing && (await this.#begin(port)) ? ["listening"] : ["close"];
+      } catch (error) {
+        port.stopListening();
+        throw error;
+      }
+      if (event[0] === "close") {
         port.stopListening();
         await port.closed.promise;
-        event = ["close"];
-      } else {
-        try {
-          this.#begin(port);
-        } catch (error) {
-          port.stopListening();
-          throw error;
-        }
-        event = ["listening"];
       }
     } catch (error) {
       event = ["error", error];
@@ -135,9 +130,10 @@ export class QuicServer extends EventEmitter {
     process.nextTick(() => this.emit(...(event as [string])));
   }
 
-  #begin(port: Port): void {
-    const { alpn, identities, clientCertificate, ca, ciphers, groups, config } = this.#setup;
-    const tls = sharedTls().newServerContext({
+  /** False: `close` came meanwhile. */
+  async #begin(port: Port): Promise<boolean> {
+    const { alpn, agent, identities, clientCertificate, ca, ciphers, groups, config } = this.#setup;
+    const tls = tlsAt(agent).newServerContext({
       alpn,
       identities,
       clientCertificate,
@@ -147,10 +143,12 @@ export class QuicServer extends EventEmitter {
       ...(ciphers !== undefined && { ciphers }),
       ...(groups !== undefined && { groups }),
     });
+    const free = (): void => tls.close();
+    port.closed.promise.then(free, free);
     const serverNames = Object.keys(identities).filter((name) => name !== "*");
-    port.listen({ tls, config, retry: "auto" }, { alpn, serverNames }, (link) => this.#onLink(link));
+    await port.listen({ tls, config, retry: "auto" }, { alpn, serverNames }, (link) => this.#onLink(link));
+    if (this.#isClosing) return false;
     this.#port = port;
-    this.#tls = tls;
     this.#hold = port.newHold();
     this.#hold.set(this.#isRefed);
     this.listening = true;
@@ -158,12 +156,12 @@ export class QuicServer extends EventEmitter {
       () => this.#onPortClosed(null),
       (error: unknown) => this.#onPortClosed(error),
     );
+    return true;
   }
 
   #onPortClosed(error: unknown): void {
-    this.#tls?.close();
     this.#hold?.set(false);
-    this.#port = this.#tls = this.#hold = null;
+    this.#port = this.#hold = null;
     this.listening = false;
     if (error !== null) this.emit("error", error);
     this.emit("close");
@@ -208,12 +206,12 @@ export class QuicServer extends EventEmitter {
 }
 
 /** Without a host on all addresses of both families, or of IPv4 where there is no other. */
-async function openPort({ host, port, ipv6Only }: ListenOptions): Promise<Port> {
-  if (host !== undefined) return Port.open({ address: await resolveHost(host, null), port, ipv6Only });
+async function openPort({ host, port, ipv6Only }: ListenOptions, hostPath: string | null): Promise<Port> {
+  if (host !== undefined) return Port.open({ address: await resolveHost(host, null), port, ipv6Only, hostPath });
   try {
-    return await Port.open({ address: "::", port, ipv6Only });
+    return await Port.open({ address: "::", port, ipv6Only, hostPath });
   } catch (error) {
     if ((error as { code?: string }).code !== "EAFNOSUPPORT") throw error;
-    return Port.open({ address: "0.0.0.0", port, ipv6Only: false });
+    return Port.open({ address: "0.0.0.0", port, ipv6Only: false, hostPath });
   }
 }

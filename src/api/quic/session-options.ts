@@ -8,9 +8,8 @@ import type { TlsIdentity } from "../../port/tls.js";
 import { DATAGRAMS_OUT, MAX_DATAGRAMS_OUT } from "../../proto/limits.js";
 import type { ConnectionConfig } from "../../runtime/loop.js";
 import { invalidType, invalidValue } from "../errors.js";
-import { agentFor } from "../environment.js";
 import { type DevCertificate, identityOfDev, readDevCertificate } from "../dev-certificate.js";
-import { readAlpn, readConfig } from "../connection-options.js";
+import { readAgent, readAlpn, readConfig } from "../connection-options.js";
 import { hostPath } from "../hosted.js";
 import { OptionReader, viewOf } from "../option-reader.js";
 import { certificates, identityOf } from "../pem.js";
@@ -115,15 +114,6 @@ export function readServerOptions(given: unknown): ServerSetup {
   }
   const clientCertificate = !verifyClient ? "ignore" : strict ? "require" : "request";
   return { ...common, agent, identities, clientCertificate, devCertificate, preferred, hostPath: path, serverNames };
-}
-
-/** `ext.agent`, or NETQUIC_AGENT where this side has no key of its own. */
-function readAgent(ext: OptionReader, hasKey: boolean): string {
-  const asked = ext.string("agent");
-  const agent = agentFor(asked, hasKey);
-  if (agent !== "" && hasKey)
-    throw invalidValue(ext.name("agent"), "does not go with keys and certs of its own", asked);
-  return agent;
 }
 
 function readCommon(
