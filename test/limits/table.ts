@@ -141,9 +141,9 @@ export const LIMITS: readonly Limit[] = [
       "MAX_AGENT_PROGRAMS",
       "MAX_AGENT_CONTEXTS",
     ],
-    ...["MAX_AGENT_CONTEXT_BYTES", "MAX_AGENT_SESSIONS", "MAX_AGENT_SESSION_BYTES", "AGENT_HANDSHAKE_MILLIS"],
-    "AGENT_SESSION_REST_MILLIS",
+    ...["MAX_AGENT_CONTEXT_BYTES", "MAX_AGENT_SESSIONS", "MAX_AGENT_SESSION_BYTES", "AGENT_SESSION_REST_MILLIS"],
   ),
+  ...group("src/agent/config-file.test.ts", "AGENT_HANDSHAKE_MILLIS"),
   ...group("src/runtime/loop.test.ts", "RX_BATCHES_PER_TURN", "TX_BATCHES_PER_TURN"),
   // control sockets
   ...group("test/api/control.test.ts", "MAX_CONTROL_CONNECTIONS", "MAX_CONTROL_REQUESTS", "MAX_CONTROL_REQUEST_BYTES"),
