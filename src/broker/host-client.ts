@@ -136,7 +136,8 @@ export class HostClient implements HostLink {
   }
 
   onKept(): void {
-    const isKept = [...this.sockets.values()].some(({ kept }) => kept);
+    // who waits for an answer waits for the host
+    const isKept = this.waiting.size > 0 || [...this.sockets.values()].some(({ kept }) => kept);
     if (isKept) this.socket?.ref();
     else this.socket?.unref();
   }
@@ -195,6 +196,7 @@ export class HostClient implements HostLink {
       default: {
         const waiting = this.waiting.get(reply.id);
         this.waiting.delete(reply.id);
+        this.onKept();
         if (waiting !== undefined) waiting.resolve(reply, fds);
         else for (const fd of fds) closeFd(fd);
       }
@@ -211,6 +213,7 @@ export class HostClient implements HostLink {
         },
         reject,
       });
+      this.onKept();
       if (!this.send(request)) {
         this.waiting.delete(request.id);
         reject(gone());
