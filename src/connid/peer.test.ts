@@ -280,6 +280,16 @@ describe("ids that a program chooses", () => {
     assert.equal(ids.select(3), false, "another path has it");
   });
 
+  test("RFC 9000 §9.5 one that the connection's path took from another does not go back there", () => {
+    const ids = holding(2);
+    const other = ids.takeSpare();
+    ids.retireBelow(1);
+    assert.deepEqual([ids.current, ids.takenCid(other)], [cid(1), null]);
+    assert.equal(add(ids, 2, 0), 0);
+    assert.equal(ids.select(2), true);
+    assert.deepEqual([ids.current, ids.takenCid(other), retires(ids)], [cid(2), null, [0, 1]]);
+  });
+
   test("RFC 9000 §5.1.2 all ids below a number are given back, and the oldest that is left is used", () => {
     const ids = holding(5);
     const other = ids.takeSpare();

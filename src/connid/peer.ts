@@ -168,13 +168,15 @@ export class PeerIds {
 
   /**
    * The id `seq`, which is newer than the current one, is used from now on. That of before stays, for this path only, until
-   * `retireBelow`. False when `seq` is not held, or another path's.
+   * `retireBelow`; one that had been another path's is given back. False when `seq` is not held, or another path's.
    */
   select(seq: number): boolean {
     const next = this.active.find((id) => id.seq === seq && !id.taken);
     if (next === undefined || seq <= this.currentSeq) return false;
-    this.currentId.taken = true; // so that no other path gets it (RFC 9000 §9.5)
+    const old = this.currentId;
+    old.taken = true; // so that no other path gets it (RFC 9000 §9.5)
     this.setCurrent(next);
+    if (old.robbed) this.giveBack(old.seq);
     return true;
   }
 
