@@ -4,13 +4,16 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeFolder, runQuic, startQuic } from "./run-quic.js";
+import { makeFolder, type Running, startQuic } from "./run-quic.js";
+
+/** Sockets are passed on by the addon, whatever datapath the other tests are run with. */
+const startHost = (...args: string[]): Running => startQuic(["host", ...args], { NETQUIC_DATAPATH: "native" });
 
 const folder = makeFolder();
 after(() => folder.remove());
 
 async function refuses(args: string[], code: number, line: RegExp): Promise<void> {
-  const ended = await runQuic("host", ...args);
+  const ended = await startHost(...args).ended;
   assert.match(ended.stderr, /^quic host: [^\n]*\n$/, "one line");
   assert.match(ended.stderr, line);
   assert.equal(ended.code, code);
@@ -18,14 +21,14 @@ async function refuses(args: string[], code: number, line: RegExp): Promise<void
 
 describe("quic host", { concurrency: 2 }, () => {
   test("--help says what it is for", async () => {
-    const { code, stdout, stderr } = await runQuic("host", "--help");
+    const { code, stdout, stderr } = await startHost("--help").ended;
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^usage: quic host/m);
   });
 
   test("says where its ports and its socket are, and ends with 0 by a signal, without the socket", async () => {
     const path = folder.path("a.sock");
-    const running = startQuic(["host", "--socket", path, "--port", "127.0.0.1:0", "-p", "[::1]:0"]);
+    const running = startHost("--socket", path, "--port", "127.0.0.1:0", "-p", "[::1]:0");
     while (!running.stdout().includes("programs at") && running.child.exitCode === null) await sleep(10);
     assert.match(running.stdout(), /^port [1-9]\d* of 127\.0\.0\.1\nport [1-9]\d* of ::1\nprograms at .*a\.sock\n$/);
     assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -40,12 +43,19 @@ describe("quic host", { concurrency: 2 }, () => {
   test("a socket that a killed host left is taken", async () => {
     const path = folder.path("b.sock");
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
-      const running = startQuic(["host", "--socket", path]);
+      const running = startHost("--socket", path);
       while (!running.stdout().includes("programs at") && running.child.exitCode === null) await sleep(10);
       running.child.kill(signal);
       await running.ended;
       assert.match(running.stdout(), /programs at/);
     }
+  });
+
+  test("without the addon it says that it needs it", async () => {
+    const args = ["host", "--socket", folder.path("d.sock"), "--port", "127.0.0.1:0"];
+    const { code, stderr } = await startQuic(args, { NETQUIC_DATAPATH: "portable" }).ended;
+    assert.match(stderr, /^quic host: it needs the addon[^\n]*\n$/);
+    assert.equal(code, 1);
   });
 
   test("what is wrong is one line", async () => {
