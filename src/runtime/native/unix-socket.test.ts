@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -166,5 +166,67 @@ describe("members of a shared UDP port", () => {
     send(sockets[2] as UdpSocket, client.port, [Uint8Array.of(1, 2, 3)]);
     await pair.until(() => answered === 1);
     for (const socket of [...sockets, client]) socket.close();
+  });
+});
+
+describe("descriptors that wait for a peer that does not read", () => {
+  /** The kernel has room for no more. */
+  function fill(pair: Pair): void {
+    while (pair.client.queuedBytes === 0) pair.client.send(Buffer.from("x"));
+  }
+
+  /** A pair whose server reads from `listen` on. */
+  async function deafPair(): Promise<{ pair: Pair; listen: () => void }> {
+    const pair = new Pair();
+    await pair.until(() => pair.server !== null);
+    const server = pair.server as UnixSocket;
+    const handler = server["handler"];
+    server["handler"] = null;
+    return { pair, listen: () => (server["handler"] = handler) };
+  }
+
+  test("one that was closed meanwhile arrives, not what would have its number next", async () => {
+    const { pair, listen } = await deafPair();
+    using _pair = pair;
+    const [own, other] = [join(pair.dir, "own"), join(pair.dir, "other")];
+    for (const path of [own, other]) writeFileSync(path, "");
+    fill(pair);
+    const sent = openSync(own, "r");
+    pair.client.send(Buffer.from("a file"), [sent]);
+    pair.client.send(Buffer.from("again"), [sent]);
+    closeFd(sent);
+    const next = openSync(other, "r");
+    assert.notEqual(next, sent);
+    listen();
+    await pair.until(() => pair.messages.at(-1)?.text === "again");
+    for (const { fds } of pair.messages.slice(-2)) {
+      assert.equal(fstatSync(fds[0] as number).ino, statSync(own).ino);
+      closeFd(fds[0] as number);
+    }
+    assert.throws(() => fstatSync(sent), { code: "EBADF" });
+    closeSync(next);
+  });
+
+  test("those that wait when it ends are closed then", async () => {
+    const { pair } = await deafPair();
+    using _pair = pair;
+    fill(pair);
+    const sent = openSync("/dev/null", "r");
+    pair.client.send(Buffer.from("a file"), [sent]);
+    closeFd(sent);
+    assert.ok(fstatSync(sent).isCharacterDevice());
+    pair.client.close();
+    assert.throws(() => fstatSync(sent), { code: "EBADF" });
+  });
+
+  test("there are 1,024 at most", async () => {
+    const { pair } = await deafPair();
+    using _pair = pair;
+    fill(pair);
+    const all = (count: number) => new Array<number>(count).fill(0);
+    for (let i = 0; i < 4; i++) assert.ok(pair.client.send(Buffer.from("x"), all(253)));
+    assert.ok(pair.client.send(Buffer.from("x"), all(12)));
+    assert.ok(!pair.client.send(Buffer.from("x"), all(1)));
+    assert.ok(!pair.client.isOpen);
   });
 });

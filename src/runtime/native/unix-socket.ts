@@ -7,6 +7,7 @@
  */
 
 import { Fifo } from "../../base/fifo.js";
+import { MAX_UNIX_QUEUED_FDS } from "../../proto/limits.js";
 import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
 
@@ -98,9 +99,27 @@ export function connectUnix(path: string, limits: UnixSocketLimits): UnixSocket 
   return socket;
 }
 
-/** Closes a descriptor that came with a message. */
+/** How often descriptors wait in queues, and which of them shall be closed when they have left. */
+const waitingFds = new Map<number, number>();
+const closedWhileWaiting = new Set<number>();
+
+/** Closes a descriptor that came with a message, or was sent; its number is not free while it waits to be sent. */
 export function closeFd(fd: number): void {
-  loadAddon<UnixAddon>().fdClose(fd);
+  if (waitingFds.has(fd)) closedWhileWaiting.add(fd);
+  else loadAddon<UnixAddon>().fdClose(fd);
+}
+
+function holdFds(fds: Int32Array): void {
+  for (const fd of fds) waitingFds.set(fd, (waitingFds.get(fd) ?? 0) + 1);
+}
+
+function releaseFds(fds: Int32Array): void {
+  for (const fd of fds) {
+    const others = (waitingFds.get(fd) ?? 1) - 1;
+    if (others > 0) waitingFds.set(fd, others);
+    else waitingFds.delete(fd);
+    if (others === 0 && closedWhileWaiting.delete(fd)) closeFd(fd);
+  }
 }
 
 export class UnixSocket {
@@ -113,6 +132,7 @@ export class UnixSocket {
   private first: Waiting | null = null;
   private readonly queue = new Fifo<Waiting>();
   private queued = 0;
+  private queuedFds = 0;
   /** Messages that the kernel took: whether the other side reads shows in it. */
   sentCount = 0;
   private readonly buf: Uint8Array;
@@ -149,8 +169,8 @@ export class UnixSocket {
   }
 
   /**
-   * Sends one message, now or when there is room; descriptors stay the caller's, and must stay open until then. False when
-   * the socket is closed, or when too much waits already: then it is closed, and `onClosed` follows.
+   * Sends one message, now or when there is room; descriptors stay the caller's, who ends them by `closeFd`. False when the
+   * socket is closed, or when too much waits already: then it is closed, and `onClosed` follows.
    */
   send(bytes: Uint8Array, fds: readonly number[] = []): boolean {
     if (this.handle < 0) return false;
@@ -164,11 +184,14 @@ export class UnixSocket {
       if (result !== -EAGAIN) return this.giveUp(systemError(-result, "sendmsg"));
       this.addon.unixWatch(this.handle, true);
     }
-    if (this.queued + bytes.length > this.limits.maxQueuedBytes) {
+    const isFull = this.queued + bytes.length > this.limits.maxQueuedBytes;
+    if (isFull || this.queuedFds + list.length > MAX_UNIX_QUEUED_FDS) {
       return this.giveUp(new Error("the other side does not read what it is sent"));
     }
     this.queue.push({ bytes: bytes.slice(), fds: list });
     this.queued += bytes.length;
+    this.queuedFds += list.length;
+    holdFds(list);
     return true;
   }
 
@@ -185,9 +208,10 @@ export class UnixSocket {
     if (this.handle < 0) return;
     this.addon.unixClose(this.handle);
     this.handle = -1;
+    for (let next = this.first ?? this.queue.take(); next !== null; next = this.queue.take()) releaseFds(next.fds);
     this.first = null;
     this.queue.clear();
-    this.queued = 0;
+    this.queued = this.queuedFds = 0;
   }
 
   private onEvent(event: number): void {
@@ -221,6 +245,8 @@ export class UnixSocket {
       }
       this.sentCount++;
       this.queued -= next.bytes.length;
+      this.queuedFds -= next.fds.length;
+      releaseFds(next.fds);
     }
     if (this.handle >= 0) this.addon.unixWatch(this.handle, false);
   }
