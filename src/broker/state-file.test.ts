@@ -1,5 +1,16 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -21,10 +32,21 @@ describe("the state of a host", () => {
     "B09 the key and the routes outlive it, for its owner alone",
     inFolder((path, dir) => {
       const first = new StateFile(path);
-      first.write([1, 255]);
+      first.write(
+        new Map([
+          [1, 7],
+          [255, 2 ** 32 - 1],
+        ]),
+      );
       const next = new StateFile(path);
       assert.deepEqual(next.key, first.key);
-      assert.deepEqual(next.routes, [1, 255]);
+      assert.deepEqual(
+        [...next.routes],
+        [
+          [1, 7],
+          [255, 2 ** 32 - 1],
+        ],
+      );
       assert.equal(statSync(path).mode & 0o777, 0o600);
       assert.deepEqual(readdirSync(dir), ["state"]);
     }),
@@ -34,10 +56,49 @@ describe("the state of a host", () => {
     "what is none of ours is an error, and stays",
     inFolder((path) => {
       const key = "00".repeat(32);
-      const wrong = ["", "{", "[]", '{"key":"00","routes":[]}', `{"key":"${key}","routes":[0]}`, `{"key":"${key}"}`];
+      const wrong = [
+        "",
+        "{",
+        "[]",
+        '{"key":"00","routes":[]}',
+        `{"key":"${key}","routes":[[0,1]]}`,
+        `{"key":"${key}","routes":[1]}`,
+        `{"key":"${key}"}`,
+      ];
       for (const text of wrong) {
-        writeFileSync(path, text);
+        writeFileSync(path, text, { mode: 0o600 });
         assert.throws(() => new StateFile(path), /is no state of quic host/);
+      }
+    }),
+  );
+
+  test(
+    "in a folder of everybody: a file that others can write, and a link, are not believed",
+    inFolder((path, dir) => {
+      const { key } = new StateFile(path);
+      for (const mode of [0o666, 0o640, 0o604]) {
+        chmodSync(path, mode);
+        assert.throws(() => new StateFile(path), /is not this user's alone/);
+      }
+      chmodSync(path, 0o600);
+      renameSync(path, join(dir, "elsewhere"));
+      symlinkSync(join(dir, "elsewhere"), path);
+      assert.throws(() => new StateFile(path), { code: "ELOOP" });
+      rmSync(path);
+      assert.notDeepEqual(new StateFile(path).key, key);
+    }),
+  );
+
+  test(
+    "in a folder of everybody: the key is written to no file that was laid there before",
+    inFolder((path, dir) => {
+      const laid = join(dir, "laid");
+      for (const lay of [() => symlinkSync(laid, `${path}.new`), () => linkSync(laid, `${path}.new`)]) {
+        writeFileSync(laid, "", { mode: 0o666 });
+        lay();
+        new StateFile(path).write(new Map([[1, 1]]));
+        assert.equal(readFileSync(laid, "utf8"), "");
+        assert.equal(statSync(path).mode & 0o777, 0o600);
       }
     }),
   );
