@@ -80,7 +80,7 @@ export class Front implements Driven<never> {
   receive(rx: RxBatch, nowMicros: number): void {
     const { counters } = this;
     for (let row = 0; row < rx.count; row++) {
-      const recipient = this.recipientOf(rx, row);
+      const recipient = this.recipientOf(rx, row, nowMicros);
       if (recipient === null) this.pass(rx, row, nowMicros);
       else {
         counters.forwarded++;
@@ -93,7 +93,7 @@ export class Front implements Driven<never> {
 
   /** A datagram that a program got and that is not its own: the kernel picks one socket for a whole train. */
   redeliver(rx: RxBatch, row: number, nowMicros: number): void {
-    const recipient = this.recipientOf(rx, row);
+    const recipient = this.recipientOf(rx, row, nowMicros);
     if (recipient === null) this.pass(rx, row, nowMicros);
     else recipient.deliver(this, rx, row, nowMicros);
   }
@@ -131,7 +131,7 @@ export class Front implements Driven<never> {
 
   // --- inside ----------------------------------------------------------------------------------------------------------
 
-  private recipientOf(rx: RxBatch, row: number): Recipient | null {
+  private recipientOf(rx: RxBatch, row: number, nowMicros: number): Recipient | null {
     const { buf, rows } = rx;
     const off = rows[row * RX_COLS + RX_OFF];
     const end = off + rows[row * RX_COLS + RX_LEN];
@@ -143,7 +143,7 @@ export class Front implements Driven<never> {
     const source = rows[row * RX_COLS + RX_SOURCE] * ADDR_COLS;
     const byRoute = length === LOCAL_CID_BYTES ? this.byRoute(buf, dcidAt, end) : null;
     if (byRoute !== null) {
-      this.handed.confirm(rx.sources, source);
+      this.handed.confirm(rx.sources, source, { buf, start: dcidAt, end: dcidAt + length }, nowMicros);
       return byRoute;
     }
     const found = this.handed.find(rx.sources, source, buf, dcidAt, dcidAt + length);

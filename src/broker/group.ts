@@ -12,8 +12,9 @@ import { drainMember, openMember, steerMembers } from "../runtime/native/udp-mem
 import { adoptUdp, nativeUdp, udpDescriptor } from "../runtime/native/udp.js";
 import { closeFd } from "../runtime/native/unix-socket.js";
 import type { UdpStats } from "../port/udp.js";
+import { MAX_BROKER_MEMBERS, MAX_BROKER_SEND_ONLY_MEMBERS } from "../proto/limits.js";
 import type { Front } from "./front.js";
-import type { Place } from "./messages.js";
+import { type Place, systemCode } from "./messages.js";
 
 /** Who has a member. */
 export interface MemberHolder {
@@ -94,6 +95,11 @@ export class Group {
       free.holder = holder;
       this.steer();
       return { socket: free, isNew: false };
+    }
+    const sendOnlyCount = this.members.filter((one) => one.sendOnly).length;
+    const isFull = this.members.length >= MAX_BROKER_MEMBERS;
+    if (isFull || (sendOnly && sendOnlyCount >= MAX_BROKER_SEND_ONLY_MEMBERS)) {
+      throw systemCode("ENOBUFS", "this port has as many sockets as it may have");
     }
     const { fd } = openMember({ ...this.place, sendOnly });
     const socket = { index: this.members.length + 1, fd, uid: holder.uid, sendOnly, holder };

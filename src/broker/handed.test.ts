@@ -13,6 +13,10 @@ function from(port: number, words = 0): Int32Array {
   return addr;
 }
 
+function id(first: number): { buf: Uint8Array; start: number; end: number } {
+  return { buf: Uint8Array.of(0, first, 2, 3, 4, 5, 6, 7, 8, 0), start: 1, end: 9 };
+}
+
 describe("first flights that were handed over", () => {
   test("later packets follow by the peer's address and the id that it chose, wherever they arrive", () => {
     const handed = new HandedAttempts<string>();
@@ -34,13 +38,27 @@ describe("first flights that were handed over", () => {
     handed.add(from(2), 0, DCID, "", false, 1000);
     handed.add(from(3), 0, DCID, "", true, 1000);
     assert.equal(handed.silentCount, 3);
-    handed.confirm(from(1), 0);
+    handed.confirm(from(1), 0, id(1), 1000);
+    handed.confirm(from(1), 0, id(1), 1000);
+    assert.equal(handed.silentCount, 2);
+    handed.confirm(from(1), 0, id(2), 1000);
     assert.equal(handed.silentCount, 1);
-    handed.confirm(from(1), 0);
+    handed.confirm(from(1), 0, id(3), 1000);
     handed.expire(1000 + HANDSHAKE_TIMEOUT_MICROS - 1);
     assert.equal(handed.silentCount, 1);
     handed.expire(1000 + HANDSHAKE_TIMEOUT_MICROS);
     assert.equal(handed.silentCount, 0);
+  });
+
+  test("an id counts once: who has one does not take a flood from other addresses out of the count", () => {
+    const handed = new HandedAttempts<string>();
+    handed.add(from(1), 0, DCID, "", false, 0);
+    handed.confirm(from(1), 0, id(1), 0);
+    for (let port = 2; port < 1000; port++) {
+      handed.add(from(port), 0, DCID, "", false, port);
+      handed.confirm(from(port), 0, id(1), port);
+    }
+    assert.equal(handed.silentCount, 998);
   });
 
   test("there are so many, the latest, and none is older than its time", () => {

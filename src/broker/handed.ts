@@ -24,6 +24,8 @@ export class HandedAttempts<T> {
   /** By address: attempts whose client has not shown that it gets what it is sent. */
   private readonly silent = new Map<string, Waiting>();
   private silentSum = 0;
+  /** Ids that counted for somebody: a client that has one cannot speak with it for addresses that are not its own. */
+  private readonly confirmed = new Map<string, number>();
 
   /** Clients that are half-open for all that the host knows. */
   get silentCount(): number {
@@ -50,9 +52,17 @@ export class HandedAttempts<T> {
     return this.owners.get(addressOf(addr, at) + idOf(buf, start, end))?.owner ?? null;
   }
 
-  /** A client used an id that only an answer can have told it. */
-  confirm(addr: Int32Array, at: number): void {
-    if (this.silentSum > 0) this.forgetSilent(addressOf(addr, at));
+  /** A client used the id buf[start, end), which only an answer can have told it: for one attempt, once. */
+  confirm(addr: Int32Array, at: number, id: { buf: Uint8Array; start: number; end: number }, nowMicros: number): void {
+    if (this.silentSum === 0) return;
+    const from = addressOf(addr, at);
+    const waiting = this.silent.get(from);
+    if (waiting === undefined) return;
+    const key = idOf(id.buf, id.start, id.end);
+    if (this.confirmed.has(key)) return;
+    this.confirmed.set(key, nowMicros);
+    this.silentSum--;
+    if (--waiting.count === 0) this.silent.delete(from);
   }
 
   expire(nowMicros: number): void {
@@ -60,15 +70,15 @@ export class HandedAttempts<T> {
       if (this.owners.size <= MAX_BROKER_HANDED && nowMicros - atMicros < BROKER_HANDED_MICROS) break;
       this.owners.delete(key);
     }
-    for (const [from, { atMicros }] of this.silent) {
+    for (const [from, { count, atMicros }] of this.silent) {
       if (nowMicros - atMicros < HANDSHAKE_TIMEOUT_MICROS) break;
-      this.forgetSilent(from);
+      this.silent.delete(from);
+      this.silentSum -= count;
     }
-  }
-
-  private forgetSilent(from: string): void {
-    this.silentSum -= this.silent.get(from)?.count ?? 0;
-    this.silent.delete(from);
+    for (const [key, atMicros] of this.confirmed) {
+      if (this.confirmed.size <= MAX_BROKER_HANDED && nowMicros - atMicros < BROKER_HANDED_MICROS) break;
+      this.confirmed.delete(key);
+    }
   }
 }
 

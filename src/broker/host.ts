@@ -9,7 +9,12 @@ import { randomInt, timingSafeEqual } from "node:crypto";
 import { unlinkSync } from "node:fs";
 import type { Endpoint } from "../endpoint/endpoint.js";
 import type { UdpStats } from "../port/udp.js";
-import { BROKER_RESUME_MILLIS, MAX_BROKER_CONNECTIONS, MAX_BROKER_PROGRAMS_PER_OTHER_USER } from "../proto/limits.js";
+import {
+  BROKER_RESUME_MILLIS,
+  MAX_BROKER_CONNECTIONS,
+  MAX_BROKER_PROGRAMS_PER_OTHER_USER,
+  MAX_BROKER_TURNED_AWAY,
+} from "../proto/limits.js";
 import { newRxBatch } from "../runtime/batch.js";
 import type { Datapath } from "../runtime/choose.js";
 import { systemClock } from "../runtime/clock.js";
@@ -21,9 +26,9 @@ import { unpack } from "./datagrams.js";
 import { Front, type FrontCounters, type FrontOwner, type Recipient } from "./front.js";
 import { Group, type SharedSocket } from "./group.js";
 import { SOCKET_LIMITS } from "./link-limits.js";
-import type { Place, Wanted } from "./messages.js";
+import { type Place, systemCode, type Wanted } from "./messages.js";
 import { SharedMemory } from "./memory.js";
-import { HostedProgram, type ProgramHost, systemCode } from "./program.js";
+import { HostedProgram, type ProgramHost } from "./program.js";
 import { isWildcardAddress, type Registration, Registry, wordsOf } from "./registry.js";
 import { deriveRoute, type Route, ROUTES_MAX } from "./route-ids.js";
 import { StateFile } from "./state-file.js";
@@ -75,8 +80,12 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   /** Of ports and programs that are gone. */
   private readonly past: HostCounters = { forwarded: 0, handedOver: 0, strays: 0, dropped: 0, retriesSent: 0 };
   private readonly rx = newRxBatch();
-  /** Routes of before the restart whose programs may still come back. */
-  private reserved: Set<number>;
+  /** Routes of before the restart whose programs may still come back, with their generations. */
+  private reserved: ReadonlyMap<number, number>;
+  /** Of each route, that which was given out last. */
+  private readonly generations = new Map<number, number>();
+  /** Ports are opened one after the other: none is opened beside one that covers it. */
+  private opening: Promise<unknown> = Promise.resolve();
   private readonly resumed: Promise<void>;
   private listener: UnixListener | null = null;
   private readonly tendTimer: NodeJS.Timeout;
@@ -97,10 +106,11 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private constructor(private readonly options: HostOptions) {
     this.state = new StateFile(options.statePath);
     this.memory = options.limits === undefined ? null : new SharedMemory(options.limits.memBytes);
-    this.reserved = new Set(this.state.routes);
+    this.reserved = this.state.routes;
+    for (const [route, generation] of this.reserved) this.generations.set(route, generation);
     this.resumed = new Promise((resolve) => {
       const done = (): void => {
-        this.reserved = new Set();
+        this.reserved = new Map();
         resolve();
       };
       if (this.reserved.size === 0) done();
@@ -182,7 +192,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
 
   async welcome(program: HostedProgram, resume: Route | null): Promise<Route> {
     const route = this.resumeRoute(program, resume) ?? (await this.newRoute(program));
-    this.reserved.delete(route.route);
+    this.generations.set(route.route, route.generation);
     this.state.write(this.routes());
     this.note(`route ${route.route}: process ${program.peer.pid} of user ${program.uid}`);
     return route;
@@ -206,7 +216,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     const known = this.covering(place);
     if (known !== null) return known;
     await this.resumed;
-    return this.covering(place) ?? (await this.open(place));
+    return this.openOnce(place);
   }
 
   register(program: HostedProgram, group: Group, place: Place, wanted: Wanted): Registration<HostedProgram> {
@@ -281,30 +291,45 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     const { socketPath, places } = this.options;
     removeStale(socketPath);
     this.listener = new UnixListener(socketPath, SOCKET_LIMITS, (socket) => {
-      if (this.programs.size >= MAX_BROKER_CONNECTIONS) {
-        socket.close();
-        return;
-      }
       const program = new HostedProgram(this, socket);
-      if (program.isOpen) this.programs.add(program);
+      if (this.hasRoomFor(program)) this.programs.add(program);
+      else program.detach();
     });
     if (places.length > 0) await this.resumed;
-    for (const place of places) this.pinned.add((await this.covering(place)) ?? (await this.open(place)));
+    for (const place of places) this.pinned.add(await this.openOnce(place));
+  }
+
+  /** Each kind has room of its own: who is turned away, once it has said hello, keeps nobody else out. */
+  private hasRoomFor({ trusted, admitted }: HostedProgram): boolean {
+    let alike = 0;
+    for (const other of this.programs) if (other.trusted === trusted && other.admitted === admitted) alike++;
+    if (!admitted) return alike < MAX_BROKER_TURNED_AWAY;
+    return !trusted || alike < MAX_BROKER_CONNECTIONS; // of others each user has its own bound
   }
 
   /** The group where packets to the place arrive, if there is one. */
   private covering(place: Place): Promise<Group> | null {
     const exact = this.groups.get(keyOf(place));
     if (exact !== undefined) return exact;
-    const words = wordsOf(place.address);
-    if (isWildcardAddress(words) || place.port === 0) return null;
-    const isIpv4 = isMappedIpv4(words, 0);
+    if (place.port === 0) return null;
+    const heard = familiesOf(place);
     for (const group of this.openGroups) {
-      const { address, port, ipv6Only } = group.place;
+      const { address, port } = group.place;
       if (port !== place.port || !isWildcardAddress(wordsOf(address))) continue;
-      if (address === "0.0.0.0" ? isIpv4 : !isIpv4 || !ipv6Only) return Promise.resolve(group);
+      if ((familiesOf(group.place) & heard) === heard) return Promise.resolve(group);
+      // two sockets that hear IPv6: the kernel might give the new one what is for connections of the other
+      if (isWildcardAddress(wordsOf(place.address)) && (familiesOf(group.place) & heard & HEARS_IPV6) !== 0) {
+        throw systemCode("EADDRINUSE", `port ${port} is open for IPv6 alone`);
+      }
     }
     return null;
+  }
+
+  /** The group of the place; one that another program opens meanwhile counts. */
+  private openOnce(place: Place): Promise<Group> {
+    const group = this.opening.then(() => this.covering(place) ?? this.open(place));
+    this.opening = group.catch(() => {});
+    return group;
   }
 
   private open(place: Place): Promise<Group> {
@@ -344,6 +369,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
 
   private resumeRoute(program: HostedProgram, resume: Route | null): Route | null {
     if (resume === null || (this.byRoute[resume.route] ?? null) !== null) return null;
+    if ((this.reserved.get(resume.route) ?? resume.generation) !== resume.generation) return null;
     const own = deriveRoute(this.state.key, resume.route, resume.generation);
     if (!timingSafeEqual(own.key, resume.key)) return null;
     this.byRoute[own.route] = program;
@@ -358,9 +384,9 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     return deriveRoute(this.state.key, free, randomInt(GENERATIONS));
   }
 
-  private routes(): number[] {
-    const given = [...this.byRoute.keys()].filter((route) => (this.byRoute[route] ?? null) !== null);
-    return [...new Set([...given, ...this.reserved])];
+  private routes(): Map<number, number> {
+    const isGiven = (route: number): boolean => (this.byRoute[route] ?? null) !== null || this.reserved.has(route);
+    return new Map([...this.generations].filter(([route]) => isGiven(route)));
   }
 
   private tend(): void {
@@ -401,6 +427,16 @@ function removeStale(path: string): void {
     return;
   }
   throw systemCode("EADDRINUSE", `another host runs at ${path}`);
+}
+
+const HEARS_IPV4 = 1;
+const HEARS_IPV6 = 2;
+
+/** Packets of which families arrive at a place. */
+function familiesOf({ address, ipv6Only }: Place): number {
+  const words = wordsOf(address);
+  if (isMappedIpv4(words, 0)) return HEARS_IPV4;
+  return isWildcardAddress(words) && !ipv6Only ? HEARS_IPV4 | HEARS_IPV6 : HEARS_IPV6;
 }
 
 function keyOf({ address, port, ipv6Only }: Place): string {

@@ -62,6 +62,11 @@ export type Reply =
   /** With a descriptor: a socket of the group, to be kept open and never read, so that a restart of the host loses none. */
   | { op: "keep"; group: Place; index: number };
 
+/** A failure as it is told: with the system's code. */
+export function systemCode(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code });
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 const MAX_TEXT_CHARS = 512;

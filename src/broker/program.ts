@@ -18,7 +18,16 @@ import { closeFd, type UnixPeer, type UnixSocket } from "../runtime/native/unix-
 import { type AttemptFacts, bindOf, Packer } from "./datagrams.js";
 import type { Front, Recipient } from "./front.js";
 import type { Group, MemberHolder, SharedSocket } from "./group.js";
-import { BROKER_VERSION, encode, type Place, type Reply, readRequest, type Request, type Wanted } from "./messages.js";
+import {
+  BROKER_VERSION,
+  encode,
+  type Place,
+  type Reply,
+  readRequest,
+  type Request,
+  systemCode,
+  type Wanted,
+} from "./messages.js";
 import type { Registration } from "./registry.js";
 import { type Route, RouteIds } from "./route-ids.js";
 
@@ -63,7 +72,7 @@ export class HostedProgram implements Recipient, MemberHolder {
   readonly peer: UnixPeer;
   readonly trusted: boolean;
   /** Told when it has said who it is: what was not read of it would turn the answer into ECONNRESET. */
-  private readonly admitted: boolean;
+  readonly admitted: boolean;
   readonly binds = new Map<number, Bind>();
   readonly listens = new Map<number, Listen>();
   dropped = 0;
@@ -310,8 +319,4 @@ export class HostedProgram implements Recipient, MemberHolder {
     for (const id of [...this.binds.keys()]) this.unbind(id);
     this.host.onGone(this);
   }
-}
-
-export function systemCode(code: string, message: string): Error {
-  return Object.assign(new Error(`${code}: ${message}`), { code });
 }

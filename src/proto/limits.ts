@@ -310,9 +310,16 @@ export const MAX_BROKER_MESSAGE_BYTES = 64 * KIB;
 /** What may wait for a program that does not read, bytes: datagrams up to the first, then it is detached. */
 export const MAX_BROKER_DATAGRAMS_QUEUED_BYTES = 512 * KIB;
 export const MAX_BROKER_QUEUED_BYTES = 1 * MIB;
-/** Programs at once, those that have not said who they are included, and of each other user. */
+/** Descriptors that may wait for it. */
+export const MAX_UNIX_QUEUED_FDS = 1024;
+/** Programs at once, those that have not said who they are included: of the host's user, of each other user, and of those
+ *  who are only to hear that they may not. */
 export const MAX_BROKER_CONNECTIONS = 512;
 export const MAX_BROKER_PROGRAMS_PER_OTHER_USER = 16;
+export const MAX_BROKER_TURNED_AWAY = 16;
+/** Members of one port's group beside the host's: with it as many as fit into one message. Those that only send: half. */
+export const MAX_BROKER_MEMBERS = 252;
+export const MAX_BROKER_SEND_ONLY_MEMBERS = 126;
 /** Addresses, and lists of names, of one program. */
 export const MAX_BROKER_BINDS = 16;
 export const MAX_BROKER_LISTENS = 256;

@@ -86,9 +86,83 @@ describe("programs of another user", () => {
     ]);
     await until(() => two.closed);
   });
+
+  test("B05 an address that another one covers is no way to its packets", async () => {
+    using host = await open({ ...OF_OTHERS, places: [{ address: "::", port: 0, ipv6Only: false }] });
+    using victim = new RawProgram(host);
+    using thief = new RawProgram(host);
+    const route = await victim.hello();
+    await thief.hello();
+    await victim.bind(host.port);
+    const covered = [
+      { address: "0.0.0.0", ipv6Only: false },
+      { address: "::ffff:0.0.0.0", ipv6Only: false },
+      { address: "::", ipv6Only: true },
+      { address: "::0%lo", ipv6Only: true },
+      { address: "127.0.0.1", ipv6Only: true },
+    ];
+    for (const [i, place] of covered.entries()) {
+      thief.say({ op: "bind", id: i, place: { ...place, port: host.port }, index: -1 });
+      assert.deepEqual((await thief.next("bound")).group, host.host.places[0]);
+    }
+    assert.equal(host.host.places.length, 1);
+    const from = await udp();
+    send(from, host.port, shortPacket(route, "mine"));
+    await until(() => victim.received.includes("mine"));
+    from.close();
+  });
+
+  test("B05 a port that is open for IPv6 alone is not opened for both", async () => {
+    using host = await open({ ...OF_OTHERS, places: [{ address: "::", port: 0, ipv6Only: true }] });
+    using program = new RawProgram(host);
+    await program.hello();
+    program.say({ op: "bind", id: 1, place: { address: "::", port: host.port, ipv6Only: false }, index: -1 });
+    assert.equal((await program.next("done")).code, "EADDRINUSE");
+    program.say({ op: "bind", id: 2, place: { address: "0.0.0.0", port: host.port, ipv6Only: false }, index: -1 });
+    await program.next("bound");
+    assert.equal(host.host.places.length, 2);
+  });
+
+  test("many that open one port at once get the same one", async () => {
+    using host = await open({ ...OF_OTHERS, places: [] });
+    const port = await udp().then((socket) => {
+      const { port: free } = socket;
+      socket.close();
+      return free;
+    });
+    const programs: RawProgram[] = [];
+    for (const address of ["::", "0.0.0.0", "127.0.0.1", "::"]) {
+      const program = new RawProgram(host);
+      programs.push(program);
+      program.say({ op: "hello", version: BROKER_VERSION, resume: null });
+      program.say({ op: "bind", id: 1, place: { address, port, ipv6Only: false }, index: -1 });
+    }
+    for (const program of programs) assert.equal((await program.next("bound")).group.address, "::");
+    assert.equal(host.host.places.length, 1);
+    for (const program of programs) program[Symbol.dispose]();
+  });
 });
 
 describe("routes and ids", () => {
+  test("B04 after a restart nobody comes back by a route that was another's since", async () => {
+    using host = await open(OF_OTHERS);
+    using before = new RawProgram(host);
+    const old = await before.hello();
+    before.socket.close();
+    await until(() => host.host.programCount === 0);
+    const owner = new RawProgram(host);
+    const route = await owner.hello();
+    assert.equal(route.route, old.route);
+    host.stop();
+    await host.start(OF_OTHERS);
+    using thief = new RawProgram(host);
+    const asked = thief.hello(old);
+    using back = new RawProgram(host);
+    assert.deepEqual(await back.hello(route), route);
+    assert.notEqual((await asked).route, route.route);
+    owner.socket.close();
+  });
+
   test("B04 a route is given back to who has its key only", async () => {
     using host = await open();
     using owner = new RawProgram(host);

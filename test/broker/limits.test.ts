@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Group } from "#src/broker/group.js";
 import { HostClient } from "#src/broker/host-client.js";
 import { SOCKET_LIMITS } from "#src/broker/link-limits.js";
 import { BROKER_VERSION } from "#src/broker/messages.js";
@@ -81,6 +82,52 @@ describe("how many programs there may be", () => {
     for (const program of programs) program[Symbol.dispose]();
   });
 
+  test("16 of those who are turned away: whoever may not use it keeps out nobody who may", async () => {
+    const policy = { admits: () => false, mayBind: () => true, mayListen: () => true };
+    using host = await open({ ownUid: 4_000_000, policy });
+    const programs: RawProgram[] = [];
+    for (let i = 0; i < 16; i++) programs.push(new RawProgram(host));
+    await until(() => host.host["programs"].size === 16);
+    using more = new RawProgram(host);
+    await until(() => more.closed);
+    assert.ok(programs.every(({ closed }) => !closed));
+    host.host["options"].ownUid = process.getuid?.() ?? 0;
+    host.host["options"].policy = { ...policy, admits: () => true };
+    using own = new RawProgram(host);
+    await own.hello();
+    for (const program of programs) program[Symbol.dispose]();
+  });
+
+  test("126 sockets of other users at one port, and 252 in all: a host that restarts gets them in one message", async () => {
+    using host = await open({ ownUid: 4_000_000 });
+    const programs: RawProgram[] = [];
+    let bound = 0;
+    for (let full = false; !full; ) {
+      const program = new RawProgram(host);
+      programs.push(program);
+      await program.hello();
+      for (let id = 1; id <= 16 && !full; id++) {
+        program.say({ op: "bind", id, place: { ...ANY, port: host.port }, index: -1 });
+        await until(() => program.replies.length > 0);
+        const reply = program.replies.pop();
+        full = reply?.op === "done" && reply.code === "ENOBUFS";
+        if (!full) bound++;
+      }
+    }
+    assert.equal(bound, 126);
+    const [group] = host.host["openGroups"];
+    const members = (group as Group)["members"];
+    const filler = { fd: 0, uid: -1, sendOnly: false, holder: null };
+    while (members.length < 251) members.push({ ...filler, index: members.length + 1 });
+    host.host["options"].ownUid = process.getuid?.() ?? 0;
+    using own = new RawProgram(host);
+    await own.hello();
+    await own.bind(host.port);
+    own.say({ op: "bind", id: 2, place: { ...ANY, port: host.port }, index: -1 });
+    assert.equal((await own.next("done")).code, "ENOBUFS");
+    for (const program of programs) program[Symbol.dispose]();
+  });
+
   test("16 of each other user", async () => {
     using host = await open({ ownUid: 4_000_000 });
     const programs: RawProgram[] = [];
@@ -99,7 +146,7 @@ describe("a host that is started again", () => {
   test("waits a second for programs of before, then gives their routes away", async () => {
     using host = new TestHost();
     const key = "07".repeat(32);
-    writeFileSync(`${host.dir}/host.json`, JSON.stringify({ key, routes: [1] }));
+    writeFileSync(`${host.dir}/host.json`, JSON.stringify({ key, routes: [[1, 1]] }), { mode: 0o600 });
     await host.start();
     const startedAt = performance.now();
     const client = await HostClient.connect(host.path);

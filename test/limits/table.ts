@@ -38,8 +38,15 @@ export const LIMITS: readonly Limit[] = [
   // a port shared by programs
   ...group("test/broker/limits.test.ts", "MAX_BROKER_BINDS", "MAX_BROKER_LISTENS", "MAX_BROKER_CONNECTIONS"),
   ...group("test/broker/limits.test.ts", "MAX_BROKER_PROGRAMS_PER_OTHER_USER", "MAX_BROKER_QUEUED_BYTES"),
+  ...group(
+    "test/broker/limits.test.ts",
+    "MAX_BROKER_TURNED_AWAY",
+    "MAX_BROKER_MEMBERS",
+    "MAX_BROKER_SEND_ONLY_MEMBERS",
+  ),
   ...group("test/broker/limits.test.ts", "BROKER_HELLO_MILLIS", "BROKER_RESUME_MILLIS", "BROKER_RECONNECT_MILLIS"),
   ...group("test/broker/attacks.test.ts", "MAX_BROKER_DATAGRAMS_QUEUED_BYTES"),
+  ...group("src/runtime/native/unix-socket.test.ts", "MAX_UNIX_QUEUED_FDS"),
   ...group("src/broker/messages.test.ts", "MAX_BROKER_NAMES", "MAX_BROKER_NAME_BYTES"),
   ...group("src/broker/datagrams.test.ts", "MAX_BROKER_MESSAGE_BYTES"),
   ...group("src/broker/handed.test.ts", "MAX_BROKER_HANDED", "BROKER_HANDED_MICROS"),
