@@ -144,7 +144,7 @@ export class ProgramService implements FramedHandler {
         this.put(message);
         return;
       case "allow-early-data":
-        this.sessions.get(message.id)?.native.allowEarlyData(message.alpn);
+        this.allowEarlyData(message);
         return;
       case "close":
         this.closeSession(message.id);
@@ -235,8 +235,22 @@ export class ProgramService implements FramedHandler {
       this.fail(id, `the handshake has more than ${MAX_AGENT_SESSION_BYTES} bytes`);
       return;
     }
-    session.native.put(level, bytes);
+    this.guard(id, () => session.native.put(level, bytes));
     this.pump(id, session);
+  }
+
+  private allowEarlyData({ id, alpn }: Message<"allow-early-data">): void {
+    const session = this.sessions.get(id);
+    if (session !== undefined) this.guard(id, () => session.native.allowEarlyData(alpn));
+  }
+
+  /** What the TLS library will not take costs the program this session, and the agent nothing. */
+  private guard(id: number, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.fail(id, (error as Error).message);
+    }
   }
 
   /** Hands over what TLS has now. */

@@ -147,6 +147,22 @@ describe("what one program can make the agent hold", () => {
     other.socket.destroy();
   });
 
+  test("what the TLS library will not take costs the session, not the agent", async () => {
+    const { cert, key } = identity;
+    const config = { kind: "server" as const, alpn: ["x"], identities: { "*": { cert, key } }, earlyData: true };
+    program.say({ kind: "context", id: 1, choice, config });
+    program.session(5, 1);
+    program.session(6, 1);
+    program.say({ kind: "allow-early-data", id: 5, alpn: "" });
+    await until(() => program.alert(5) !== undefined);
+    assert.match(program.alert(5)?.message ?? "", /a protocol has a name/);
+    program.context(2);
+    program.session(7, 2);
+    await until(() => program.results.has(7));
+    assert.equal(agent.agent.counters.sessions, 2); // 6 and 7
+    assert.equal(program.ended, null);
+  });
+
   test("the first message is hello", async () => {
     const silent = connectFramed(
       agent.path,
