@@ -1,6 +1,6 @@
 /** The handshake agent: a Unix socket on which programs have their handshakes done with keys that only the agent has. */
 
-import { chownSync } from "node:fs";
+import { chmodSync, chownSync } from "node:fs";
 import type { TlsProvider } from "../port/tls.js";
 import { MAX_AGENT_PROGRAMS } from "../proto/limits.js";
 import { listenFramed } from "../runtime/framed-socket.js";
@@ -30,7 +30,6 @@ export interface Agent {
   close(): void;
 }
 
-const MODE_OWNER = 0o600;
 const MODE_GROUP = 0o660;
 
 /** Rejects as `listenFramed`, and with the system's error when the group cannot be given. */
@@ -41,7 +40,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const services = new Set<ProgramService>();
   const server = await listenFramed({
     path,
-    mode: gid === null ? MODE_OWNER : MODE_GROUP,
     maxConnections: MAX_AGENT_PROGRAMS,
     onConnection: (socket) => services.add(new ProgramService(core, socket, (gone) => services.delete(gone))),
     onError: options.onError,
@@ -51,7 +49,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     for (const service of services) service.close();
   };
   try {
-    if (gid !== null) chownSync(path, -1, gid);
+    if (gid !== null) {
+      // in this order: the group that it is born with never gets in
+      chownSync(path, -1, gid);
+      chmodSync(path, MODE_GROUP);
+    }
   } catch (error) {
     close();
     throw error;

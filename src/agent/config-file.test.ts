@@ -72,6 +72,11 @@ handshake_timeout = 5`);
     assert.equal(settings.handshakeMillis, 5000);
   });
 
+  test("a tags.d that cannot be read is an error: peers would lose their tags without a word", async () => {
+    write("tags.d", "no folder");
+    await assert.rejects(read(SERVER), { code: "ENOTDIR" });
+  });
+
   test("tags are those of all files in tags.d, by name", async () => {
     mkdirSync(at("tags.d"));
     const tag = (name: string) =>

@@ -47,7 +47,10 @@ export async function readAgentConfig(path: string, provider: TlsProvider): Prom
 
 /** The rules of all files `*.json` of a folder, by name; none when there is no folder. */
 async function readTags(folder: string): Promise<TagRules> {
-  const names = await readdir(folder).catch(() => [] as string[]);
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw error;
+  });
   const rules: TagRules[number][] = [];
   for (const name of names.filter((one) => one.endsWith(".json")).sort()) {
     const path = join(folder, name);

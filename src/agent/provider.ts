@@ -18,6 +18,7 @@ import type {
   TlsSessionOptions,
 } from "../port/tls.js";
 import { AGENT_BUSY_BYTES, MAX_AGENT_FRAME_BYTES, MAX_AGENT_QUEUE_BYTES } from "../proto/limits.js";
+import { ALERT_INTERNAL_ERROR } from "../proto/tls-alert.js";
 import { Fifo } from "../base/fifo.js";
 import { checkFramedPath, connectFramed, type FramedHandler, type FramedSocket } from "../runtime/framed-socket.js";
 import {
@@ -31,7 +32,6 @@ import {
   toAgent,
 } from "./protocol.js";
 
-const ALERT_INTERNAL_ERROR = 80;
 const LIMITS = { maxFrameBytes: MAX_AGENT_FRAME_BYTES, maxQueuedBytes: MAX_AGENT_QUEUE_BYTES };
 /** What connecting fails with where no agent runs. */
 const NOBODY_THERE = new Set(["ENOENT", "ECONNREFUSED"]);

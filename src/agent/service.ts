@@ -19,6 +19,7 @@ import {
   MAX_AGENT_SESSION_BYTES,
   MAX_AGENT_SESSIONS,
 } from "../proto/limits.js";
+import { ALERT_INTERNAL_ERROR } from "../proto/tls-alert.js";
 import { type FramedHandler, FramedSocket } from "../runtime/framed-socket.js";
 import {
   AGENT_PROTOCOL_VERSION,
@@ -32,7 +33,6 @@ import {
 import { type AgentSettings, clientConfig, serverConfig } from "./settings.js";
 import { tagsOf } from "./tags.js";
 
-const ALERT_INTERNAL_ERROR = 80;
 const LIMITS = { maxFrameBytes: MAX_AGENT_FRAME_BYTES, maxQueuedBytes: MAX_AGENT_QUEUE_BYTES };
 const TICKET_SECRET_BYTES = 32;
 
@@ -76,7 +76,6 @@ interface Session {
   readonly native: TlsSession;
   readonly context: Context;
   bytes: number;
-  isDone: boolean;
   timer: NodeJS.Timeout;
 }
 
@@ -220,7 +219,7 @@ export class ProgramService implements FramedHandler {
     const longest = this.core.settings.handshakeMillis;
     const timeoutMillis = wanted === 0 ? longest : Math.min(wanted, longest);
     const timer = setTimeout(() => this.timeOut(id, timeoutMillis), timeoutMillis);
-    const session = { native, context, bytes: 0, isDone: false, timer };
+    const session = { native, context, bytes: 0, timer };
     this.sessions.set(id, session);
     this.core.counters.sessions++;
     native.onResults = () => this.pump(id, session);
@@ -280,7 +279,6 @@ export class ProgramService implements FramedHandler {
 
   private onDone(id: number, session: Session): void {
     this.core.counters.handshakes++;
-    session.isDone = true;
     clearTimeout(session.timer);
     session.timer = setTimeout(() => this.closeSession(id), AGENT_SESSION_REST_MILLIS);
     session.timer.unref();

@@ -56,6 +56,12 @@ describe("tags", () => {
     }
   });
 
+  test("a certificate that cannot be read has no tags", () => {
+    const rules = parseTags('{"filters": {"any": {"field": "subject", "pattern": "*"}}, "tags": {"all": ["any"]}}');
+    assert.deepEqual(tagsOf(rules, der), ["all"]);
+    assert.deepEqual(tagsOf(rules, der.subarray(0, 40)), []);
+  });
+
   test("a pattern of many stars does not take long", () => {
     const pattern = `${"*a".repeat(200)}b`;
     const name = "a".repeat(5000);

@@ -33,12 +33,17 @@ export type TagRules = readonly { tag: string; filters: readonly Filter[] }[];
 
 const MAX_TAG_BYTES = 255;
 
-/** The tags of a peer; none without a certificate. */
+/** The tags of a peer; none without a certificate, or with one that Node cannot read whatever the TLS library makes of it. */
 export function tagsOf(rules: TagRules, certificate: Uint8Array | undefined): string[] {
   if (certificate === undefined || rules.length === 0) return [];
-  const cert = new X509Certificate(certificate);
-  const matches = ({ field, pattern }: Filter): boolean => FIELDS[field](cert).some((value) => isLike(value, pattern));
-  return rules.filter(({ filters }) => filters.every(matches)).map(({ tag }) => tag);
+  try {
+    const cert = new X509Certificate(certificate);
+    const matches = ({ field, pattern }: Filter): boolean =>
+      FIELDS[field](cert).some((value) => isLike(value, pattern));
+    return rules.filter(({ filters }) => filters.every(matches)).map(({ tag }) => tag);
+  } catch {
+    return []; // a tag gives rights: none in doubt
+  }
 }
 
 /**
