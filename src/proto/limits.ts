@@ -354,6 +354,8 @@ export const MAX_CONTROL_FRAME_BYTES = 1 * MIB;
 export const MAX_CONTROL_QUEUED_BYTES = 4 * MIB;
 /** How long an asker may leave what it is sent, or ask nothing, milliseconds. */
 export const CONTROL_PATIENCE_MILLIS = 5_000;
+/** How long a program may take for a whole answer, however busy it looks, milliseconds. */
+export const CONTROL_ANSWER_MILLIS = 30_000;
 /** Sockets of one program that an asker takes: a program may lie about them without end. */
 export const MAX_SURVEY_SOCKETS = 262_144;
 

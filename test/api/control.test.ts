@@ -152,6 +152,22 @@ describe("what an asker believes", () => {
     }
   }
 
+  test("an answer without an end, piece by piece, is given up when its time is over", async () => {
+    const path = join(dir, "drip.sock");
+    let drip: NodeJS.Timeout | undefined;
+    const server = await listenFramed({
+      path,
+      maxConnections: 1,
+      onConnection: (socket) => {
+        const framed = new FramedSocket(socket, WIDE, { onFrame: () => {}, onEnd: () => clearInterval(drip) });
+        drip = setInterval(() => framed.send(question("{}")), 10);
+      },
+      onError: () => {},
+    });
+    await assert.rejects(askProgram(path, { ask: "sockets" }, 100), /no end of its answer in 0.1 s/);
+    server.close();
+  });
+
   test("rows that are none are left out, details that are none are taken off, and so are counters", async () => {
     const [row] = await withSockets(async () => (await ask()).sockets.filter(({ role }) => role === "client"));
     assert.ok(row?.details !== undefined);

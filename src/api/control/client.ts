@@ -7,6 +7,7 @@ import { lstatSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  CONTROL_ANSWER_MILLIS,
   CONTROL_PATIENCE_MILLIS,
   MAX_CONTROL_FRAME_BYTES,
   MAX_CONTROL_QUEUED_BYTES,
@@ -85,8 +86,8 @@ function ownedBy(program: Program, pid: number, uid: number): Program {
   return { ...program, info: { ...program.info, pid, uid } };
 }
 
-/** Rejects when the program does not answer in time, ends, or says what is no answer. */
-export function askProgram(path: string, question: Question): Promise<Program> {
+/** Rejects when the program does not answer in time (`mostMillis` for all of it), ends, or says what is no answer. */
+export function askProgram(path: string, question: Question, mostMillis = CONTROL_ANSWER_MILLIS): Promise<Program> {
   return new Promise((resolve, reject) => {
     const limits = { maxFrameBytes: MAX_CONTROL_FRAME_BYTES, maxQueuedBytes: MAX_CONTROL_QUEUED_BYTES };
     const reader = new AnswerReader();
@@ -96,19 +97,23 @@ export function askProgram(path: string, question: Question): Promise<Program> {
         const program = reader.read(frame);
         if (program === null) return;
         clearTimeout(timer);
+        clearTimeout(whole);
         if (program instanceof Error) reject(program);
         else resolve(program);
         framed.destroy();
       },
       onEnd: (error) => {
         clearTimeout(timer);
+        clearTimeout(whole);
         reject(error ?? new Error("the program ended the connection"));
       },
     });
-    const timer = setTimeout(() => {
-      reject(new Error(`no answer in ${CONTROL_PATIENCE_MILLIS / 1000} s`));
+    const giveUp = (why: string): void => {
+      reject(new Error(why));
       framed.destroy();
-    }, CONTROL_PATIENCE_MILLIS);
+    };
+    const timer = setTimeout(giveUp, CONTROL_PATIENCE_MILLIS, `no answer in ${CONTROL_PATIENCE_MILLIS / 1000} s`);
+    const whole = setTimeout(giveUp, mostMillis, `no end of its answer in ${mostMillis / 1000} s`);
     framed.send(encodeMessage(question));
   });
 }

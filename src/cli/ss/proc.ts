@@ -7,6 +7,7 @@
 import { addCounters, noCounters, OFFLOAD_NAMES, SNMP_NAMES } from "../../api/control/counters.js";
 import type { Program } from "../../api/control/client.js";
 import { type StateName, STATES } from "../../api/control/rows.js";
+import { oneLine } from "../failure.js";
 import { socketHex } from "./details.js";
 import { listSockets } from "./listed.js";
 import type { TableName } from "./options.js";
@@ -44,9 +45,9 @@ function* connsLines(programs: readonly Program[]): Generator<string> {
     yield [
       socketHex(row.inode),
       STATES[row.state],
-      row.local,
-      row.remote,
-      row.udp,
+      oneLine(row.local),
+      oneLine(row.remote),
+      oneLine(row.udp),
       row.cwndBytes,
       row.mssBytes,
       row.inFlightBytes,
@@ -64,7 +65,7 @@ function* epsLines(programs: readonly Program[]): Generator<string> {
   yield EPS.join("\t");
   for (const { row } of listSockets(programs)) {
     if (row.state !== ("LISTEN" satisfies StateName)) continue;
-    yield [socketHex(row.inode), STATES.LISTEN, row.local, row.udp, row.uid, row.inode].join("\t");
+    yield [socketHex(row.inode), STATES.LISTEN, oneLine(row.local), oneLine(row.udp), row.uid, row.inode].join("\t");
   }
 }
 

@@ -97,6 +97,18 @@ describe("the tables of procfs", () => {
     );
   });
 
+  test("what a program says of itself stays in its cell: no line, no tab, no escape of its own", () => {
+    const said = "x\ty\nz\u001b[2J\u009b";
+    const lying = { ...ROW, local: said, remote: said, udp: said };
+    const lines = [
+      ...procLines("conns", [program(lying)]),
+      ...procLines("eps", [program({ ...lying, state: "LISTEN" })]),
+    ];
+    assert.equal(lines.length, 4);
+    assert.deepEqual(lines[1]?.split("\t").slice(2, 5), Array(3).fill("x y z [2J"));
+    assert.deepEqual(lines[3]?.split("\t").slice(2, 4), Array(2).fill("x y z [2J"));
+  });
+
   test("eps: listeners only", () => {
     assert.deepEqual(
       [...procLines("eps", [program(LISTENER, ROW)])],
