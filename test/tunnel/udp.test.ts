@@ -130,4 +130,18 @@ describe("UDP through a tunnel", () => {
       socket.close();
     }),
   );
+
+  test(
+    "a flow that finds no way to the target is forgotten at once: its next datagram begins anew",
+    withRig(async (rig) => {
+      const { port, far } = await rig.pair({ udp: { host: "255.255.255.255", port: 9 } }); // connect() is EACCES
+      const socket = await program(port);
+      for (const count of [1, 2]) {
+        socket.send("x");
+        await until(() => far.datagramsDropped === count);
+        assert.equal(far.flows, 0);
+      }
+      socket.close();
+    }),
+  );
 });

@@ -93,7 +93,8 @@ export class TunnelClient {
       if (!wasUp && isForGood(error)) throw error;
       const retryMillis = this.replacement === null ? Math.round(pauseMillis * (0.75 + Math.random() / 2)) : 0;
       this.tell({ type: "down", alpn: this.alpn, peer: this.config.server, error, retryMillis });
-      await sleep(retryMillis, undefined, { signal }).catch(() => {});
+      // a replacement is put to work in this turn: its server may have opened streams already
+      if (this.replacement === null) await sleep(retryMillis, undefined, { signal }).catch(() => {});
       pauseMillis = Math.min(2 * pauseMillis, BACKOFF_MOST_MILLIS);
     }
   }

@@ -46,10 +46,12 @@ export class UdpFar {
 
   private open(number: number): FarFlow {
     const { session, traffic } = this;
-    const flow = new FarFlow(this.target, traffic, (payload) => {
+    const onAnswer = (payload: Uint8Array): void => {
       this.flows.use(number, performance.now());
       sendFlow(session, number, payload, traffic);
-    });
+    };
+    // its next datagram begins anew
+    const flow = new FarFlow(this.target, traffic, onAnswer, () => this.flows.drop(number));
     this.flows.add(number, flow, performance.now());
     traffic.flows++;
     return flow;
@@ -59,8 +61,6 @@ export class UdpFar {
 class FarFlow {
   private socket: Socket | null = null;
   private isConnected = false;
-  /** It is known whether the target can be sent to. */
-  private isSettled = false;
   private isClosed = false;
   private readonly early: Uint8Array[] = [];
 
@@ -68,8 +68,10 @@ class FarFlow {
     target: Place,
     private readonly traffic: Traffic,
     private readonly onAnswer: (payload: Uint8Array) => void,
+    /** There is no way to the target now. */
+    private readonly onFailed: () => void,
   ) {
-    this.connect(target).catch(() => this.settle(false));
+    this.connect(target).catch(() => this.fail());
   }
 
   send(payload: Uint8Array): void {
@@ -77,7 +79,7 @@ class FarFlow {
     if (this.isConnected && socket !== null) {
       traffic.datagramsOut++;
       socket.send(payload);
-    } else if (!this.isSettled && early.length < MAX_FLOW_EARLY_DATAGRAMS) early.push(payload);
+    } else if (early.length < MAX_FLOW_EARLY_DATAGRAMS) early.push(payload);
     else traffic.datagramsDropped++;
   }
 
@@ -92,15 +94,24 @@ class FarFlow {
     if (this.isClosed) return;
     const socket = createSocket(isIP(address) === 6 ? "udp6" : "udp4");
     this.socket = socket;
-    socket.on("error", () => this.traffic.datagramsDropped++); // nobody is there: ICMP says so, the next may be
+    socket.on("error", () => {
+      if (!this.isConnected) this.fail();
+      else this.traffic.datagramsDropped++; // nobody is there: ICMP says so, the next may be
+    });
     socket.on("message", (payload) => this.onAnswer(payload));
     // the typings leave out that it is told what failed
-    const done = (error?: Error): void => this.settle(error === undefined);
+    const done = (error?: Error): void => (error === undefined ? this.begin() : this.fail());
     socket.connect(port, address, done as () => void);
   }
-  private settle(isConnected: boolean): void {
-    this.isSettled = true;
-    this.isConnected = isConnected;
+
+  private begin(): void {
+    this.isConnected = true;
     for (const payload of this.early.splice(0)) this.send(payload);
+  }
+
+  private fail(): void {
+    if (this.isClosed) return;
+    this.traffic.datagramsDropped += this.early.splice(0).length;
+    this.onFailed();
   }
 }

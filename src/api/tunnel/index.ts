@@ -2,5 +2,5 @@
 
 export { TunnelClient, type TunnelClientConfig } from "./client.js";
 export { TunnelServer, type TunnelServerConfig } from "./server.js";
-export type { TunnelEvent, TunnelService } from "./service.js";
+export type { Place, TunnelEvent, TunnelService } from "./service.js";
 export type { Traffic } from "./traffic.js";
