@@ -7,6 +7,8 @@ import { ADDR_LOCAL_IP0, ADDR_PORT } from "../port/udp.js";
 import type { EndpointHost } from "../runtime/loop.js";
 import { invalidType, invalidValue } from "./errors.js";
 
+export { addressText };
+
 const IP_WORDS = 4;
 
 export interface HostPort {

@@ -11,8 +11,13 @@ type Parsed<F extends Flags> = ReturnType<
 
 /** @throws a Failure with exit code 2. */
 export function readFlags<const F extends Flags>(flags: F, args: readonly string[]): Parsed<F> {
+  return orUsage(() => parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true }));
+}
+
+/** What `parse`, which calls `util.parseArgs`, gives. @throws a Failure with exit code 2 for what it throws. */
+export function orUsage<T>(parse: () => T): T {
   try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true });
+    return parse();
   } catch (error) {
     // the first sentence says what is wrong; the rest is about parseArgs
     const [first] = (error as Error).message.split(/\. (?=[A-Z])|\n/);

@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { serveHost } from "../api/host/serve.js";
-import { EXIT_OK, Failure, messageOf, oneLine, usage } from "./failure.js";
+import { EXIT_OK, oneLine, usage } from "./failure.js";
 import { readFlags } from "./flags.js";
 import { HOST_HELP } from "./help.js";
 import type { Surroundings } from "./transfer.js";
@@ -24,7 +24,8 @@ export async function host(args: readonly string[], around: Surroundings): Promi
   }
   if (positionals.length > 0) throw usage(`what is ${JSON.stringify(positionals[0])}? There are options only`);
   const say = (line: string): void => void around.stdout.write(`${oneLine(line)}\n`);
-  const serving = await serve(values, values.verbose === true ? say : () => {});
+  const { config, socket, port: ports = [] } = values;
+  const serving = await serveHost({ config, socket, ports, log: values.verbose === true ? say : () => {} });
   for (const { address, port } of serving.host.places) say(`port ${port} of ${address}`);
   say(`programs at ${serving.path}`);
   if (!around.signal.aborted) await once(around.signal, "abort");
@@ -32,16 +33,4 @@ export async function host(args: readonly string[], around: Surroundings): Promi
   serving.host.close();
   say(`ended after ${handedOver} clients, and ${forwarded} datagrams that were forwarded`);
   return EXIT_OK;
-}
-
-async function serve(
-  values: { config?: string; socket?: string; port?: string[] },
-  log: (line: string) => void,
-): ReturnType<typeof serveHost> {
-  const { config, socket, port: ports = [] } = values;
-  try {
-    return await serveHost({ config, socket, ports, log });
-  } catch (error) {
-    throw new Failure(messageOf(error), { cause: error });
-  }
 }

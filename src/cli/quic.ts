@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The `quic` command: finds the subcommand, and turns every failure into one line on stderr and an exit code. */
 
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { packageVersion } from "../api/version.js";
 import { agent } from "./agent.js";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Failure, codeOf, oneLine, toFailure } from "./failure.js";
 import { HELP } from "./help.js";
@@ -18,11 +18,6 @@ const COMMANDS: Readonly<Record<string, Command>> = { agent, host, ss, transfer,
 /** After the work: how long a handle that was left open may keep the process. */
 const LINGER_MILLIS = 2000;
 
-function version(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
-}
-
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...args] = argv;
   if (name === "--help" || name === "-h" || name === "help") {
@@ -30,7 +25,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return EXIT_OK;
   }
   if (name === "--version") {
-    process.stdout.write(`${version()}\n`);
+    process.stdout.write(`${packageVersion()}\n`);
     return EXIT_OK;
   }
   if (name === undefined) {

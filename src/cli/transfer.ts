@@ -1,12 +1,13 @@
 /** `quic transfer`: sends files to a server and back. Both sides here by default; one of them with --listen or --connect. */
 
 import { join } from "node:path";
+import { addressText } from "../api/address.js";
 import { EXIT_OK, Failure, oneLine } from "./failure.js";
 import { formatBytes, formatFiles } from "./format.js";
 import { TRANSFER_HELP } from "./help.js";
 import { type Output, Progress } from "./progress.js";
 import type { ClientJob, ClientResult, ListeningEvent, ServerJob } from "./transfer/job.js";
-import { hostPort, runClientJob, runServerJob } from "./transfer/network.js";
+import { runClientJob, runServerJob } from "./transfer/network.js";
 import { parseTransfer, type TransferOptions } from "./transfer/options.js";
 import { runPair } from "./transfer/pair.js";
 import { makeFolder, makeSample, newRunId, preparePlace, removeEmpty, removeParts } from "./transfer/places.js";
@@ -41,7 +42,7 @@ async function listen(options: TransferOptions, progress: Progress, signal: Abor
   const place = await preparePlace(options.out);
   const job = { ...serverJob(options, place.dir), once: false };
   const onListening = ({ address, port, pin }: ListeningEvent) => {
-    const where = hostPort(address, port);
+    const where = addressText(address, port);
     progress.line(`listening on ${where}, files go to ${place.dir}; Ctrl-C ends`);
     if (pin !== null) progress.line(`send with: quic transfer FILE... --connect ${where} --pin ${pin}`);
   };

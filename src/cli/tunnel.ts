@@ -4,11 +4,12 @@ import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type Traffic, TunnelClient, type TunnelEvent, TunnelServer } from "../api/tunnel/index.js";
+import { addressText } from "../api/address.js";
 import { codeOf, EXIT_OK, Failure, fileFailure, messageOf, toFailure } from "./failure.js";
 import { Progress } from "./progress.js";
 import type { Surroundings } from "./transfer.js";
 import { TUNNEL_HELP } from "./tunnel/help.js";
-import { type ClientOptions, parseTunnel, type Place, type ServerOptions } from "./tunnel/options.js";
+import { type ClientOptions, parseTunnel, type ServerOptions } from "./tunnel/options.js";
 import { eventLines, statusText, summaryLines, tooLargeLine } from "./tunnel/report.js";
 
 const STATUS_MILLIS = 500;
@@ -42,7 +43,7 @@ async function prepareServer(options: ServerOptions, screen: Screen): Promise<Ru
   const { listen, services, certPath, keyPath, clientCaPath, udpIdleSeconds } = options;
   const host = await literal(listen.host);
   const config = {
-    address: hostPort({ host, port: listen.port }),
+    address: addressText(host, listen.port),
     services,
     identity: await identityOf(certPath, keyPath),
     clientCa: clientCaPath === null ? null : await readPem(clientCaPath),
@@ -66,7 +67,7 @@ async function prepareServer(options: ServerOptions, screen: Screen): Promise<Ru
 async function prepareClient(options: ClientOptions, screen: Screen): Promise<Run> {
   const { server, services, caPath, pin, serverName, certPath, keyPath, udpIdleSeconds } = options;
   const common = {
-    server: hostPort(server),
+    server: addressText(server.host, server.port),
     ca: caPath === null ? null : await readPem(caPath),
     pin,
     serverName,
@@ -129,10 +130,6 @@ class Screen {
     }
     this.progress.status(statusText(this.all()));
   }
-}
-
-function hostPort({ host, port }: Place): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 async function literal(host: string): Promise<string> {

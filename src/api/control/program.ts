@@ -1,23 +1,20 @@
 /** What a program says of itself on its control socket. */
 
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { sharedDatapath } from "../datapath.js";
 import { chosenTls } from "../environment.js";
+import { packageVersion } from "../version.js";
 import type { ProgramInfo } from "./protocol.js";
 
 const MILLIS_PER_SECOND = 1000;
 
-let version: string | null = null;
-
 export function programInfo(): ProgramInfo {
-  version ??= readVersion();
   return {
     pid: process.pid,
     name: programName(),
     uid: process.geteuid?.() ?? 0,
     node: process.version,
-    netquic: version,
+    netquic: packageVersion(),
     tls: chosenTls(),
     datapath: sharedDatapath().name,
     startedAtMillis: Math.round(Date.now() - process.uptime() * MILLIS_PER_SECOND),
@@ -30,9 +27,4 @@ function programName(): string {
   const [, script = process.execPath, command = ""] = process.argv;
   const name = basename(script);
   return name === "quic.js" || name === "quic" ? `quic ${command}` : name;
-}
-
-function readVersion(): string {
-  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }

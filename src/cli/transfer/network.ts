@@ -4,6 +4,7 @@ import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { connect, listen, type QuicEndpoint, type QuicSession } from "../../api/quic/index.js";
+import { addressText } from "../../api/address.js";
 import { codeOf, Failure, fileFailure, messageOf, toFailure } from "../failure.js";
 import { runClient } from "./client.js";
 import type { ClientEvents, ClientJob, ClientResult, ServerEvents, ServerJob } from "./job.js";
@@ -36,10 +37,6 @@ function sessionOptions({ timeoutSeconds, streams }: ServerJob | ClientJob) {
   };
 }
 
-export function hostPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 async function readPem(path: string): Promise<Buffer> {
   return await readFile(path).catch((error) => {
     throw fileFailure("read", path, error);
@@ -60,7 +57,7 @@ function setupFailure(error: unknown, peer: Peer, files: string): Failure {
 /** Connects, sends, and resolves when everything is verified on both sides and the connection is closed. */
 export async function runClientJob(job: ClientJob, events: ClientEvents, signal: AbortSignal): Promise<ClientResult> {
   const { caPath, pin, serverName, timeoutSeconds } = job;
-  const peer = { address: hostPort(job.host, job.port), timeoutSeconds };
+  const peer = { address: addressText(job.host, job.port), timeoutSeconds };
   const common = sessionOptions(job);
   const ca = caPath === null ? null : await readPem(caPath);
   let link: QuicLink;
@@ -121,7 +118,7 @@ export async function runServerJob(job: ServerJob, events: ServerEvents, signal:
 
 async function openServer(job: ServerJob, onSession: (session: QuicSession) => void): Promise<QuicEndpoint> {
   const { host, port, certPath, keyPath, timeoutSeconds } = job;
-  const where = { address: hostPort(host, port), timeoutSeconds };
+  const where = { address: addressText(host, port), timeoutSeconds };
   const common = sessionOptions(job);
   const own = certPath !== null && keyPath !== null;
   const identity = own
@@ -129,7 +126,7 @@ async function openServer(job: ServerJob, onSession: (session: QuicSession) => v
     : { ext: { ...common.ext, devCertificate: true as const } };
   try {
     const literal = isIP(host) === 0 ? (await lookup(host)).address : host;
-    const options = { ...common, alpn: [ALPN], endpoint: { address: hostPort(literal, port) } };
+    const options = { ...common, alpn: [ALPN], endpoint: { address: addressText(literal, port) } };
     return await listen(onSession, { ...options, ...identity });
   } catch (error) {
     throw bindFailure(error, job) ?? setupFailure(error, where, own ? `--cert ${certPath} with --key ${keyPath}` : "");
@@ -156,7 +153,7 @@ function bindFailure(error: unknown, { host, port }: ServerJob): Failure | null 
 /** One client, to its end; `events` hear how it went. */
 async function serve(session: QuicSession, job: ServerJob, events: ServerEvents, signal: AbortSignal): Promise<void> {
   const remote = session.path?.remote;
-  const address = remote === undefined ? "a client" : hostPort(remote.address, remote.port);
+  const address = remote === undefined ? "a client" : addressText(remote.address, remote.port);
   const link = new QuicLink(session, { address, timeoutSeconds: job.timeoutSeconds }, true);
   try {
     await session.opened.catch(() => link.closed);

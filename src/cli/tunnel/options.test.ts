@@ -83,6 +83,7 @@ describe("the command line of quic tunnel", () => {
     refuses(`${SERVER} --alpn x/reverse --to tcp://h:1`, /is no name/);
     refuses(`${SERVER} --alpn ${"x".repeat(248)} --to tcp://h:1`, /is no name/);
     refuses(`${SERVER} --alpn x --to tcp://h:1 --udp-idle 0`, /--udp-idle "0"/);
+    refuses(`${CLIENT} --cert dev --key k.pem --alpn x --local tcp://h:1`, /--cert dev is for the server/);
     refuses(`${SERVER} --key k.pem --alpn x --to tcp://h:1`, /does not go with --cert dev/);
     refuses(`${SERVER} --ca c.pem --alpn x --to tcp://h:1`, /--ca is for the client/);
     refuses(`${CLIENT} --client-ca c.pem --alpn x --local tcp://h:1`, /--client-ca is for the server/);

@@ -2,22 +2,12 @@
 
 import { isIP } from "node:net";
 import { parseArgs } from "node:util";
+import type { Place, TunnelService } from "../../api/tunnel/index.js";
 import { usage } from "../failure.js";
-
-export interface Place {
-  host: string;
-  port: number;
-}
-
-export interface Service {
-  alpn: string;
-  reverse: boolean;
-  tcp: Place | null;
-  udp: Place | null;
-}
+import { orUsage } from "../flags.js";
 
 interface Common {
-  services: Service[];
+  services: TunnelService[];
   /** Both or none, but for a server with `dev`. */
   certPath: string | null;
   keyPath: string | null;
@@ -93,13 +83,7 @@ export function parseTunnel(args: readonly string[]): ServerOptions | ClientOpti
 }
 
 function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS, strict: true, tokens: true });
-  } catch (error) {
-    // the first sentence says what is wrong; the rest is about parseArgs
-    const [first] = (error as Error).message.split(/\. (?=[A-Z])|\n/);
-    throw usage(first as string);
-  }
+  return orUsage(() => parseArgs({ args: [...args], options: FLAGS, strict: true, tokens: true }));
 }
 
 function modeOf(values: Values): Mode {
@@ -121,7 +105,8 @@ function refuseMixtures(values: Values, mode: Mode): void {
   if (mode === "listen" && values.cert === undefined) {
     throw usage("a server wants --cert FILE --key FILE, or --cert dev for one that is made for this run");
   }
-  if (values.cert === "dev" && mode === "listen") refuse(["key"], "does not go with --cert dev");
+  if (values.cert === "dev" && mode === "connect") throw usage("--cert dev is for the server");
+  if (values.cert === "dev") refuse(["key"], "does not go with --cert dev");
   else if ((values.cert === undefined) !== (values.key === undefined)) throw usage("--cert and --key belong together");
   if (values.ca !== undefined) refuse(["pin"], "and --ca exclude each other");
   if (values["client-ca"] !== undefined) refuse(["any-client"], "and --client-ca exclude each other");
@@ -129,9 +114,9 @@ function refuseMixtures(values: Values, mode: Mode): void {
 }
 
 /** One for each `--alpn`, with what stands between it and the next. */
-function servicesOf({ tokens }: Parsed, mode: Mode): Service[] {
-  const services: Service[] = [];
-  const places: { service: Service; flag: "to" | "local"; text: string }[] = [];
+function servicesOf({ tokens }: Parsed, mode: Mode): TunnelService[] {
+  const services: TunnelService[] = [];
+  const places: { service: TunnelService; flag: "to" | "local"; text: string }[] = [];
   for (const token of tokens ?? []) {
     if (token.kind !== "option") continue;
     const { name } = token;
@@ -147,7 +132,7 @@ function servicesOf({ tokens }: Parsed, mode: Mode): Service[] {
   return services;
 }
 
-function addPlace(service: Service, flag: "to" | "local", text: string, mode: Mode): void {
+function addPlace(service: TunnelService, flag: "to" | "local", text: string, mode: Mode): void {
   const { alpn, reverse } = service;
   const wanted = flagOf(mode, reverse);
   if (flag !== wanted) {
@@ -167,7 +152,7 @@ function flagOf(mode: Mode, reverse: boolean): "to" | "local" {
   return (mode === "listen") === reverse ? "local" : "to";
 }
 
-function checkServices(services: readonly Service[], mode: Mode): void {
+function checkServices(services: readonly TunnelService[], mode: Mode): void {
   if (services.length === 0) throw usage("--alpn NAME is missing: it names what is carried");
   if (services.length > MAX_SERVICES) throw usage(`${MAX_SERVICES} --alpn at most`);
   const names = new Set<string>();

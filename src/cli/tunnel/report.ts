@@ -1,21 +1,21 @@
 /** What `quic tunnel` prints: a line for each thing that happens, and one that says where things are. */
 
 import type { TunnelEvent, Traffic } from "../../api/tunnel/index.js";
+import { addressText } from "../../api/address.js";
 import { messageOf, oneLine } from "../failure.js";
 import { formatBytes, formatClock, formatCount } from "../format.js";
 
 const MILLIS = 1000;
 
-/** Null: nothing to say. */
 export function eventLines(event: TunnelEvent): string[] {
   switch (event.type) {
     case "serving": {
-      const lines = [`listening on ${hostPort(event)}; Ctrl-C ends`];
+      const lines = [`listening on ${addressText(event.address, event.port)}; Ctrl-C ends`];
       if (event.pin !== null) lines.push(`clients accept the certificate of this run with --pin ${event.pin}`);
       return lines;
     }
     case "accepting":
-      return [`${event.alpn}: accepting ${event.protocol} on ${hostPort(event)}`];
+      return [`${event.alpn}: accepting ${event.protocol} on ${addressText(event.address, event.port)}`];
     case "up":
       return [`${event.alpn}: connected, ${event.peer}`];
     case "down":
@@ -61,8 +61,4 @@ function again(retryMillis: number | null): string {
   if (retryMillis === null) return "";
   if (retryMillis < MILLIS) return "; trying again";
   return `; trying again in ${formatClock(retryMillis / MILLIS)}`;
-}
-
-function hostPort({ address, port }: { address: string; port: number }): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
