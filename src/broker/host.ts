@@ -6,7 +6,7 @@
  */
 
 import { randomInt, timingSafeEqual } from "node:crypto";
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import type { Endpoint } from "../endpoint/endpoint.js";
 import type { UdpStats } from "../port/udp.js";
 import {
@@ -422,7 +422,7 @@ function removeStale(path: string): void {
     connectUnix(path, SOCKET_LIMITS).close();
   } catch (error) {
     const { code } = error as { code?: string };
-    if (code === "ECONNREFUSED") unlinkSync(path);
+    if (code === "ECONNREFUSED" && lstatSync(path).isSocket()) unlinkSync(path);
     else if (code !== "ENOENT") throw error;
     return;
   }

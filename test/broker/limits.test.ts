@@ -1,7 +1,7 @@
 /** The limits of a host, at the limit. */
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Group } from "#src/broker/group.js";
@@ -153,6 +153,13 @@ describe("a host that is started again", () => {
     const millis = performance.now() - startedAt;
     assert.ok(millis > 900 && millis < 4000, `${millis} ms`);
     client.close();
+  });
+
+  test("takes the place of a dead socket only: a file of that name stays", async () => {
+    using host = new TestHost();
+    writeFileSync(host.path, "notes");
+    await assert.rejects(host.start(), { code: "ECONNREFUSED" });
+    assert.equal(readFileSync(host.path, "utf8"), "notes");
   });
 
   test("is found by its programs within a second", async () => {
