@@ -290,4 +290,20 @@ describe("descriptors over UDP", () => {
       near.destroy(new Error("given up"));
       assert.ok(hasCode("ECONNRESET")(await failed));
     }));
+
+  test("one that is destroyed while writes wait resets, too: a stream that lost bytes has no clean end", () =>
+    live({}, async (both) => {
+      const id = await openStream(both);
+      const near = quic.duplexOf(quic.peelOff(both.client, id));
+      const far = quic.duplexOf(quic.peelOff(both.server, id));
+      near.end(Buffer.alloc(8 * 2 ** 20));
+      await new Promise((resolve) => far.once("readable", resolve));
+      near.destroy();
+      const failed = new Promise<unknown>((resolve) => {
+        far.on("error", resolve);
+        far.on("end", () => resolve(null));
+      });
+      far.resume();
+      assert.ok(hasCode("ECONNRESET")(await failed));
+    }));
 });

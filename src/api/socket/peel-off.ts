@@ -22,7 +22,7 @@ export function peelOff(sd: number, streamId: number): number {
 
 /**
  * A descriptor of `peelOff` as a Duplex, which owns it from now on: its end is FIN, and destroying it closes the descriptor; with
- * an error what was not sent is dropped, and the peer sees a reset. @throws SocketError EINVAL for another descriptor
+ * an error, or while writes wait, what was not sent is dropped, and the peer sees a reset. @throws SocketError EINVAL for another descriptor
  */
 export function duplexOf(sd: number): Duplex {
   const file = streamOf(sd);
@@ -49,7 +49,7 @@ export function duplexOf(sd: number): Duplex {
     },
     destroy(error, done) {
       controller.abort();
-      if (error !== null) stream.reset();
+      if (error !== null || this.writableLength > 0) stream.reset(); // a stream that lost bytes has no clean end
       close(sd);
       done(error);
     },
