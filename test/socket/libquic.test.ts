@@ -114,6 +114,21 @@ describe("what ends a handshake", () => {
     quic.close(silent);
   });
 
+  test("a signal that is aborted before begins nothing: the session may be used again", async () => {
+    const session = quic.quic_client_session(CLIENT);
+    const signal = AbortSignal.abort();
+    const handshake = (sd: number, options: quic.HandshakeOptions): Promise<void> =>
+      quic.quic_handshake(sd, session, options);
+    const result = await outcomes({
+      clientHandshake: async (sd) => {
+        await assert.rejects(handshake(sd, { signal }), { name: "AbortError" });
+        assert.equal(session.steps, null);
+        await handshake(sd, {});
+      },
+    });
+    assert.deepEqual(codes(result), [null, null]);
+  });
+
   test("a server that listens no more is ECONNREFUSED; the wrong role, or a second handshake, EINVAL", async () => {
     const result = await outcomes({
       serverHandshake: async (sd) => {

@@ -129,6 +129,7 @@ async function drive(file: SocketFile, session: QuicTlsSession, options: Handsha
   if (tls === null || sock.state !== QUIC_SS_ESTABLISHING || session.isServer !== sock.isServer) {
     throw socketError("handshake", -EINVAL);
   }
+  options.signal?.throwIfAborted();
   const { transportParams, earlyAlpn } = tls;
   const version = file.conn?.versions.current ?? 0;
   // a client's may be of the engine's making, with the server's parameters around it, or the library's own
@@ -155,7 +156,6 @@ class Driver {
 
   run({ signal, timeoutMillis = DEFAULT_TIMEOUT_MILLIS }: HandshakeOptions): Promise<void> {
     return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
       const onAbort = (): void => this.end?.(signal?.reason);
       const timer = setTimeout(() => this.end?.(timedOut()), timeoutMillis);
       this.end = (error) => {

@@ -82,10 +82,6 @@ export class QuicTlsSession {
     this.alpn = options.alpn === undefined ? [] : alpnNames(options.alpn);
   }
 
-  get cipherType(): number | undefined {
-    return this.options.cipherType;
-  }
-
   /** @throws SocketError EINVAL when it has begun, without a protocol, and for what the TLS library does not take */
   start(start: SessionStart, provider = this.provider()): HandshakeSteps {
     if (this.started !== null || this.alpn.length === 0) throw socketError("handshake", -EINVAL);
