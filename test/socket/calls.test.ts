@@ -1,7 +1,10 @@
 /** Rules of the calls, by section 1.3 and 1.6 of the Linux API, over real UDP where they need it. */
 
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { describe, test } from "node:test";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import * as n from "#src/socket/numbers.js";
 import { cryptoSecret, errInfo, eventOption, streamInfo } from "#src/socket/structs.js";
@@ -207,4 +210,56 @@ describe("listen and close", () => {
       await assert.rejects(promises.recvmsg(server, 1), hasCode("ENOTCONN"));
       assert.equal(quic.poll(server) & quic.POLLHUP, quic.POLLHUP);
     }));
+
+  test("a socket that is closed while its port is opened is EBADF, and gives the port back", async () => {
+    const probe = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+    await quic.bind(probe, { address: HOST, port: 0 });
+    const { port } = quic.getsockname(probe);
+    quic.close(probe);
+    const calls = [
+      (sd: number) => quic.bind(sd, { address: HOST, port }),
+      (sd: number) => quic.listen(sd, 1),
+      (sd: number) => quic.connect(sd, { address: HOST, port }),
+    ];
+    for (const call of calls) {
+      const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+      const pending = call(sd);
+      quic.close(sd);
+      await assert.rejects(pending, hasCode("EBADF"));
+    }
+    const other = createSocket("udp4").bind(port, HOST);
+    await once(other, "listening");
+    other.close();
+  });
+
+  test("when the UDP socket of a port breaks, calls that wait there end", async () => {
+    await live({}, async ({ listener, client, server }) => {
+      const accepting = assert.rejects(promises.accept(listener), hasCode("EINVAL"));
+      const receiving = assert.rejects(promises.recvmsg(server, 10), hasCode("ENOTCONN"));
+      const { port } = fileOf(listener, "test");
+      port?.onError();
+      await Promise.all([accepting, receiving]);
+      assert.equal(quic.poll(server) & quic.POLLHUP, quic.POLLHUP);
+      assert.equal(quic.poll(client), quic.POLLOUT);
+      port?.host?.close();
+    });
+  });
+
+  test("values of level SOL_SOCKET are Linux's int: 2^31 is EINVAL", () => {
+    const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+    for (const name of [quic.SO_RCVTIMEO, quic.SO_SNDTIMEO, quic.SO_RCVBUF, quic.SO_SNDBUF]) {
+      assert.throws(() => quic.setsockopt(sd, quic.SOL_SOCKET, name, 2 ** 31), hasCode("EINVAL"));
+      quic.setsockopt(sd, quic.SOL_SOCKET, name, 2 ** 31 - 1);
+    }
+    quic.close(sd);
+  });
+
+  test("an odd SO_RCVBUF makes no window of half a byte", async () => {
+    const listener = await listening("sample");
+    const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+    quic.setsockopt(sd, quic.SOL_SOCKET, quic.SO_RCVBUF, 300_001);
+    await quic.connect(sd, { address: HOST, port: quic.getsockname(listener).port });
+    assert.equal(fileOf(sd, "test").conn?.config.streamWindowMaxBytes, 150_000);
+    for (const each of [sd, listener]) quic.close(each);
+  });
 });

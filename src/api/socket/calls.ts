@@ -70,9 +70,9 @@ async function bindTo(sd: number, { address, port }: Address, path: string | nul
     throw socketError("bind", -errno.EINVAL);
   }
   const shared = await takePort({ address, port, ipv6Only: file.ipv6Only, hostPath: path });
-  if (file.port !== null) {
+  if (file.port !== null || file.isClosed) {
     shared.release();
-    throw socketError("bind", -errno.EINVAL);
+    throw socketError("bind", file.isClosed ? -errno.EBADF : -errno.EINVAL);
   }
   file.port = shared;
   file.local = socketAddress(address, shared.options.port);
@@ -93,6 +93,7 @@ export async function listen(sd: number, backlog: number, { earlyData = false }:
     file.earlyTickets = earlyData ? new EarlyTickets() : null;
     const result = file.port?.listen(file) ?? -errno.EINVAL;
     checked("listen", typeof result === "number" ? result : await result);
+    if (file.isClosed) throw socketError("listen", -errno.EBADF);
     sock.state = n.QUIC_SS_LISTENING;
     sock.isServer = true;
   }
@@ -234,6 +235,7 @@ export function close(sd: number): void {
 
 function end(file: SocketFile): void {
   if (file.sock.state === n.QUIC_SS_LISTENING) endListening(file);
+  else if (file.sock.attached === null) file.port?.stopListening(file); // a quic host may not have answered yet
   if (file.conn !== null && file.sock.state !== n.QUIC_SS_CLOSED) finish(file, FLUSH_STEPS);
   else file.port?.release();
 }

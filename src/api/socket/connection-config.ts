@@ -31,7 +31,7 @@ export function connectionConfig({ settings, receiveBufferBytes }: QuicSock): Pa
     // SO_RCVBUF bounds how far receive windows grow with use; one stream gets half of it
     ...(receiveBufferBytes > 0 && {
       connWindowMaxBytes: receiveBufferBytes,
-      streamWindowMaxBytes: receiveBufferBytes / 2,
+      streamWindowMaxBytes: Math.floor(receiveBufferBytes / 2),
     }),
     maxIdleTimeoutMillis: Math.round(params.max_idle_timeout / MICROS_PER_MILLI),
     initialMaxData: params.max_data,

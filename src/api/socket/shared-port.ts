@@ -179,8 +179,13 @@ export class SharedPort implements HostOwner {
     conn.drain(owner instanceof SocketFile ? owner.sock : NOBODY);
   }
 
+  /** The UDP socket broke: whoever waits for something here waits in vain. */
   onError(): void {
     this.forget();
+    for (const [, file] of [...this.listeners.entries()]) file.sock.markClosed();
+    for (const { owner } of this.host?.endpoint.connections ?? []) {
+      if (owner instanceof SocketFile) owner.sock.markClosed();
+    }
   }
 
   // --- inside ------------------------------------------------------------------------------------------------------------
@@ -192,7 +197,9 @@ export class SharedPort implements HostOwner {
     const { sock, serverNames, reusePort } = file;
     const wanted = { alpn: sock.alpn, serverNames, reusePort, retry: wantsRetry(file) };
     try {
-      this.registrations.set(file, await listenAt(client, this.host as EndpointHost, wanted));
+      const registration = await listenAt(client, this.host as EndpointHost, wanted);
+      if (file.isClosed) client.unlisten(registration);
+      else this.registrations.set(file, registration);
       return 0;
     } catch (error) {
       this.stopListening(file);

@@ -13,9 +13,12 @@ export const SO_SNDTIMEO = 21;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
+/** Linux's int; also the longest time of a timer of Node, milliseconds. */
+const MAX_VALUE = 2 ** 31 - 1;
+
 /** 0, -EINVAL or -ENOPROTOOPT. */
 export function setSocketLevel(file: SocketFile | StreamFile, level: number, name: number, value: number): number {
-  if (!Number.isSafeInteger(value) || value < 0) return -EINVAL;
+  if (!Number.isSafeInteger(value) || value < 0 || value > MAX_VALUE) return -EINVAL;
   if (level === SOL_SOCKET && name === SO_RCVTIMEO) file.receiveTimeoutMillis = value;
   else if (level === SOL_SOCKET && name === SO_SNDTIMEO) file.sendTimeoutMillis = value;
   else return file instanceof StreamFile ? -ENOPROTOOPT : setOfSocket(file, level, name, value);
