@@ -290,6 +290,21 @@ describe("connecting", () => {
   );
 
   test(
+    "one that is destroyed while the UDP port of all is opened takes it from nobody",
+    withNet(async (bench) => {
+      const { cert, key } = testLeaf();
+      const server = createServer({ cert, key }, (socket) => socket.end("here")).listen(0, "::1");
+      await once(server, "listening");
+      bench.later(() => server.close());
+      // nothing else in this file connects by IPv6, so that there is no port yet
+      const options = { port: portOf(server), host: "::1", ca: testCa().cert };
+      const first = connect(options);
+      connect(options).destroy();
+      assert.equal((await readAll(first)).toString(), "here");
+    }),
+  );
+
+  test(
     "an AbortSignal ends it with AbortError",
     withNet(async (bench) => {
       const server = await bench.serve((socket) => socket.resume());
@@ -466,6 +481,18 @@ describe("servers", () => {
   );
 
   test(
+    "a signal that is aborted before listen closes the server",
+    withNet(async () => {
+      const { cert, key } = testLeaf();
+      const server = createServer({ cert, key }, () => {});
+      server.on("listening", () => assert.fail("it listens"));
+      server.listen({ port: 0, host: "127.0.0.1", signal: AbortSignal.abort() });
+      await once(server, "close");
+      assert.equal(server.address(), null);
+    }),
+  );
+
+  test(
     "maxConnections refuses what is above it and says so",
     withNet(async (bench) => {
       const server = await bench.serve((socket) => socket.resume());
@@ -503,6 +530,20 @@ describe("servers", () => {
       assert.equal(client.destroyed, false);
       server.end("after");
       assert.equal((await readAll(client)).toString(), "after");
+    }),
+  );
+
+  test(
+    "setTimeout takes what a timer can wait at most, and refuses what is no time",
+    withNet(async (bench) => {
+      const { client } = await bench.pair();
+      client.on("timeout", () => assert.fail("no time has passed"));
+      client.setTimeout(2 ** 31);
+      assert.equal(client.timeout, 2 ** 31 - 1);
+      await pause(20);
+      for (const millis of [Infinity, Number.NaN, -1]) {
+        assert.throws(() => client.setTimeout(millis), { code: "ERR_INVALID_ARG_TYPE" });
+      }
     }),
   );
 });

@@ -53,7 +53,9 @@ export class QuicServer extends EventEmitter {
     if (onListening !== undefined) this.once("listening", onListening);
     this.#isStarting = true;
     this.#isClosing = false;
-    options.signal?.addEventListener("abort", () => this.close(), { once: true });
+    const { signal } = options;
+    signal?.addEventListener("abort", () => this.close(), { once: true });
+    if (signal?.aborted === true) this.close();
     void this.#start(options);
     return this;
   }

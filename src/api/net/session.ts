@@ -155,10 +155,11 @@ export async function dial(setup: ClientSetup, check: () => void, onLookup?: OnL
   const { host, servername, ticket } = setup;
   const address = isIP(host) === 0 ? await lookUp(setup, onLookup) : host;
   check();
-  const port = await clientPort(familyOf(address), setup.local);
+  let port = await clientPort(familyOf(address), setup.local);
+  // one that nobody uses any more is closed, maybe between its arrival and ours
+  while (port.isClosed) port = await clientPort(familyOf(address), setup.local);
   try {
     check();
-    if (port.isClosed) throw invalidState("the socket of the session was closed");
     return port.connect({
       ...setup,
       remote: address,

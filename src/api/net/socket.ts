@@ -25,6 +25,8 @@ type Callback = (error?: Error | null) => void;
 const HIGH_WATER_BYTES = 64 * 1024;
 /** Largest chunk of `data`. */
 const READ_BYTES = 256 * 1024;
+/** The longest that a timer of Node waits: more would be no time at all. */
+const MAX_TIMER_MILLIS = 2 ** 31 - 1;
 
 export class QuicSocket extends Duplex {
   /** As of tls.TLSSocket. */
@@ -118,7 +120,8 @@ export class QuicSocket extends Duplex {
         this.emit("lookup", error, found, family, host);
         if (error === null) this.#target = { address: found, port };
       });
-      this.#openOn(link);
+      if (this.destroyed) link.settle();
+      else this.#openOn(link);
     } catch (error) {
       this.destroy(error as Error);
     }
@@ -340,14 +343,14 @@ export class QuicSocket extends Duplex {
   /** Emits `timeout` after so many milliseconds without traffic, 0 = never. The socket stays open. */
   setTimeout(millis: number, onTimeout?: () => void): this {
     if (this.destroyed) return this;
-    if (typeof millis !== "number" || !(millis >= 0)) throw invalidType("msecs", "a number from 0", millis);
+    if (!Number.isFinite(millis) || millis < 0) throw invalidType("msecs", "a finite number from 0", millis);
     if (onTimeout !== undefined && typeof onTimeout !== "function") {
       throw invalidType("callback", "a function", onTimeout);
     }
-    this.timeout = millis;
+    this.timeout = Math.min(millis, MAX_TIMER_MILLIS);
     this.#idle?.stop();
     const sentBytes = (): number => this.#channel?.send.bytesWritten ?? 0;
-    this.#idle = millis === 0 ? null : new IdleTimer(millis, sentBytes, () => this.emit("timeout"));
+    this.#idle = millis === 0 ? null : new IdleTimer(this.timeout, sentBytes, () => this.emit("timeout"));
     if (onTimeout === undefined) return this;
     if (millis === 0) this.removeListener("timeout", onTimeout);
     else this.once("timeout", onTimeout);
