@@ -1,6 +1,7 @@
 /**
  * Limits by the names of Linux QUIC's sysctls: `net.quic.quic_mem` in pages, `quic_rmem` and `quic_wmem` in bytes, three numbers
- * each. They stand in a file as sysctl.conf has them, or in the configuration of `quic host`. What is unknown or out of range is an error that names it: nobody shall believe in a limit that does not hold.
+ * each. They stand in a file as sysctl.conf has them, or in the configuration of `quic host`. What is unknown or out of
+ * range is an error that names it: nobody shall believe in a limit that does not hold.
  */
 
 import { totalmem } from "node:os";

@@ -1,8 +1,9 @@
 /**
  * A client that moves (RFC 9000 §9): to another local address of its own choice, or to the address that the server
- * prefers (§9.6), or because the kernel has chosen another address for it. The new path is asked with a connection id of its own (§9.5) while data stays where it is, and is used
- * as soon as it answers. A move that is forced, because the old address is gone, uses the new path at once and asks
- * after that. The path that was left is listened to, and answers, for some time.
+ * prefers (§9.6), or because the kernel has chosen another address for it. The new path is asked with a connection id of
+ * its own (§9.5) while data stays where it is, and is used as soon as it answers. A move that is forced, because the old
+ * address is gone, uses the new path at once and asks after that. The path that was left is listened to, and answers, for
+ * some time.
  *
  *   start --> asking --PATH_RESPONSE--> moved --the server is there, too, and 3 PTO--> the old path is forgotten
  *               '------3 PTO without--> failed: data stays where it was, or goes back there
