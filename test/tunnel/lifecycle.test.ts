@@ -126,13 +126,14 @@ describe("what a tunnel survives", () => {
         assert.ok(chunk.equals(bytes.subarray(received, received + chunk.length)), `at ${received}`);
         received += chunk.length;
       });
+      const ended = once(socket, "end");
       socket.end(bytes);
       for (const part of [1, 2, 3]) {
         await until(() => received > (part * bytes.length) / 5);
         await client.tunnel.rebind();
         await client.told("moved", part);
       }
-      await once(socket, "end");
+      await ended;
       assert.equal(received, bytes.length);
       // a move that follows another one soon leaves the server no time to ask there
       const { local } = await client.told("moved", 3);
