@@ -6,7 +6,7 @@
  */
 
 import { randomInt, timingSafeEqual } from "node:crypto";
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync, rmSync, unlinkSync } from "node:fs";
 import type { Endpoint } from "../endpoint/endpoint.js";
 import type { UdpStats } from "../port/udp.js";
 import {
@@ -156,7 +156,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     clearInterval(this.tendTimer);
     const routes = this.routes();
     const hadSocket = this.listener !== null;
-    if (hadSocket) unlinkSync(this.options.socketPath);
+    if (hadSocket) rmSync(this.options.socketPath, { force: true }); // whoever removed it before
     this.listener?.close();
     for (const program of [...this.programs]) program.detach();
     for (const group of this.openGroups) group.close();
@@ -282,7 +282,13 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     if (this.byRoute[program.route] !== program) return;
     this.byRoute[program.route] = null;
     this.note(`route ${program.route}: gone`);
-    if (!this.closed) this.state.write(this.routes());
+    if (this.closed) return;
+    try {
+      this.state.write(this.routes());
+    } catch (error) {
+      // a full disk ends nobody: the route counts as given until the next one is
+      this.note(`the state is not written: ${(error as Error).message}`);
+    }
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 /** Programs on ports of one host: each gets its own clients, and only those. */
 
 import assert from "node:assert/strict";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { HostClient } from "#src/broker/host-client.js";
 import { connect, type QuicError } from "#src/api/quic/index.js";
 import { type Bench, content, readAll, sha256, testCa, withBench } from "../api/support.js";
 import { echoAt, open, until } from "./support.js";
@@ -15,6 +18,21 @@ async function ask(bench: Bench, address: string, alpn: string | string[], sent:
 }
 
 describe("programs on a port of a host", () => {
+  test("a program that goes while the state cannot be written, and a socket that somebody removed, end no host", async () => {
+    using host = await open();
+    const client = await HostClient.connect(host.path);
+    const state = join(host.dir, "host.json");
+    rmSync(state);
+    mkdirSync(state);
+    client.close();
+    await until(() => host.notes.some((line) => line.startsWith("the state is not written")), 2000);
+    assert.equal(host.host.programCount, 0);
+    rmSync(state, { recursive: true });
+    rmSync(host.path);
+    host.stop();
+    assert.ok(existsSync(state));
+  });
+
   test(
     "three programs on one port each get the clients of their protocol, and packets past the handshake directly",
     withBench(async (bench) => {
