@@ -65,11 +65,20 @@ export class Group {
       ...nativeUdp,
       open: async (_options: unknown, handler: Parameters<typeof adoptUdp>[2]) => adoptUdp(first, isIpv6, handler),
     };
-    const loop = await LoopHost.open(front, provider, place, owner);
+    let loop: LoopHost<never, Front>;
+    try {
+      loop = await LoopHost.open(front, provider, place, owner);
+    } catch (error) {
+      for (const [at, fd] of kept) if (at > 0) closeFd(fd); // the first is its socket's
+      throw error;
+    }
     const group = new Group(place, front, loop);
-    for (let index = 1; kept.has(index); index++) {
+    let index = 1;
+    for (; kept.has(index); index++) {
       group.members.push({ index, fd: kept.get(index) as number, uid: -1, sendOnly: false, holder: null });
     }
+    // above a gap the kernel's numbers are not those of the host before
+    for (const [at, fd] of kept) if (at > index) closeFd(fd);
     return group;
   }
 

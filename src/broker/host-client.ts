@@ -228,6 +228,10 @@ export class HostClient implements HostLink {
   private async bindSocket(socket: HostUdpSocket, index: number): Promise<HostUdpSocket> {
     const { reply, fds } = await this.ask({ op: "bind", id: socket.bind, place: socket.place, index });
     if (reply.op !== "bound") throw gone();
+    if (socket.isClosed) {
+      for (const fd of fds) closeFd(fd);
+      return socket;
+    }
     const [fd] = fds;
     if (fd !== undefined) {
       try {

@@ -66,6 +66,10 @@ export class HostUdpSocket implements UdpSocket, UdpHandler {
     this.unblock();
   }
 
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Of the member; -1 without. */
   get descriptor(): number {
     return this.member === null ? -1 : udpDescriptor(this.member);

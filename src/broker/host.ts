@@ -114,7 +114,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
         resolve();
       };
       if (this.reserved.size === 0) done();
-      else setTimeout(done, BROKER_RESUME_MILLIS);
+      else setTimeout(done, BROKER_RESUME_MILLIS).unref();
     });
     this.tendTimer = setInterval(() => this.tend(), TEND_MILLIS);
     this.tendTimer.unref();
