@@ -123,7 +123,7 @@ export class Connection implements Transport, HeapItem {
     this.path = new Path(config.maxDatagramBytes);
     this.path.setAddress(init.addr, 0, init.socket);
     this.path.validated = init.addressValidated;
-    this.path.noteDcid(init.localCid, 0);
+    this.path.noteDcid(init.localCid, 0, init.localCid.length);
     this.peerScid = isServer ? init.peerCid : null;
     this.localIds = new LocalIds(init.localCid, config.issuedConnectionIds);
     this.peerIds = new PeerIds(init.peerCid, config.activeConnectionIdLimit);

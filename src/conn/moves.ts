@@ -81,7 +81,7 @@ export function arrivalPath(conn: Connection, rx: RxBatch, row: number): Path | 
 export function onArrival(conn: Connection, path: Path, buf: Uint8Array, dcidStart: number, nowMicros: number): void {
   path.heardMicros = nowMicros;
   if (!conn.isServer) return;
-  path.noteDcid(buf, dcidStart);
+  path.noteDcid(buf, dcidStart, conn.host.bench.cidBytes);
   path.sharesCid = path.hasSameDcid(conn.path);
   if (path === conn.moves.unproven) remember(conn, path);
 }

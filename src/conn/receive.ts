@@ -36,7 +36,7 @@ import { PN_NEW } from "../pnspace/received.js";
 import { DETAIL_KEY_PHASE } from "../port/transport.js";
 import { LEVEL_APP, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_INITIAL, type Level } from "../port/tls.js";
 import { datagramBytes, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
-import { LOCAL_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
+import { MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { levelSpace, SPACE_APP } from "../proto/space.js";
 import { KEY_UPDATE_ERROR, PROTOCOL_VIOLATION } from "../proto/transport-error.js";
 import { blameFrame, closeTransport, vanish } from "./close.js";
@@ -122,7 +122,7 @@ function collectShort(conn: Connection, rx: RxBatch, from: number, to: number, n
   if (!canRead(conn, LEVEL_APP)) return from;
   const { bench } = conn.host;
   if (bench.opener.count === 0) bench.begin(rx.buf);
-  const next = bench.opener.addShort(rx, from, to, 1 + LOCAL_CID_BYTES, conn.config.grease);
+  const next = bench.opener.addShort(rx, from, to, 1 + bench.cidBytes, conn.config.grease);
   if (bench.opener.isFull) flushShort(conn, nowMicros);
   return next;
 }
@@ -144,13 +144,13 @@ function routeResetToken(conn: Connection): void {
 }
 
 function walk(conn: Connection, buf: Uint8Array, off: number, end: number, ecn: number, nowMicros: number): void {
-  const { header } = conn.host.bench;
+  const { header, cidBytes } = conn.host.bench;
   let at = off;
   let firstDcid = -1;
   let firstDcidLength = 0;
   const droppedBefore = conn.counters.packetsDropped;
   while (at < end && conn.state === STATE_OPEN) {
-    const drop = parseHeader(buf, at, end, LOCAL_CID_BYTES, header, conn.config.grease);
+    const drop = parseHeader(buf, at, end, cidBytes, header, conn.config.grease);
     if (drop !== DROP_NONE && !isShortPlain(conn, header, drop)) {
       conn.drop(drop);
       at = header.end;
@@ -299,7 +299,7 @@ function processOpened(conn: Connection, level: Level, nowMicros: number): void 
   }
   if (conn.counters.packetsReceived > receivedBefore && !isClosed(conn)) onPacketsProcessed(conn, nowMicros);
   if (level === LEVEL_APP && conn.moves.arrival === null && opener.isOpen(count - 1)) {
-    conn.path.noteDcid(bench.rxBuf, opener.packetStart(count - 1) + 1);
+    conn.path.noteDcid(bench.rxBuf, opener.packetStart(count - 1) + 1, bench.cidBytes);
   }
   if (level === LEVEL_APP) phases.afterOpen(nowMicros, conn.recovery.ptoMicros(SPACE_APP));
   if (phases.readPhase !== readPhase) conn.events.noteDetail(DETAIL_KEY_PHASE, 0, phases.readPhase);
@@ -323,7 +323,7 @@ export function tryReset(conn: Connection, buf: Uint8Array, start: number, end: 
 }
 
 function onOpened(conn: Connection, level: Level, row: number, nowMicros: number): void {
-  const { opener, decoder, frames, header, rxBuf } = conn.host.bench;
+  const { opener, decoder, frames, header, rxBuf, cidBytes } = conn.host.bench;
   const space = conn.space(levelSpace(level));
   const pn = opener.pn(row);
   const firstByte = opener.firstByte(row);
@@ -340,7 +340,7 @@ function onOpened(conn: Connection, level: Level, row: number, nowMicros: number
   conn.counters.packetsReceived++;
   const start = opener.packetStart(row);
   const dcidStart = isShort ? start + 1 : start + 6;
-  const dcidEnd = isShort ? dcidStart + LOCAL_CID_BYTES : dcidStart + rxBuf[start + 5];
+  const dcidEnd = isShort ? dcidStart + cidBytes : dcidStart + rxBuf[start + 5];
   frames.begin(conn, level, opener.keyPhase(row), nowMicros);
   frames.setDcid(rxBuf, dcidStart, dcidEnd);
   if (!decoder.decode(level, rxBuf, opener.payloadStart(row), opener.payloadEnd(row), frames)) {

@@ -22,12 +22,17 @@ export class Workbench {
   readonly opener: Opener;
   readonly streamRun: StreamRun;
   /** Up to three packets are coalesced into a datagram. */
-  readonly builder = new PacketBuilder(3 * TX_BATCH_DATAGRAMS);
+  readonly builder: PacketBuilder;
 
   /** False where a test compares trains with the general way, packet by packet. */
   sendsTrains = true;
 
-  constructor(aead: AeadPort) {
+  /** `cidBytes`: length of our connection ids, by which short headers are taken apart. */
+  constructor(
+    aead: AeadPort,
+    readonly cidBytes: number,
+  ) {
+    this.builder = new PacketBuilder(3 * TX_BATCH_DATAGRAMS, cidBytes);
     this.opener = new Opener(aead, OPEN_BATCH_PACKETS);
     this.streamRun = new StreamRun(aead, this.opener, OPEN_BATCH_PACKETS);
   }

@@ -34,7 +34,6 @@ import { type HelloNames, LEVEL_EARLY, type TlsContext, type TlsSession } from "
 import { ADDR_COLS, type AddressProof, RX_COLS, RX_ECN, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
 import {
   INITIAL_DCID_BYTES,
-  LOCAL_CID_BYTES,
   MAX_ACCEPT_QUEUE,
   MAX_HALF_OPEN,
   MIN_INITIAL_DATAGRAM_BYTES,
@@ -184,12 +183,12 @@ export class Acceptor {
   /** Handles datagram `row`, whose destination id nobody has; returns a new connection that shall receive it, or null. */
   onUnknown(rx: RxBatch, row: number, nowMicros: number): Connection | null {
     const { endpoint } = this;
-    const { header } = endpoint.bench;
+    const { header, cidBytes } = endpoint.bench;
     this.socket = rx.socket;
     this.known = rx.proof ?? null;
     const off = rx.rows[row * RX_COLS + RX_OFF];
     const lengthBytes = rx.rows[row * RX_COLS + RX_LEN];
-    const drop = parseHeader(rx.buf, off, off + lengthBytes, LOCAL_CID_BYTES, header, this.chooser !== null);
+    const drop = parseHeader(rx.buf, off, off + lengthBytes, cidBytes, header, this.chooser !== null);
     if (endpoint.onReset(rx.buf, off, off + lengthBytes, nowMicros)) return null;
     if (drop !== DROP_NONE && drop !== DROP_UNKNOWN_VERSION) {
       endpoint.countDrop(drop);
@@ -442,7 +441,7 @@ export class Acceptor {
     }
     const odcid = buf.slice(header.dcidStart, header.dcidStart + header.dcidLength);
     const scid = buf.slice(header.scidStart, header.scidStart + header.scidLength);
-    const retryScid = endpoint.newCid();
+    const retryScid = endpoint.newCid(INITIAL_DCID_BYTES); // the next Initial keys come from it, too
     const token = endpoint.tokens.sealRetryToken(
       odcid,
       retryScid,

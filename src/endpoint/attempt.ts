@@ -20,7 +20,6 @@ import { LEVEL_INITIAL } from "../port/tls.js";
 import { ADDR_COLS, type AddressProof } from "../port/udp.js";
 import {
   ATTEMPT_MICROS,
-  LOCAL_CID_BYTES,
   MAX_ATTEMPT_BYTES,
   MAX_ATTEMPT_DATAGRAMS,
   MAX_ATTEMPTS_BYTES,
@@ -90,7 +89,7 @@ export class Attempt {
   read(bench: Workbench, bytes: Uint8Array): AttemptState {
     let opened = 0;
     for (let at = 0; at < bytes.length; at = header.end) {
-      if (parseHeader(bytes, at, bytes.length, LOCAL_CID_BYTES, header, true) !== DROP_NONE) continue;
+      if (parseHeader(bytes, at, bytes.length, bench.cidBytes, header, true) !== DROP_NONE) continue;
       if (header.type !== PACKET_INITIAL || header.version !== this.origin.version || !this.isOurs(bytes)) continue;
       if (this.open(bench, bytes)) opened++;
     }

@@ -38,11 +38,11 @@ import {
   type RxBatch,
   type TxBatch,
 } from "../port/udp.js";
-import { INITIAL_DCID_BYTES, LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
+import { INITIAL_DCID_BYTES, MAX_CID_BYTES, MIN_INITIAL_DATAGRAM_BYTES } from "../proto/limits.js";
 import { Acceptor, type Chooser, Listener, type ListenOptions } from "./accept.js";
 import { Answers } from "./answers.js";
 import { EndpointCounters } from "./counters.js";
-import { type CidSource, randomCids } from "./ids.js";
+import { type CidSource, localCidBytes, randomCids } from "./ids.js";
 import { applyIcmpTooBig, applyTooBig, isQuoted } from "./path-hints.js";
 import { CidTable, endOfRun } from "./route.js";
 
@@ -61,6 +61,8 @@ export interface EndpointOptions {
   statelessResets?: boolean;
   /** Makes connection ids; default: random ones. */
   cids?: CidSource;
+  /** Length of the ids of all connections: 4 to 20, default 8; what `cids` can make. */
+  cidBytes?: number;
 }
 
 export interface ConnectOptions {
@@ -112,7 +114,7 @@ export class Endpoint implements ConnectionHost {
   constructor(options: EndpointOptions) {
     this.aead = options.aead;
     this.random = options.random;
-    this.bench = new Workbench(options.aead);
+    this.bench = new Workbench(options.aead, localCidBytes(options.cidBytes));
     this.wallSeconds = options.wallSeconds;
     this.answers = new Answers(options.nowMicros);
     const secret = options.secret ?? this.randomBytes(32);
@@ -278,7 +280,7 @@ export class Endpoint implements ConnectionHost {
       const conn = this.ownerOf(rx.buf, off, lengthBytes);
       if (conn !== current && current !== null) this.endRun(current, nowMicros);
       current = conn ?? this.acceptor.onUnknown(rx, row, nowMicros);
-      const end = conn === null ? row + 1 : endOfRun(rx, this.rxView.of(rx.buf), row);
+      const end = conn === null ? row + 1 : endOfRun(rx, this.rxView.of(rx.buf), row, this.bench.cidBytes);
       if (current !== null) current.receive(rx, row, end, nowMicros);
       row = end;
     }
@@ -353,8 +355,8 @@ export class Endpoint implements ConnectionHost {
 
   // --- ConnectionHost ------------------------------------------------------------------------------------------------
 
-  newCid(): Uint8Array {
-    const cid = new Uint8Array(LOCAL_CID_BYTES);
+  newCid(leastBytes = 0): Uint8Array {
+    const cid = new Uint8Array(Math.max(leastBytes, this.bench.cidBytes));
     do this.cids.fill(cid);
     while (this.table.find(cid, 0, cid.length) !== null);
     return cid;
@@ -434,7 +436,7 @@ export class Endpoint implements ConnectionHost {
 
   private ownerOf(buf: Uint8Array, off: number, lengthBytes: number): Connection | null {
     const isLong = (buf[off] & 0x80) !== 0;
-    const idLength = isLong ? (buf[off + 5] ?? 255) : LOCAL_CID_BYTES;
+    const idLength = isLong ? (buf[off + 5] ?? 255) : this.bench.cidBytes;
     const idStart = off + (isLong ? 6 : 1);
     if (idLength > MAX_CID_BYTES || idStart + idLength > off + lengthBytes) return null;
     return this.table.find(buf, idStart, idLength);

@@ -33,24 +33,29 @@ test("a table of ids behaves like a Map by hex, through growth and deletions", (
   );
 });
 
-test("a run is the neighbours of one source and one id with short headers", () => {
-  const buf = new Uint8Array(8 * 20);
-  // rows 1 to 3 go where row 0 goes
-  const sources = [4, 4, 4, 4, 5, 5, 5, 5];
-  const lengths = [20, 9, 20, 20, 20, 20, 8, 20];
-  for (let i = 0; i < 8; i++) buf.set([0x40 | i, 1, 2, 3, 4, 5, 6, 7, 8, i], i * 20);
-  const rows = Int32Array.from(lengths.flatMap((length, i) => [i * 20, length, sources[i] as number, 0]));
-  const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6, socket: 0 };
-  const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, new DataView(buf.buffer), row));
-  assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 7, 8]);
-  for (let i = 1; i <= 8; i++) {
-    buf[40 + i] ^= 0x80;
-    assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4], `byte ${i} of the id differs`);
-    buf[40 + i] ^= 0x80;
-  }
-  buf[2 * 20] |= 0x80; // a long header
-  assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4]);
-});
+for (const cidBytes of [4, 5, 7, 8, 9, 12, 15, 20]) {
+  test(`a run is the neighbours of one source and one id of ${cidBytes} bytes with short headers`, () => {
+    const size = 32;
+    const buf = new Uint8Array(8 * size);
+    const id = Array.from({ length: cidBytes }, (_, i) => i + 1);
+    // rows 1 to 3 go where row 0 goes
+    const sources = [4, 4, 4, 4, 5, 5, 5, 5];
+    const lengths = [size, cidBytes + 1, size, size, size, size, cidBytes, size];
+    for (let i = 0; i < 8; i++) buf.set([0x40 | i, ...id, i], i * size);
+    const rows = Int32Array.from(lengths.flatMap((length, i) => [i * size, length, sources[i] as number, 0]));
+    const rx = { buf, rows, sources: new Int32Array(60), count: 8, sourceCount: 6, socket: 0 };
+    const view = new DataView(buf.buffer);
+    const ends = (): number[] => [0, 1, 2, 3, 4, 5, 6, 7].map((row) => endOfRun(rx, view, row, cidBytes));
+    assert.deepEqual(ends(), [4, 4, 4, 4, 6, 6, 7, 8]);
+    for (let i = 1; i <= cidBytes; i++) {
+      buf[2 * size + i] ^= 0x80;
+      assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4], `byte ${i} of the id differs`);
+      buf[2 * size + i] ^= 0x80;
+    }
+    buf[2 * size] |= 0x80; // a long header
+    assert.deepEqual(ends().slice(0, 4), [2, 2, 3, 4]);
+  });
+}
 
 test("RFC 9000 §5.2 an id that nobody owns is not found", () => {
   const table = new CidTable<string>(1, 2);

@@ -6,7 +6,7 @@
 
 import { HEADER_FORM_BIT } from "../packet/header.js";
 import { RX_COLS, RX_LEN, RX_OFF, RX_SOURCE, type RxBatch } from "../port/udp.js";
-import { LOCAL_CID_BYTES, MAX_CID_BYTES } from "../proto/limits.js";
+import { MAX_CID_BYTES } from "../proto/limits.js";
 
 const EMPTY = 0;
 const FIRST_SLOTS = 64;
@@ -15,24 +15,35 @@ const ID_WORD_BYTES = 4;
 /**
  * One past the last datagram that goes where datagram `row` goes, without looking its id up: same source, same
  * destination id, all with short headers. The owner of the first is the owner of all of them. `bytes` is the view of
- * the batch's slab; ids are compared as two words (LOCAL_CID_BYTES is 4 to 8).
+ * the batch's slab. Ids have `cidBytes`, 4 to 20: they are compared as their first and last word, which may overlap, and longer
+ * ones between them.
  */
-export function endOfRun(rx: RxBatch, bytes: DataView, row: number): number {
+export function endOfRun(rx: RxBatch, bytes: DataView, row: number, cidBytes: number): number {
   const { rows, count } = rx;
   const first = row * RX_COLS;
   const start = rows[first + RX_OFF];
+  const lastWord = 1 + cidBytes - ID_WORD_BYTES;
   const source = rows[first + RX_SOURCE];
-  if (rows[first + RX_LEN] <= LOCAL_CID_BYTES || (bytes.getUint8(start) & HEADER_FORM_BIT) !== 0) return row + 1;
+  if (rows[first + RX_LEN] <= cidBytes || (bytes.getUint8(start) & HEADER_FORM_BIT) !== 0) return row + 1;
   const idStart = bytes.getInt32(start + 1);
-  const idEnd = bytes.getInt32(start + 1 + LOCAL_CID_BYTES - ID_WORD_BYTES);
+  const idEnd = bytes.getInt32(start + lastWord);
   let next = row + 1;
   for (let at = first + RX_COLS; next < count; next++, at += RX_COLS) {
     const off = rows[at + RX_OFF];
-    if (rows[at + RX_SOURCE] !== source || rows[at + RX_LEN] <= LOCAL_CID_BYTES) break;
+    if (rows[at + RX_SOURCE] !== source || rows[at + RX_LEN] <= cidBytes) break;
     if ((bytes.getUint8(off) & HEADER_FORM_BIT) !== 0 || bytes.getInt32(off + 1) !== idStart) break;
-    if (bytes.getInt32(off + 1 + LOCAL_CID_BYTES - ID_WORD_BYTES) !== idEnd) break;
+    if (bytes.getInt32(off + lastWord) !== idEnd) break;
+    if (cidBytes > 2 * ID_WORD_BYTES && !hasSameMiddle(bytes, start, off, lastWord)) break;
   }
   return next;
+}
+
+/** Whether the ids of two short headers are the same between their first word and that at `lastWord` of each. */
+function hasSameMiddle(bytes: DataView, one: number, other: number, lastWord: number): boolean {
+  for (let at = 1 + ID_WORD_BYTES; at < lastWord; at += ID_WORD_BYTES) {
+    if (bytes.getInt32(one + at) !== bytes.getInt32(other + at)) return false;
+  }
+  return true;
 }
 
 export class CidTable<T> {

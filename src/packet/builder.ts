@@ -162,7 +162,7 @@ export class PacketBuilder {
   /** PADDING that closePacket added by itself, bytes; a packet with PADDING counts as in flight (RFC 9002 §2). */
   lastPaddingBytes = 0;
   /** Short header packets are padded to this size, tag included. */
-  minShortBytes = LOCAL_CID_BYTES + SHORT_EXCESS_BYTES;
+  minShortBytes: number;
 
   /** Of the batch: frames whose payload is copied when it is sealed. */
   readonly gather: Gather;
@@ -191,9 +191,13 @@ export class PacketBuilder {
   private lastRow = NONE;
   private lastLengthField = NONE;
 
-  /** @param maxPackets seal rows per batch; a packet more does not open. */
-  constructor(maxPackets: number) {
+  /**
+   * @param maxPackets seal rows per batch; a packet more does not open
+   * @param cidBytes length of the ids that we issue
+   */
+  constructor(maxPackets: number, cidBytes = LOCAL_CID_BYTES) {
     this.maxPackets = maxPackets;
+    this.minShortBytes = cidBytes + SHORT_EXCESS_BYTES;
     this.table = new SealTable(maxPackets);
     this.seal = this.table;
     this.gather = this.table.gather;

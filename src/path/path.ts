@@ -52,9 +52,10 @@ export class Path {
   private heardIp1 = 0;
   private heardIp2 = 0;
   private heardIp3 = 0;
-  /** First words of the connection id of ours to which the peer sent last. */
-  private dcidWord0 = 0;
-  private dcidWord1 = 0;
+  /** First and last word of the connection id of ours to which the peer sent last, and a mix of those between them. */
+  private dcidFirst = 0;
+  private dcidMiddle = 0;
+  private dcidLast = 0;
 
   /** @param boundBytes largest UDP payload to try, 1200 or more */
   constructor(boundBytes: number) {
@@ -101,15 +102,20 @@ export class Path {
     return hasLocal(this.addr, 0);
   }
 
-  /** A packet of the peer came here whose Destination Connection ID, of 8 bytes or more, is at `start`. */
-  noteDcid(buf: Uint8Array, start: number): void {
-    this.dcidWord0 = word(buf, start);
-    this.dcidWord1 = word(buf, start + 4);
+  /** A packet of the peer came here whose Destination Connection ID, of `cidBytes` (4 or more), is at `start`. */
+  noteDcid(buf: Uint8Array, start: number, cidBytes: number): void {
+    const last = start + cidBytes - 4;
+    this.dcidFirst = word(buf, start);
+    this.dcidLast = word(buf, last);
+    let middle = 0;
+    for (let at = start + 4; at < last; at += 4) middle = (Math.imul(middle, 31) + word(buf, at)) | 0;
+    this.dcidMiddle = middle;
   }
 
   /** Whether the peer sends to the same id of ours here and on `other`. */
   hasSameDcid(other: Path): boolean {
-    return this.dcidWord0 === other.dcidWord0 && this.dcidWord1 === other.dcidWord1;
+    const { dcidFirst, dcidMiddle, dcidLast } = this;
+    return dcidFirst === other.dcidFirst && dcidLast === other.dcidLast && dcidMiddle === other.dcidMiddle;
   }
 
   /** The route is that of `other`, only the port is another: what is known of its MTU holds here, too. */

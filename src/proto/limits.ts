@@ -28,8 +28,10 @@ export const MTU_BLACK_HOLE_ROUNDS = 3;
 export const MAX_SEND_DATAGRAM_BYTES = 12_288;
 /** Largest UDP payload that we accept; announced as max_udp_payload_size. */
 export const MAX_UDP_PAYLOAD_BYTES = 65527;
-/** Connection ids we issue, bytes (RFC 9000 §5.1 allows 0..20). */
+/** Connection ids we issue, bytes, unless an endpoint is told another length (RFC 9000 §5.1 allows 0..20). */
 export const LOCAL_CID_BYTES = 8;
+/** The shortest that it may be told: fewer bytes could be guessed, and would soon be used up. */
+export const MIN_LOCAL_CID_BYTES = 4;
 export const MAX_CID_BYTES = 20;
 /** A client's first destination connection id, bytes (RFC 9000 §7.2: at least 8). */
 export const INITIAL_DCID_BYTES = 8;

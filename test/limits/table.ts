@@ -60,7 +60,7 @@ export const LIMITS: readonly Limit[] = [
   ...group("src/conn/config.test.ts", "DATAGRAM_FRAME_BYTES", "MAX_ACK_DELAY_MILLIS", "ACK_DELAY_EXPONENT"),
   ...group("src/frame/decode.test.ts", "MAX_CID_BYTES", ["MAX_ACK_RANGES", "1024 * ($)"]),
   ...group(`${ATTACK}/endpoint.test.ts`, ["INITIAL_DCID_BYTES", "1"]),
-  ...group("src/endpoint/route.prop.test.ts", "LOCAL_CID_BYTES"),
+  ...group("test/transport/connection-ids.test.ts", "LOCAL_CID_BYTES", ["MIN_LOCAL_CID_BYTES", "1"]),
   ...group("src/path/path.test.ts", "AMPLIFICATION_FACTOR"),
   ...group("src/path/validation.test.ts", "MAX_PATH_RESPONSES", "MAX_PATH_CHALLENGES"),
   ...group("src/path/ecn-check.test.ts", "ECN_TESTING_DATAGRAMS"),

@@ -41,6 +41,9 @@ export interface PairOptions {
   /** With `earlyData`: the server neither accepts it nor says so in tickets. */
   serverWithoutEarly?: boolean;
   seed?: number;
+  /** Lengths of the connection ids that the sides issue. */
+  clientCidBytes?: number;
+  serverCidBytes?: number;
   /** Where the server wants to be after the handshake. */
   preferred?: ListenOptions["preferred"];
 }
@@ -115,15 +118,16 @@ export class Pair {
 
   constructor(options: PairOptions = {}) {
     const seed = options.seed ?? 1;
-    const endpoint = (name: string): Endpoint =>
+    const endpoint = (name: string, cidBytes?: number): Endpoint =>
       new Endpoint({
         aead: this.aead,
         random: new Prng(seed, name),
         nowMicros: this.nowMicros,
         wallSeconds: () => Math.floor(this.nowMicros / 1e6),
+        ...(cidBytes !== undefined && { cidBytes }),
       });
-    this.client = endpoint("client");
-    this.server = endpoint("server");
+    this.client = endpoint("client", options.clientCidBytes);
+    this.server = endpoint("server", options.serverCidBytes);
     const { earlyData = false } = options;
     const serverEarly = earlyData && options.serverWithoutEarly !== true;
     const tickets = earlyData ? 1 : 0;
