@@ -5,7 +5,9 @@ import type { HostUdpSocket } from "../broker/host-socket.js";
 import type { Wanted } from "../broker/messages.js";
 import type { Datapath } from "../runtime/choose.js";
 import type { EndpointHost, EndpointHostOptions } from "../runtime/loop.js";
+import { LOCAL_CID_BYTES } from "../proto/limits.js";
 import { sharedDatapath } from "./datapath.js";
+import { invalidValue } from "./errors.js";
 import { hostedMemory } from "./hosted-memory.js";
 
 export type { HostClient };
@@ -24,13 +26,21 @@ export function connectHost(path: string): Promise<HostClient> {
   return HostClient.connect(path, hostedMemory);
 }
 
-/** Options of an endpoint whose ports are the host's; with null as they are. */
+/**
+ * Options of an endpoint whose ports are the host's; with null as they are.
+ *
+ * @throws TypeError for connection ids of another length than those by which a host knows its programs
+ */
 export function hostedBy(
   client: HostClient | null,
   endpoint: NonNullable<EndpointHostOptions["endpoint"]>,
 ): { datapath: Datapath; endpoint: NonNullable<EndpointHostOptions["endpoint"]> } {
   const datapath = sharedDatapath();
   if (client === null) return { datapath, endpoint };
+  const { cidBytes = LOCAL_CID_BYTES } = endpoint;
+  if (cidBytes !== LOCAL_CID_BYTES) {
+    throw invalidValue("connectionIdBytes", `must be ${LOCAL_CID_BYTES} where a quic host has the port`, cidBytes);
+  }
   return { datapath: { ...datapath, udp: client.provider }, endpoint: { ...endpoint, cids: client.cids } };
 }
 

@@ -5,7 +5,31 @@ import { createSocket } from "node:dgram";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuicEndpoint } from "#src/api/quic/index.js";
-import { issue, testCa, testLeaf, withBench } from "./support.js";
+import { content, issue, readAll, sha256, testCa, testLeaf, withBench } from "./support.js";
+
+describe("ext.connectionIdBytes", () => {
+  for (const [client, server] of [
+    [4, 20],
+    [20, 4],
+    [12, 5],
+  ] as const) {
+    test(
+      `${client} bytes at the client, ${server} at the server: data goes both ways`,
+      withBench(async (bench) => {
+        const body = content(300_000);
+        const pair = await bench.pair(
+          { endpoint: { ext: { connectionIdBytes: server }, validateAddress: true } },
+          { endpoint: { ext: { connectionIdBytes: client } } },
+          (session) => {
+            session.onstream = async (stream) => stream.setBody(await readAll(stream));
+          },
+        );
+        const stream = await pair.client.createBidirectionalStream({ body });
+        assert.equal(sha256(await readAll(stream)), sha256(body));
+      }),
+    );
+  }
+});
 
 describe("setSNIContexts", () => {
   test(

@@ -118,6 +118,10 @@ describe("options", () => {
     [{ ext: { secret: new Uint8Array(31) } }, VALUE],
     [{ ext: { secret: new Uint8Array(32) }, tokenSecret: new Uint8Array(16) }, VALUE],
     [{ ext: { secrets: 1 } }, VALUE],
+    [{ ext: { connectionIdBytes: 3 } }, VALUE],
+    [{ ext: { connectionIdBytes: 21 } }, VALUE],
+    [{ ext: { connectionIdBytes: 8.5 } }, VALUE],
+    [{ ext: { connectionIdBytes: "8" } }, TYPE],
     [{ ipv6Only: 1 }, TYPE],
   ] as const) {
     test(`an endpoint refuses ${JSON.stringify(options)}`, () => {

@@ -62,6 +62,23 @@ describe("programs on a port of a host", () => {
   );
 
   test(
+    "connection ids have the length by which the host knows its programs, and no other is taken",
+    withBench(async (bench) => {
+      using host = await open();
+      const code = "ERR_INVALID_ARG_VALUE";
+      for (const connectionIdBytes of [4, 20]) {
+        await assert.rejects(echoAt(bench, host, "smbd", { ext: { connectionIdBytes } }), {
+          code,
+          message: /must be 8/,
+        });
+      }
+      await until(() => host.host.programCount === 0, 1000);
+      await echoAt(bench, host, "smbd", { ext: { connectionIdBytes: 8 } });
+      assert.equal((await ask(bench, `127.0.0.1:${host.port}`, "smbd", content(10))).length, 15);
+    }),
+  );
+
+  test(
     "LINUX-QUIC 1.7 a list that overlaps is EADDRINUSE; a name is free as soon as its program is gone",
     withBench(async (bench) => {
       using host = await open();

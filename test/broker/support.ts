@@ -73,6 +73,7 @@ export interface ServerOptions {
   alpn?: string[];
   reusePort?: boolean;
   validateAddress?: boolean;
+  ext?: { connectionIdBytes: number };
 }
 
 /** A server on the host's port that sends back what each stream brings, with its name before it. */

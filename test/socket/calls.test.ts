@@ -211,6 +211,33 @@ describe("listen and close", () => {
       assert.equal(quic.poll(server) & quic.POLLHUP, quic.POLLHUP);
     }));
 
+  test("connectionIdBytes is of the port: 4 to 20, and the same for all that name it; a quic host wants 8", async () => {
+    const bind = (options: object): Promise<number> => {
+      const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+      return quic.bind(sd, { address: HOST, port: 0, ...options }).then(
+        () => sd,
+        (error: unknown) => {
+          quic.close(sd);
+          throw error;
+        },
+      );
+    };
+    for (const connectionIdBytes of [3, 21, 4.5]) {
+      await assert.rejects(bind({ connectionIdBytes }), hasCode("EINVAL"), `${connectionIdBytes}`);
+    }
+    await assert.rejects(bind({ connectionIdBytes: 4, host: "/nonexistent/host.sock" }), hasCode("EINVAL"));
+    await assert.rejects(bind({ connectionIdBytes: 8, host: "/nonexistent/host.sock" }), hasCode("ENOENT"));
+    const first = await bind({ connectionIdBytes: 20 });
+    const { port } = quic.getsockname(first);
+    await assert.rejects(bind({ port, connectionIdBytes: 8 }), hasCode("EINVAL"));
+    const others = [await bind({ port, connectionIdBytes: 20 }), await bind({ port })];
+    assert.equal(fileOf(first, "test").port?.host?.endpoint.newCid().length, 20);
+    for (const sd of [first, ...others]) quic.close(sd);
+    const again = await bind({ port, connectionIdBytes: 4 });
+    assert.equal(fileOf(again, "test").port?.host?.endpoint.newCid().length, 4);
+    quic.close(again);
+  });
+
   test("a socket that is closed while its port is opened is EBADF, and gives the port back", async () => {
     const probe = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
     await quic.bind(probe, { address: HOST, port: 0 });

@@ -317,6 +317,7 @@ export class EndpointCore implements HostOwner {
       const options = hostedBy(this.client, {
         statelessResets: setup.statelessResets,
         ...(setup.secret !== undefined && { secret: setup.secret }),
+        ...(setup.connectionIdBytes !== undefined && { cidBytes: setup.connectionIdBytes }),
         ...(setup.retryTokenSeconds !== undefined && { retryTokenSeconds: setup.retryTokenSeconds }),
         ...(setup.newTokenSeconds !== undefined && { newTokenSeconds: setup.newTokenSeconds }),
       });

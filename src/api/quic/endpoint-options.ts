@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { SocketAddress } from "node:net";
 import { type HostPort, parseAddress } from "../address.js";
-import { TOKEN_KEY_SECONDS } from "../../proto/limits.js";
+import { MAX_CID_BYTES, MIN_LOCAL_CID_BYTES, TOKEN_KEY_SECONDS } from "../../proto/limits.js";
 import { OptionReader } from "../option-reader.js";
 import { invalidValue } from "../errors.js";
 
@@ -39,6 +39,8 @@ export interface EndpointOptions {
      * also after a restart; 0-RTT is taken by the process that gave the ticket only.
      */
     secret?: ArrayBuffer | ArrayBufferView;
+    /** Length of the connection ids of all sessions: 4 to 20, default 8, which is what a quic host wants. */
+    connectionIdBytes?: number;
   };
 }
 
@@ -57,6 +59,7 @@ export interface EndpointSetup {
   receiveBufferBytes: number | undefined;
   sendBufferBytes: number | undefined;
   secret: Uint8Array | undefined;
+  connectionIdBytes: number | undefined;
 }
 
 /** Largest value of both limits: what node:quic takes. */
@@ -69,6 +72,7 @@ const MAX_BUFFER_BYTES = 2 ** 30;
 export function readEndpointOptions(given: unknown, path: string): EndpointSetup {
   const reader = new OptionReader(given, path);
   const address = reader.raw("address");
+  const ext = reader.nested("ext");
   const setup: EndpointSetup = {
     address: address === undefined ? null : parseAddress(address, reader.name("address"), 0),
     ipv6Only: reader.boolean("ipv6Only") ?? false,
@@ -82,17 +86,17 @@ export function readEndpointOptions(given: unknown, path: string): EndpointSetup
     statelessResets: reader.boolean("disableStatelessReset") !== true,
     receiveBufferBytes: reader.number("udpReceiveBufferSize", 1, MAX_BUFFER_BYTES),
     sendBufferBytes: reader.number("udpSendBufferSize", 1, MAX_BUFFER_BYTES),
-    secret: secretOf(reader),
+    secret: secretOf(reader, ext),
+    connectionIdBytes: ext.number("connectionIdBytes", MIN_LOCAL_CID_BYTES, MAX_CID_BYTES),
   };
+  ext.finish();
   reader.finish();
   return setup;
 }
 
 /** node:quic has two secrets where the engine derives all of its keys from one (docs/deviations.md). */
-function secretOf(reader: OptionReader): Uint8Array | undefined {
-  const ext = reader.nested("ext");
+function secretOf(reader: OptionReader, ext: OptionReader): Uint8Array | undefined {
   const secret = ext.bytes("secret");
-  ext.finish();
   if (secret !== undefined && secret.length < MIN_SECRET_BYTES) {
     throw invalidValue(ext.name("secret"), `must have ${MIN_SECRET_BYTES} bytes or more`, secret.length);
   }

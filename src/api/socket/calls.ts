@@ -5,6 +5,7 @@
 
 import type { SocketAddress } from "node:net";
 import { ADDR_COLS } from "../../port/udp.js";
+import { LOCAL_CID_BYTES, MAX_CID_BYTES, MIN_LOCAL_CID_BYTES } from "../../proto/limits.js";
 import { isCryptoError } from "../../proto/transport-error.js";
 import { isAnyAddress, isMappedIpv4, isMulticast, setAddressRow } from "../../runtime/address.js";
 import { ConnectionDetails, EarlyTickets, sealPeerToken } from "../../runtime/loop.js";
@@ -31,6 +32,13 @@ export interface Address {
   port: number;
 }
 
+export interface BindOptions extends Address {
+  /** The Unix socket of a quic host that owns the port, default NETQUIC_HOST, `off` for none. */
+  host?: string;
+  /** Length of the connection ids of the port, 4 to 20: default what it has, 8 if it is new. A host wants 8. */
+  connectionIdBytes?: number;
+}
+
 export interface EarlyOptions {
   /**
    * 0-RTT (RFC 9001 §4.6), for what may be done twice only: a replay looks like the first. A client with a SESSION_TICKET and
@@ -54,28 +62,34 @@ export function socket(family: number, type: number, protocol: number = n.IPPROT
 }
 
 /**
- * Once for a socket. `host`: the Unix socket of a quic host that owns the port, default NETQUIC_HOST, `off` for none. Rejects
- * with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL, and ENOENT or ECONNREFUSED where no host answers.
+ * Once for a socket. Rejects with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL, and ENOENT or ECONNREFUSED where no host
+ * answers.
  */
-export function bind(sd: number, { address, port, host }: Address & { host?: string }): Promise<void> {
-  return bindTo(sd, { address, port }, hostPath(host));
+export function bind(sd: number, options: BindOptions): Promise<void> {
+  return bindTo(sd, options, hostPath(options.host));
 }
 
-async function bindTo(sd: number, { address, port }: Address, path: string | null): Promise<void> {
+async function bindTo(sd: number, options: BindOptions, path: string | null): Promise<void> {
+  const { address, port, connectionIdBytes: cidBytes } = options;
   const file = fileOf(sd, "bind");
   const row = new Int32Array(ADDR_COLS);
   const isIpv4 = !address.includes(":");
   const isWrong = !setAddressRow(row, 0, address, port) || isMulticast(row, 0) || (file.isIpv4 && !isIpv4);
-  if (file.port !== null || isWrong) {
+  if (file.port !== null || isWrong || !isCidLength(cidBytes, path)) {
     throw socketError("bind", -errno.EINVAL);
   }
-  const shared = await takePort({ address, port, ipv6Only: file.ipv6Only, hostPath: path });
+  const shared = await takePort({ address, port, ipv6Only: file.ipv6Only, hostPath: path, cidBytes });
   if (file.port !== null || file.isClosed) {
     shared.release();
     throw socketError("bind", file.isClosed ? -errno.EBADF : -errno.EINVAL);
   }
   file.port = shared;
   file.local = socketAddress(address, shared.options.port);
+}
+
+function isCidLength(bytes: number | undefined, path: string | null): boolean {
+  if (bytes === undefined || bytes === LOCAL_CID_BYTES) return true;
+  return path === null && Number.isInteger(bytes) && bytes >= MIN_LOCAL_CID_BYTES && bytes <= MAX_CID_BYTES;
 }
 
 /** Begins to listen, or changes the backlog; 0 ends it. Rejects with EINVAL, and EADDRINUSE for a protocol that another has. */

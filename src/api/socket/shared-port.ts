@@ -17,7 +17,7 @@ import {
 } from "../../runtime/loop.js";
 import { Listeners } from "../../socket/dispatch.js";
 import { addressText } from "../../runtime/address.js";
-import { EACCES, EADDRINUSE, ECONNREFUSED } from "../../socket/errno.js";
+import { EACCES, EADDRINUSE, ECONNREFUSED, EINVAL } from "../../socket/errno.js";
 import { QUIC_SS_CLOSED } from "../../socket/numbers.js";
 import { isServed, socketAddress } from "../address.js";
 import { type ListenerFacts, type SocketFacts, unwatchPort, watchPort } from "../control/watch.js";
@@ -36,6 +36,8 @@ export interface PortOptions {
   ipv6Only: boolean;
   /** The Unix socket of the quic host that owns it; null: the process itself does. */
   hostPath: string | null;
+  /** Length of connection ids; undefined: whatever the port has, 8 if it is new. */
+  cidBytes?: number | undefined;
 }
 
 /** Why a quic host may refuse a listener. */
@@ -65,6 +67,8 @@ export class SharedPort implements HostOwner {
     const known = options.port === 0 ? undefined : ports.get(keyOf(options));
     const shared = await (known ?? SharedPort.open(options));
     if (shared.closed) return SharedPort.take(options);
+    const { cidBytes } = options;
+    if (cidBytes !== undefined && shared.host?.endpoint.bench.cidBytes !== cidBytes) throw socketError("bind", -EINVAL);
     shared.sockets++;
     shared.host?.ref();
     return shared;
@@ -82,11 +86,12 @@ export class SharedPort implements HostOwner {
   }
 
   private static async bind(options: PortOptions): Promise<SharedPort> {
-    const { address, port, ipv6Only, hostPath } = options;
+    const { address, port, ipv6Only, hostPath, cidBytes } = options;
     const client = hostPath === null ? null : await connectHost(hostPath);
     const shared = new SharedPort(options, client);
     try {
-      shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, ...hostedBy(client, {}) }, shared);
+      const endpoint = hostedBy(client, cidBytes === undefined ? {} : { cidBytes });
+      shared.host = await EndpointHost.open({ udp: { address, port, ipv6Only }, ...endpoint }, shared);
     } catch (error) {
       client?.close();
       throw error;
