@@ -112,7 +112,15 @@ class Session {
   bool failed_ = false;
 };
 
-// Trust anchors, parsed once and shared by contexts.
+// What a trust is made of, all PEM. Lenient leaves bad anchors out: for the machine's own store, of which the caller
+// knows nothing.
+struct TrustOptions {
+  std::vector<std::string> pems;  // anchors
+  bool lenient = false;
+  std::vector<std::string> crls;  // each one list or several (RFC 5280 §5)
+};
+
+// Trust anchors and revocation lists, parsed once and shared by contexts.
 class Trust {
  public:
   virtual ~Trust() = default;
@@ -130,9 +138,8 @@ class Context : public std::enable_shared_from_this<Context> {
 class Library {
  public:
   virtual ~Library() = default;
-  // Each returns null and sets `error` to one sentence when a PEM or a list is bad. A lenient trust leaves bad PEM out:
-  // for the machine's own store, of which the caller knows nothing.
-  virtual std::shared_ptr<Trust> new_trust(const std::vector<std::string>& pems, bool lenient, std::string* error) = 0;
+  // Each returns null and sets `error` to one sentence when a PEM or a list is bad.
+  virtual std::shared_ptr<Trust> new_trust(const TrustOptions& options, std::string* error) = 0;
   virtual std::shared_ptr<Context> new_context(Config config, std::shared_ptr<Trust> trust, std::string* error) = 0;
   virtual bool has_group(const std::string& name) = 0;
 

@@ -15,6 +15,7 @@ struct PskServerT;
 struct PriorityT;
 struct TrustListT;
 struct CertT;
+struct CrlT;
 struct AntiReplayT;
 struct BufferT;
 
@@ -63,6 +64,8 @@ struct TypedData {
   X(int, gnutls_x509_trust_list_init, (TrustListT**, unsigned))                                                        \
   X(void, gnutls_x509_trust_list_deinit, (TrustListT*, unsigned))                                                      \
   X(int, gnutls_x509_trust_list_add_cas, (TrustListT*, CertT* const*, unsigned, unsigned))                             \
+  X(int, gnutls_x509_trust_list_add_crls, (TrustListT*, CrlT* const*, unsigned, unsigned, unsigned))                   \
+  X(int, gnutls_x509_crl_list_import2, (CrlT***, unsigned*, const Datum*, int, unsigned))                              \
   X(int, gnutls_x509_trust_list_verify_crt2,                                                                           \
     (TrustListT*, CertT**, unsigned, TypedData*, unsigned, unsigned, unsigned*, void*))                                \
   X(int, gnutls_x509_crt_init, (CertT**))                                                                              \

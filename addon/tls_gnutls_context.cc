@@ -72,26 +72,43 @@ bool add_credentials(GnutlsContext* context, const tls::Identity* identity, std:
   return false;
 }
 
+// False when there is no list in the text, or one of several is broken: it would be as if nobody were revoked.
+bool add_crls(TrustListT* trust, const std::string& pem) {
+  const Api& a = api();
+  CrlT** crls = nullptr;
+  unsigned count = 0;
+  Datum text = datum_of(pem);
+  if (a.gnutls_x509_crl_list_import2(&crls, &count, &text, X509_FMT_PEM, 0) < 0 || count == 0) return false;
+  bool added = a.gnutls_x509_trust_list_add_crls(trust, crls, count, 0, 0) >= 0;  // takes the lists, not the array
+  a.free(crls);
+  return added;
+}
+
 class GnutlsLibrary : public tls::Library {
  public:
-  std::shared_ptr<tls::Trust> new_trust(const std::vector<std::string>& pems, bool lenient, std::string* error) override {
+  std::shared_ptr<tls::Trust> new_trust(const tls::TrustOptions& options, std::string* error) override {
     const Api& a = api();
     auto trust = std::make_shared<GnutlsTrust>();
     if (a.gnutls_x509_trust_list_init(&trust->list, 0) < 0) {
       *error = "GnuTLS is out of memory";
       return nullptr;
     }
-    for (const std::string& pem : pems) {
+    for (const std::string& pem : options.pems) {
       CertT** certs = nullptr;
       unsigned count = 0;
       Datum text = datum_of(pem);
       if (a.gnutls_x509_crt_list_import2(&certs, &count, &text, X509_FMT_PEM, 0) < 0 || count == 0) {
-        if (lenient) continue;
+        if (options.lenient) continue;
         *error = "a certificate of {ca} is not PEM";
         return nullptr;
       }
       a.gnutls_x509_trust_list_add_cas(trust->list, certs, count, 0);  // takes the certificates, not the array
       a.free(certs);
+    }
+    for (const std::string& crl : options.crls) {
+      if (add_crls(trust->list, crl)) continue;
+      *error = "a list of {crl} is not PEM";
+      return nullptr;
     }
     return trust;
   }

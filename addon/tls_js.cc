@@ -141,21 +141,21 @@ napi_value tls_has_group(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// tlsTrust(library, {pems, lenient}) -> handle.
+// tlsTrust(library, {pems, lenient, crls}) -> handle.
 napi_value tls_trust(napi_env env, napi_callback_info info) {
   Args args = read_args(env, info);
   std::string why;
-  std::vector<std::string> pems;
-  bool lenient = false;
+  tls::TrustOptions options;
   tls::Library* library = library_of(env, args.at[0], &why);
   if (!library) return nullptr;
-  if (!js_is_object(env, args.at[1]) || !js_get_strings(env, args.at[1], "pems", &pems) ||
-      !js_get_bool(env, args.at[1], "lenient", &lenient))
+  if (!js_is_object(env, args.at[1]) || !js_get_strings(env, args.at[1], "pems", &options.pems) ||
+      !js_get_bool(env, args.at[1], "lenient", &options.lenient) ||
+      !js_get_strings(env, args.at[1], "crls", &options.crls))
     return fail(env, "ERR_INVALID_ARG_TYPE", "tlsTrust: bad options");
   auto handle = std::make_unique<Handle>();
   handle->kind = Handle::TRUST;
   handle->library = library;
-  handle->trust = library->new_trust(pems, lenient, &why);
+  handle->trust = library->new_trust(options, &why);
   if (!handle->trust) return fail(env, "ERR_NETQUIC_TLS_CONFIG", why.c_str());
   return wrap(env, std::move(handle));
 }

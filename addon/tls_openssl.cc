@@ -189,7 +189,8 @@ bool OpensslSession::set_verify(const tls::SessionOptions& options) {
   a.SSL_set_verify(ssl_.get(), mode, verify_cb);
   VerifyParam* param = a.SSL_get0_param(ssl_.get());
   // An anchor in {ca} need not be self-signed; names count only where RFC 9525 §2 puts them.
-  a.X509_VERIFY_PARAM_set_flags(param, V_FLAG_PARTIAL_CHAIN);
+  unsigned long revocation = context_->has_crls ? V_FLAG_CRL_CHECK | V_FLAG_CRL_CHECK_ALL : 0;
+  a.X509_VERIFY_PARAM_set_flags(param, V_FLAG_PARTIAL_CHAIN | revocation);
   a.X509_VERIFY_PARAM_set_hostflags(param, CHECK_FLAG_NO_PARTIAL_WILDCARDS | CHECK_FLAG_NEVER_CHECK_SUBJECT);
   const std::string &dns = options.verify_dns, &ip = options.verify_ip;
   return (dns.empty() || a.X509_VERIFY_PARAM_set1_host(param, dns.data(), dns.size()) == 1) &&
@@ -379,6 +380,8 @@ int OpensslSession::on_verify(int ok, X509StoreCtx* store) {
   if (ok) return 1;
   const Api& a = api();
   int error = a.X509_STORE_CTX_get_error(store);
+  // As in GnuTLS, an issuer need not have a list, and one that is out of date still says who is revoked.
+  if (error == V_ERR_UNABLE_TO_GET_CRL || error == V_ERR_CRL_HAS_EXPIRED || error == V_ERR_CRL_NOT_YET_VALID) return 1;
   // Without partial chains OpenSSL would go on to say this of a lone leaf, and Node's users know it by that name.
   if (error == V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY && a.X509_STORE_CTX_get_error_depth(store) == 0)
     error = V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;

@@ -16,6 +16,7 @@ struct KeyPair {
 class OpensslTrust : public tls::Trust {
  public:
   Ptr<X509Store> store;
+  bool has_crls = false;
 };
 
 class OpensslContext : public tls::Context {
@@ -23,6 +24,7 @@ class OpensslContext : public tls::Context {
   std::unique_ptr<tls::Session> new_session(const tls::SessionOptions& options, std::string* error) override;
 
   Ptr<SslCtx> ctx;
+  bool has_crls = false;
   std::vector<KeyPair> pairs;  // parallel to config.identities
 };
 

@@ -18,6 +18,7 @@ struct SslMethod;
 struct SslSession;
 struct SslCipher;
 struct X509;
+struct X509Crl;
 struct X509Store;
 struct X509StoreCtx;
 struct VerifyParam;
@@ -120,6 +121,9 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(void, X509_STORE_free, (X509Store*))                                                                             \
   X(int, X509_STORE_up_ref, (X509Store*))                                                                            \
   X(int, X509_STORE_add_cert, (X509Store*, X509*))                                                                   \
+  X(int, X509_STORE_add_crl, (X509Store*, X509Crl*))                                                                 \
+  X(void, X509_CRL_free, (X509Crl*))                                                                                 \
+  X(X509Crl*, PEM_read_bio_X509_CRL, (Bio*, X509Crl**, PasswordCallback, void*))                                     \
   X(void*, X509_STORE_CTX_get_ex_data, (const X509StoreCtx*, int))                                                   \
   X(int, X509_STORE_CTX_get_error, (const X509StoreCtx*))                                                            \
   X(int, X509_STORE_CTX_get_error_depth, (const X509StoreCtx*))                                                      \
@@ -152,6 +156,7 @@ struct Free {
   void operator()(SslCtx* p) const { api().SSL_CTX_free(p); }
   void operator()(SslSession* p) const { api().SSL_SESSION_free(p); }
   void operator()(X509* p) const { api().X509_free(p); }
+  void operator()(X509Crl* p) const { api().X509_CRL_free(p); }
   void operator()(X509Store* p) const { api().X509_STORE_free(p); }
   void operator()(EvpPkey* p) const { api().EVP_PKEY_free(p); }
   void operator()(Bio* p) const { api().BIO_free(p); }
@@ -188,13 +193,20 @@ constexpr uint64_t OP_NO_RX_CERTIFICATE_COMPRESSION = 1ull << 33;
 constexpr int VERIFY_NONE = 0;
 constexpr int VERIFY_PEER = 1;
 constexpr int VERIFY_FAIL_IF_NO_PEER_CERT = 2;
+constexpr unsigned long V_FLAG_CRL_CHECK = 0x4;
+constexpr unsigned long V_FLAG_CRL_CHECK_ALL = 0x8;
 constexpr unsigned long V_FLAG_PARTIAL_CHAIN = 0x80000;
 constexpr unsigned CHECK_FLAG_NO_PARTIAL_WILDCARDS = 0x4;
 constexpr unsigned CHECK_FLAG_NEVER_CHECK_SUBJECT = 0x20;
+constexpr int V_ERR_UNABLE_TO_GET_CRL = 3;
+constexpr int V_ERR_CRL_NOT_YET_VALID = 11;
+constexpr int V_ERR_CRL_HAS_EXPIRED = 12;
 constexpr int V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY = 20;
 constexpr int V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE = 21;
 constexpr int V_ERR_HOSTNAME_MISMATCH = 62;
 constexpr int V_ERR_IP_ADDRESS_MISMATCH = 64;
+constexpr unsigned long ERR_REASON_MASK = 0x7fffff;
+constexpr unsigned long PEM_NO_START_LINE = 108;
 constexpr int ERROR_WANT_READ = 2;
 constexpr int ERROR_WANT_WRITE = 3;
 constexpr int TLSEXT_ERR_OK = 0;

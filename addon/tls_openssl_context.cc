@@ -94,14 +94,28 @@ bool configure_client(OpensslContext* context) {
   return true;
 }
 
+// False when there is no list in the text, or one of several is broken: it would be as if nobody were revoked.
+bool add_crls(X509Store* store, const std::string& text) {
+  const Api& a = api();
+  Ptr<Bio> bio = bio_of(text);
+  int count = 0;
+  a.ERR_clear_error();
+  while (X509Crl* raw = a.PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)) {
+    Ptr<X509Crl> crl(raw);
+    if (a.X509_STORE_add_crl(store, crl.get()) != 1) return false;
+    count++;
+  }
+  return count > 0 && (a.ERR_peek_last_error() & ERR_REASON_MASK) == PEM_NO_START_LINE;
+}
+
 class OpensslLibrary : public tls::Library {
  public:
-  std::shared_ptr<tls::Trust> new_trust(const std::vector<std::string>& pems, bool lenient, std::string* error) override {
+  std::shared_ptr<tls::Trust> new_trust(const tls::TrustOptions& options, std::string* error) override {
     const Api& a = api();
     CleanErrors clean;
     auto trust = std::make_shared<OpensslTrust>();
     trust->store.reset(a.X509_STORE_new());
-    for (const std::string& pem : pems) {
+    for (const std::string& pem : options.pems) {
       Ptr<Bio> bio = bio_of(pem);
       int count = 0;
       while (X509* raw = a.PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr)) {
@@ -109,10 +123,16 @@ class OpensslLibrary : public tls::Library {
         a.X509_STORE_add_cert(trust->store.get(), cert.get());
         count++;
       }
-      if (count || lenient) continue;
+      if (count || options.lenient) continue;
       *error = "a certificate of {ca} is not PEM";
       return nullptr;
     }
+    for (const std::string& crl : options.crls) {
+      if (add_crls(trust->store.get(), crl)) continue;
+      *error = "a list of {crl} is not PEM";
+      return nullptr;
+    }
+    trust->has_crls = !options.crls.empty();
     return trust;
   }
 
@@ -143,7 +163,9 @@ class OpensslLibrary : public tls::Library {
       *error = "groups: OpenSSL does not take " + c.groups;
       return nullptr;
     }
-    X509Store* store = static_cast<OpensslTrust*>(trust.get())->store.get();
+    auto* anchors = static_cast<OpensslTrust*>(trust.get());
+    context->has_crls = anchors->has_crls;
+    X509Store* store = anchors->store.get();
     a.X509_STORE_up_ref(store);  // the context takes the reference
     a.SSL_CTX_set_cert_store(ctx, store);
     set_callbacks(context.get());

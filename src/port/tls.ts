@@ -80,6 +80,11 @@ interface TlsCommonConfig {
   alpn: string[];
   /** Trust anchors, PEM; undefined = the runtime's default store. An empty array trusts nothing. */
   ca?: string[];
+  /**
+   * Revocation lists, PEM (RFC 5280 §5), one or several in each text. A peer's certificate, or one above it, that its issuer's list
+   * names is revoked; an issuer need not have a list, and one that is out of date still counts.
+   */
+  crl?: string[];
   /** `TLS_AES_128_GCM_SHA256:...`, IANA names joined by colons; default all that the engine supports. */
   ciphers?: string;
   /** Key exchange groups in order, OpenSSL names: `X25519:P-256`. */

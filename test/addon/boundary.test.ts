@@ -183,7 +183,7 @@ describe("what crashed once or went through", () => {
 
   test("the length of a list allocates nothing", () => {
     const pems = Object.assign([], { length: 4_294_967_295 });
-    assert.throws(() => addon.tlsTrust?.(chooseTls(process.env).name, { pems, lenient: true }), {
+    assert.throws(() => addon.tlsTrust?.(chooseTls(process.env).name, { pems, lenient: true, crls: [] }), {
       code: "ERR_INVALID_ARG_TYPE",
     });
   });
@@ -210,7 +210,7 @@ describe("what crashed once or went through", () => {
     };
     for (const own of there)
       for (const other of there) {
-        const trust = addon.tlsTrust?.(other, { pems: [], lenient: false });
+        const trust = addon.tlsTrust?.(other, { pems: [], lenient: false, crls: [] });
         const make = () => addon.tlsContext?.(own, { ...config, ciphers: ciphers[own] }, trust);
         if (own === other) assert.doesNotThrow(make);
         else assert.throws(make, { code: "ERR_INVALID_ARG_TYPE" });
@@ -220,7 +220,7 @@ describe("what crashed once or went through", () => {
   test("a name that cannot be checked fails the session, not the check", () => {
     const { name: library } = chooseTls(process.env);
     const { cert } = devCertificate({ hosts: ["localhost"] });
-    const trust = addon.tlsTrust?.(library, { pems: [cert], lenient: false });
+    const trust = addon.tlsTrust?.(library, { pems: [cert], lenient: false, crls: [] });
     const ciphers = library === "openssl" ? "TLS_AES_128_GCM_SHA256" : "NORMAL:-VERS-ALL:+VERS-TLS1.3";
     const flags = { isServer: false, report: false, keylog: false, earlyData: false, clientCert: 0 };
     const lists = { alpn: ["h3"], names: [], certs: [], keys: [], pskIdentities: [], pskKeys: [] };

@@ -14,6 +14,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { loadAddon } from "#src/runtime/native/addon.js";
+import { makeList } from "#src/runtime/native/crl-make.contract.js";
 import { devCertificate, makeCertificate } from "#src/runtime/native/x509.js";
 import { Dice, edge, nasty, spoilt, Trap } from "./nasty.js";
 
@@ -34,6 +35,7 @@ const DESCRIPTOR_CALLS = ["udpAdopt", "udpSteer", "udpDrain", "fdClose"];
 const KEY_BYTES = [0, 16, 32, 32, 16];
 const IDENTITY = devCertificate({ hosts: ["localhost"] });
 const CA = makeCertificate({ subject: "ca", ca: true });
+const CRL = makeList({ issued: CA.cert, key: CA.key, revoked: [CA.cert] });
 
 /** Things that calls returned, of one kind; the oldest makes room, and some that are closed stay. */
 class Pool<T> {
@@ -150,7 +152,7 @@ class Fuzz {
     fileDrop: [4, () => [this.fetches.pick(this.dice)]],
     tlsLibrary: [2, () => [this.dice.pick(LIBRARIES)]],
     tlsHasGroup: [2, () => [this.dice.pick(LIBRARIES), this.dice.pick(["X25519", "P-256", "GROUP-X25519", "x\0"])]],
-    tlsTrust: [2, () => [this.dice.pick(LIBRARIES), this.spoil({ pems: this.pems(), lenient: this.dice.once(2) })]],
+    tlsTrust: [2, () => [this.dice.pick(LIBRARIES), this.spoil(this.trustOptions())]],
     tlsContext: [2, () => this.contextArgs()],
     tlsSession: [4, () => [this.contexts.pick(this.dice), this.spoil(this.sessionOptions())]],
     tlsPut: [20, () => this.putArgs()],
@@ -470,6 +472,12 @@ class Fuzz {
     const row = [this.dice.below(2_000), this.dice.below(600)];
     if (this.dice.once(4)) row[this.dice.below(2)] = edge(this.dice, 4_096);
     return row;
+  }
+
+  private trustOptions(): Record<string, unknown> {
+    const { dice } = this;
+    const crls = dice.pick([[], [], [CRL], [CRL + CRL], [CRL, CRL.slice(0, 150)], [CRL.replace("M", "A")], [CA.cert]]);
+    return { pems: this.pems(), lenient: dice.once(2), crls };
   }
 
   private pems(): string[] {

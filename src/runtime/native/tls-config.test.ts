@@ -91,6 +91,12 @@ describe("options", () => {
     assert.deepEqual(trustDigest({}), new Uint8Array(8));
   });
 
+  test("a ticket from before a new revocation list is another's", () => {
+    assert.notDeepEqual(trustDigest({ ca: ["a"], crl: ["l"] }), trustDigest({ ca: ["a"] }));
+    assert.notDeepEqual(trustDigest({ crl: ["l"] }), trustDigest({}));
+    assert.notDeepEqual(trustDigest({ crl: ["l"] }), trustDigest({ crl: ["m"] }));
+  });
+
   test("keys have one digest for one identity and key", () => {
     const digest = (identity: string, fill: number): Uint8Array =>
       trustDigest({ psk: [{ identity, key: new Uint8Array(16).fill(fill) }] });

@@ -243,12 +243,12 @@ function extraCa(path: string): string[] {
   }
 }
 
-/** Says how a ticket's server was verified, by trust anchors or by a key: 8 bytes, the same for the same ones. */
-export function trustDigest({ ca, psk }: Pick<TlsClientConfig, "ca" | "psk">): Uint8Array {
+/** Says how a ticket's server was verified, by trust anchors and revocation lists or by a key: 8 bytes, the same for the same. */
+export function trustDigest({ ca, crl = [], psk }: Pick<TlsClientConfig, "ca" | "crl" | "psk">): Uint8Array {
   const [key] = psk ?? [];
   if (key !== undefined) return digest(`psk ${key.identity} ${Buffer.from(key.key).toString("hex")}`);
-  if (ca === undefined) return new Uint8Array(8);
-  return digest(ca.join("\n"));
+  if (ca === undefined && crl.length === 0) return new Uint8Array(8);
+  return digest([...(ca ?? ["default"]), ...crl].join("\n"));
 }
 
 function digest(text: string): Uint8Array {

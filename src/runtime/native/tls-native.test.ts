@@ -34,13 +34,16 @@ describe("the addon's TLS calls", () => {
   const nonsense: unknown[] = [undefined, null, 0, -1, Number.NaN, "", "x", {}, [], () => 0, Symbol("s"), 1n];
 
   test("throw for arguments of the wrong kind", () => {
-    const trust = addon.tlsTrust(provider.name, { pems: [], lenient: false });
+    const trust = addon.tlsTrust(provider.name, { pems: [], lenient: false, crls: [] });
     for (const bad of [...nonsense, new Proxy({}, {}), new Uint8Array(8)]) {
       for (const call of [addon.tlsLibrary, addon.tlsTake, addon.tlsClose]) assert.throws(() => call(bad));
       assert.throws(() => addon.tlsHasGroup(bad, "X25519"));
       assert.throws(() => addon.tlsTrust(provider.name, bad));
-      assert.throws(() => addon.tlsTrust(provider.name, { pems: bad, lenient: bad }));
-      if (typeof bad !== "string") assert.throws(() => addon.tlsTrust(provider.name, { pems: [bad], lenient: true }));
+      assert.throws(() => addon.tlsTrust(provider.name, { pems: bad, lenient: bad, crls: [] }));
+      assert.throws(() => addon.tlsTrust(provider.name, { pems: [], lenient: true, crls: [bad] }));
+      if (typeof bad !== "string") {
+        assert.throws(() => addon.tlsTrust(provider.name, { pems: [bad], lenient: true, crls: [] }));
+      }
       assert.throws(() => addon.tlsContext(provider.name, bad, trust));
       assert.throws(() => addon.tlsSession(bad, {}));
       assert.throws(() => addon.tlsPut(bad, 0, new Uint8Array(1)));

@@ -54,7 +54,7 @@ interface NativeSessionOptions {
 interface TlsAddon {
   tlsLibrary(library: LibraryName): { version: string; missing: string };
   tlsHasGroup(library: LibraryName, name: string): boolean;
-  tlsTrust(library: LibraryName, options: { pems: string[]; lenient: boolean }): Handle;
+  tlsTrust(library: LibraryName, options: { pems: string[]; lenient: boolean; crls: string[] }): Handle;
   tlsContext(library: LibraryName, config: NativeConfig, trust: Handle): Handle;
   tlsSession(context: Handle, options: NativeName & NativeSessionOptions): Handle;
   tlsAllowEarlyData(session: Handle, alpn: string): void;
@@ -62,6 +62,8 @@ interface TlsAddon {
   tlsTake(session: Handle): NativeResult | null;
   tlsClose(handle: Handle): void;
 }
+
+type Trusted = Pick<TlsClientConfig, "ca" | "crl">;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -97,13 +99,13 @@ class NativeProvider implements TlsProvider {
 
   newClientContext(config: TlsClientConfig): TlsContext {
     const native = nativeClientConfig(this.name, config, this.hasGroup);
-    return new ClientContext(this.addon, this.context(native, config.ca), this.name, config);
+    return new ClientContext(this.addon, this.context(native, config), this.name, config);
   }
 
   newServerContext(config: TlsServerConfig): TlsContext {
     const secret = config.ticketSecret?.slice() ?? new Uint8Array(randomBytes(MIN_TICKET_SECRET_BYTES));
     const native = nativeServerConfig(this.name, config, this.hasGroup);
-    const handle = this.context(native, native.clientCert === 0 ? [] : config.ca);
+    const handle = this.context(native, native.clientCert === 0 ? { ca: [] } : config);
     // a resumed session shows no certificate: who asks for one takes no ticket of a server that does not
     const certificates = native.clientCert === 0 ? "" : `clientCertificate ${native.clientCert} `;
     const policy = config.psk === undefined ? certificates : "psk ";
@@ -113,13 +115,13 @@ class NativeProvider implements TlsProvider {
 
   private readonly hasGroup = (group: string): boolean => this.addon.tlsHasGroup(this.name, group);
 
-  private context(native: NativeConfig, ca: string[] | undefined): Handle {
+  private context(native: NativeConfig, { ca, crl = [] }: Trusted): Handle {
     const { addon, name } = this;
-    if (ca === undefined) {
-      this.defaultTrust ??= addon.tlsTrust(name, { pems: defaultCa(), lenient: true });
+    if (ca === undefined && crl.length === 0) {
+      this.defaultTrust ??= addon.tlsTrust(name, { pems: defaultCa(), lenient: true, crls: [] });
       return addon.tlsContext(name, native, this.defaultTrust);
     }
-    const trust = addon.tlsTrust(name, { pems: ca, lenient: false });
+    const trust = addon.tlsTrust(name, { pems: ca ?? defaultCa(), lenient: ca === undefined, crls: crl });
     try {
       return addon.tlsContext(name, native, trust);
     } finally {

@@ -8,6 +8,7 @@ const NAMES: Readonly<Record<number, string>> = {
   2: "UNABLE_TO_GET_ISSUER_CERT",
   3: "UNABLE_TO_GET_CRL",
   7: "CERT_SIGNATURE_FAILURE",
+  8: "CRL_SIGNATURE_FAILURE",
   9: "CERT_NOT_YET_VALID",
   10: "CERT_HAS_EXPIRED",
   11: "CRL_NOT_YET_VALID",

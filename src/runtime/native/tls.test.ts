@@ -3,6 +3,7 @@
 import type { TlsProvider } from "../../port/tls.js";
 import { tlsContract } from "./tls.contract.js";
 import { pskContract } from "./tls-psk.contract.js";
+import { crlContract } from "./tls-crl.contract.js";
 import { gnutlsMissing, gnutlsTls } from "./tls-gnutls.js";
 import { opensslMissing, opensslTls } from "./tls-openssl.js";
 
@@ -21,5 +22,6 @@ for (const client of providers) {
       lifecycles,
     );
     pskContract(name, client, server);
+    crlContract(name, client, server);
   }
 }
