@@ -18,6 +18,7 @@ export interface ConnectionRequest {
   /** The handshake goes on whatever the certificate is, and the caller decides by `verifyError`. */
   report: boolean;
   ca: string[] | undefined;
+  crl: string[] | undefined;
   ciphers: string | undefined;
   groups: string | undefined;
   identity: TlsIdentity | undefined;
@@ -36,7 +37,7 @@ export function openConnection(
   host: EndpointHost,
   request: ConnectionRequest,
 ): { conn: Connection; release: () => void } {
-  const { remote, alpn, ca, ciphers, groups, identity, ticket, token } = request;
+  const { remote, alpn, ca, crl, ciphers, groups, identity, ticket, token } = request;
   const row = new Int32Array(ADDR_COLS);
   if (!setAddressRow(row, 0, remote, request.port)) throw invalidValue("address", "is no literal address", remote);
   setLocal(row, host.socket.address);
@@ -49,6 +50,7 @@ export function openConnection(
     keylog: request.keylog || wantsKeylogFile(),
     earlyData: earlyAlpn !== undefined,
     ...(ca !== undefined && { ca }),
+    ...(crl !== undefined && { crl }),
     ...(ciphers !== undefined && { ciphers }),
     ...(groups !== undefined && { groups }),
     ...(identity !== undefined && { identity }),

@@ -41,29 +41,35 @@ export function identityOf(
 export function certificates(given: unknown, path: string): string[] {
   const list = Array.isArray(given) ? (given as unknown[]) : [given];
   return list.map((each) => {
-    const pem = certificatePem(each, path);
+    const pem = pemText(each, path, "CERTIFICATE");
     parseCertificate(pem, path);
     return pem;
   });
 }
 
-function certificatePem(given: unknown, path: string): string {
+/** PEM texts of one or many revocation lists; whether they are whole is for TLS to say. */
+export function revocationLists(given: unknown, path: string): string[] {
+  const list = Array.isArray(given) ? (given as unknown[]) : [given];
+  return list.map((each) => pemText(each, path, "X509 CRL"));
+}
+
+function pemText(given: unknown, path: string, label: string): string {
   if (typeof given === "string") return given;
   const bytes = viewOf(given);
   if (bytes === null) throw invalidType(path, "PEM text, bytes, or an array of them", given);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = buffer.toString("latin1");
   if (text.includes(BEGIN)) return buffer.toString("utf8");
-  return pemOfDer(buffer);
+  return pemOfDer(buffer, label);
 }
 
 /** PEM text of one DER certificate. */
-export function pemOfDer(der: Uint8Array): string {
+export function pemOfDer(der: Uint8Array, label = "CERTIFICATE"): string {
   const lines =
     Buffer.from(der.buffer, der.byteOffset, der.byteLength)
       .toString("base64")
       .match(/.{1,64}/g) ?? [];
-  return `${BEGIN}CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
+  return `${BEGIN}${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 
 function parseCertificate(pem: string, path: string): X509Certificate {

@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { connect, type ConnectOptions, type ListenOptions } from "#src/api/quic/index.js";
+import { makeList } from "#src/runtime/native/crl-make.contract.js";
 import { makeCertificate } from "#src/runtime/native/x509.js";
 import { addressOf, ALPN, echo, issue, quicError, readAll, testCa, testLeaf, until, withBench } from "./support.js";
 
@@ -180,6 +181,21 @@ describe("certificates", () => {
       assert.match(error.message, /requires a client certificate/);
       const wrong = await bench.connect(endpoint, { certs: stranger.cert, keys: stranger.key });
       assert.equal((await quicError(wrong.closed)).code, "ERR_QUIC_HANDSHAKE");
+    }),
+  );
+
+  test(
+    "that an issuer has revoked are alert 44, on both sides, by a list in PEM or DER",
+    withBench(async (bench) => {
+      const revoked = [testLeaf().cert, withClient.certs];
+      const crl = makeList({ issued: testLeaf().cert, key: testCa().key, revoked });
+      const der = Buffer.from(crl.replace(/-----.*-----/g, ""), "base64");
+      const endpoint = await bench.serve(() => {}, { verifyClient: true, ca: testCa().cert, crl: [der] });
+      const client = await bench.connect(endpoint, withClient);
+      const refused = await quicError(client.closed);
+      assert.deepEqual([refused.alert, refused.remote], [44, true]);
+      const server = await bench.connect(endpoint, { ...withClient, crl });
+      assert.equal((await quicError(server.opened)).alert, 44);
     }),
   );
 

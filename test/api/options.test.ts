@@ -36,6 +36,7 @@ describe("options", () => {
     [{ transportParams: { ackDelayExponent: 21n } }, VALUE, /0 to 20/],
     [{ transportParams: [] }, TYPE, /must be an object/],
     [{ ext: { devCertificate: true } }, VALUE, /"options.ext.devCertificate" option is not known here/],
+    [{ crl: 5 }, TYPE, /options\.crl/],
     [{ ext: { serverCertificateHashes: [] } }, TYPE, /serverCertificateHashes/],
     [{ ext: { serverCertificateHashes: [{ value: "ab" }] } }, VALUE, /32 bytes/],
     [{ ext: { serverCertificateHashes: [{ algorithm: "md5", value: "ab" }] } }, VALUE, /'sha-256'/],

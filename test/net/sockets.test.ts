@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { connect, createServer, type NetError, openSession, QuicError, type QuicSocket } from "#src/api/net/index.js";
+import { makeList } from "#src/runtime/native/crl-make.contract.js";
 import {
   closedBy,
   content,
@@ -261,6 +262,8 @@ describe("connecting", () => {
       await once(lax, "secureConnect");
       assert.equal(lax.authorized, false);
       assert.match(lax.authorizationError ?? "", /[A-Z_]+/);
+      const crl = makeList({ issued: testLeaf().cert, key: testCa().key, revoked: [testLeaf().cert] });
+      assert.match((await closedBy(bench.connect(server, { crl }))).message, /CERT_REVOKED/);
     }),
   );
 

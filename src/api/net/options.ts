@@ -18,7 +18,7 @@ import { identityOfDev, readDevCertificate } from "../dev-certificate.js";
 import { invalidType, invalidValue } from "../errors.js";
 import { hostPath } from "../hosted.js";
 import { OptionReader } from "../option-reader.js";
-import { type CertificateInput, certificates, identityOf, type KeyInput } from "../pem.js";
+import { type CertificateInput, certificates, identityOf, type KeyInput, revocationLists } from "../pem.js";
 import { readVersions } from "../version-options.js";
 import type { NetSession } from "./session.js";
 
@@ -65,6 +65,7 @@ interface TlsOptions {
   alpn?: string | readonly string[] | undefined;
   ALPNProtocols?: readonly string[] | undefined;
   ca?: CertificateInput | undefined;
+  crl?: CertificateInput | undefined;
   cert?: CertificateInput | undefined;
   key?: KeyInput | readonly KeyInput[] | undefined;
   ciphers?: string | undefined;
@@ -107,6 +108,7 @@ export interface ServerOptions extends TlsOptions, StreamOptions {
 interface TlsSetup {
   alpn: string[];
   ca: string[] | undefined;
+  crl: string[] | undefined;
   ciphers: string | undefined;
   groups: string | undefined;
   /** Path of the handshake agent, "" for TLS in this process. */
@@ -197,6 +199,7 @@ function readerOf(given: object): OptionReader {
 
 function readTls(reader: OptionReader, isServer: boolean, hasKey: boolean): TlsSetup {
   const ca = reader.raw("ca");
+  const crl = reader.raw("crl");
   const quic = reader.nested("quic");
   const params = quic.nested("transportParams");
   const ext = quic.nested("ext");
@@ -211,6 +214,7 @@ function readTls(reader: OptionReader, isServer: boolean, hasKey: boolean): TlsS
   return {
     alpn: readAlpn(reader, "alpn") ?? readAlpn(reader, "ALPNProtocols") ?? [DEFAULT_ALPN],
     ca: ca == null ? undefined : certificates(ca, "options.ca"),
+    crl: crl == null ? undefined : revocationLists(crl, "options.crl"),
     ciphers: reader.string("ciphers"),
     groups: reader.string("groups"),
     agent,

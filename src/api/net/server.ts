@@ -134,7 +134,7 @@ export class QuicServer extends EventEmitter {
 
   /** False: `close` came meanwhile. */
   async #begin(port: Port): Promise<boolean> {
-    const { alpn, agent, identities, clientCertificate, ca, ciphers, groups, config } = this.#setup;
+    const { alpn, agent, identities, clientCertificate, ca, crl, ciphers, groups, config } = this.#setup;
     const tls = tlsAt(agent).newServerContext({
       alpn,
       identities,
@@ -142,6 +142,7 @@ export class QuicServer extends EventEmitter {
       keylog: wantsKeylogFile(),
       earlyData: false,
       ...(ca !== undefined && { ca }),
+      ...(crl !== undefined && { crl }),
       ...(ciphers !== undefined && { ciphers }),
       ...(groups !== undefined && { groups }),
     });

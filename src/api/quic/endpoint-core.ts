@@ -290,6 +290,7 @@ export class EndpointCore implements HostOwner {
       earlyData: setup.earlyData,
       ticketSecret: this.ticketSecret,
       ...(setup.ca !== undefined && { ca: setup.ca }),
+      ...(setup.crl !== undefined && { crl: setup.crl }),
       ...(setup.ciphers !== undefined && { ciphers: setup.ciphers }),
       ...(setup.groups !== undefined && { groups: setup.groups }),
     });

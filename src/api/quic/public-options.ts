@@ -43,6 +43,8 @@ export interface SessionOptions extends SessionCallbacks {
   alpn?: string | readonly string[];
   /** Trust anchors: PEM or DER. Default: Node's own and NODE_EXTRA_CA_CERTS. */
   ca?: CertificateInput;
+  /** Revocation lists: PEM or DER. A peer's certificate that its issuer's list names does not verify. */
+  crl?: CertificateInput;
   /** Names of TLS 1.3 suites joined by colons. */
   ciphers?: string;
   /** Key exchange groups joined by colons, best first. */

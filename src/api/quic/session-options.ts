@@ -12,7 +12,7 @@ import { type DevCertificate, identityOfDev, readDevCertificate } from "../dev-c
 import { readAgent, readAlpn, readConfig } from "../connection-options.js";
 import { hostPath } from "../hosted.js";
 import { OptionReader, viewOf } from "../option-reader.js";
-import { certificates, identityOf } from "../pem.js";
+import { certificates, identityOf, revocationLists } from "../pem.js";
 import { type PreferredSetup, readPreferred } from "./preferred.js";
 import type { DatagramQueueOptions } from "./session-core.js";
 import { CALLBACK_NAMES, type SessionCallbacks } from "./types.js";
@@ -22,6 +22,7 @@ import { readVersions } from "../version-options.js";
 interface CommonSetup {
   alpn: string[];
   ca: string[] | undefined;
+  crl: string[] | undefined;
   ciphers: string | undefined;
   groups: string | undefined;
   keylog: boolean;
@@ -123,11 +124,13 @@ function readCommon(
   isServer: boolean,
 ): Omit<CommonSetup, "agent"> {
   const ca = reader.raw("ca");
+  const crl = reader.raw("crl");
   const callbacks: Record<string, unknown> = {};
   for (const name of CALLBACK_NAMES) callbacks[name] = reader.callback(name);
   return {
     alpn: readAlpn(reader, "alpn") ?? [DEFAULT_ALPN],
     ca: ca === undefined ? undefined : certificates(ca, "options.ca"),
+    crl: crl === undefined ? undefined : revocationLists(crl, "options.crl"),
     ciphers: reader.string("ciphers"),
     groups: reader.string("groups"),
     keylog: reader.boolean("keylog") ?? false,
