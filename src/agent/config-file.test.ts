@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, beforeEach, describe, test } from "node:test";
 import type { TlsIdentity } from "../port/tls.js";
 import { chooseTls } from "../runtime/choose-tls.js";
+import { makeList } from "../runtime/native/crl-make.contract.js";
 import { devCertificate } from "../runtime/native/x509.js";
 import { readAgentConfig } from "./config-file.js";
 
@@ -55,6 +56,15 @@ ${SERVER}`);
     assert.deepEqual(settings.client, { identities: {}, ca: [own.cert.trim()] });
     assert.deepEqual(settings.server, { identities: { "*": own } });
     assert.equal(settings.handshakeMillis, 30_000);
+  });
+
+  test("revocation lists are read for each role", async () => {
+    const list = makeList({ issued: own.cert, key: own.key });
+    write("crl.pem", list);
+    const { settings } = await read(
+      "[authenticate.client]\nx509.crl = crl.pem\n[authenticate.server]\nx509.crl = crl.pem",
+    );
+    assert.deepEqual([settings.client.crl, settings.server.crl], [[list], [list]]);
   });
 
   test("names have certificates of their own, and pre-shared keys are read", async () => {
@@ -110,6 +120,9 @@ handshake_timeout = 5`);
       ["[authenticate.client other.test]\nx509.certificate = a", /is not known/],
       ["[authenticate.server]\nx509.certificate = cert.pem", /has no x509\.private_key/],
       ["[authenticate.server]\nx509.private_key = key.pem", /has no x509\.certificate/],
+      ["[authenticate.server]\nx509.crl = missing", /line 2: x509\.crl: ENOENT/],
+      ["[authenticate.server]\nx509.crl = rubbish", /\[authenticate\.server\]: .*\{crl\}/],
+      ["[authenticate.client]\nx509.truststore = cert.pem\nx509.crl = rubbish", /\[authenticate\.client\]: .*\{crl\}/],
       ["[authenticate.server]\npsk = missing", /line 2: psk: ENOENT/],
       ["[authenticate.server]\npsk = rubbish", /rubbish: line 1 is not identity:hexkey/],
       ["[authenticate.client]\nx509.truststore = rubbish", /rubbish: there is no certificate/],

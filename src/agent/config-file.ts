@@ -29,7 +29,7 @@ const WITHOUT_MEANING: Readonly<Record<string, readonly string[]>> = {
   debug: ["tls", "nl"],
   authenticate: ["keyrings"],
 };
-const ROLE_KEYS = ["x509.truststore", "x509.certificate", "x509.private_key", "psk"] as const;
+const ROLE_KEYS = ["x509.truststore", "x509.crl", "x509.certificate", "x509.private_key", "psk"] as const;
 type RoleKey = (typeof ROLE_KEYS)[number];
 
 /** Rejects with an Error whose message names the file, the line and what is wrong with it. */
@@ -81,6 +81,7 @@ class ConfigReader {
   async role(role: "client" | "server"): Promise<RoleSettings> {
     const section = `authenticate.${role}`;
     const trust = await this.file(section, "x509.truststore");
+    const crl = await this.file(section, "x509.crl");
     const psk = await this.file(section, "psk");
     const identities: Record<string, TlsIdentity> = {};
     const own = await this.identity(section);
@@ -92,6 +93,7 @@ class ConfigReader {
     return {
       identities,
       ...(trust !== null && { ca: certificatesOf(trust) }),
+      ...(crl !== null && { crl: [crl.text] }),
       ...(psk !== null && { psk: keysOf(psk) }),
     };
   }
@@ -181,8 +183,8 @@ function keysOf({ path, text }: NamedText): TlsPsk[] {
 
 /** The TLS library says whether certificates and keys are whole and belong together. */
 function checkRole(path: string, role: "client" | "server", settings: RoleSettings, provider: TlsProvider): void {
-  const { ca, psk } = settings;
-  const shared = { alpn: ["check"], ...(ca !== undefined && { ca }) };
+  const { ca, crl, psk } = settings;
+  const shared = { alpn: ["check"], ...(ca !== undefined && { ca }), ...(crl !== undefined && { crl }) };
   const attempt = (what: string, make: () => { close(): void }): void => {
     try {
       make().close();
@@ -196,6 +198,6 @@ function checkRole(path: string, role: "client" | "server", settings: RoleSettin
     attempt(what, () => provider.newServerContext({ ...shared, identities: { [name]: identity } }));
   }
   const trusting = { ...shared, serverName: "localhost", verify: "strict" } as const;
-  if (ca !== undefined) attempt(section, () => provider.newClientContext(trusting));
+  if (ca !== undefined || crl !== undefined) attempt(section, () => provider.newClientContext(trusting));
   if (psk !== undefined) attempt(section, () => provider.newServerContext({ alpn: ["check"], identities: {}, psk }));
 }

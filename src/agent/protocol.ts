@@ -83,6 +83,7 @@ const identity = struct<TlsIdentity>({ cert: pem, key: pem });
 const common = {
   alpn: list(name, MAX_ITEMS),
   ca: optional(list(pem, MAX_ITEMS)),
+  crl: optional(list(pem, MAX_ITEMS)),
   ciphers: optional(longText),
   groups: optional(longText),
   keylog: optional(flag),

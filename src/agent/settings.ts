@@ -8,6 +8,8 @@ import type { TagRules } from "./tags.js";
 export interface RoleSettings {
   /** Trust anchors, PEM. */
   ca?: string[];
+  /** Revocation lists, PEM. */
+  crl?: string[];
   /** Own certificates by host name, `*` for every other; a client shows that of `*`. */
   identities: Record<string, TlsIdentity>;
   psk?: TlsPsk[];
@@ -28,7 +30,7 @@ export function clientConfig(
   choice: AgentChoice,
   { client }: AgentSettings,
 ): TlsClientConfig {
-  const trusting = config.ca === undefined && client.ca !== undefined ? { ...config, ca: client.ca } : config;
+  const trusting = trustingBy(config, client);
   if (config.identity !== undefined || config.psk !== undefined) return trusting;
   const identity = client.identities["*"];
   const knowsCertificates = identity !== undefined || trusting.ca !== undefined;
@@ -44,7 +46,7 @@ export function serverConfig(
   choice: AgentChoice,
   { server }: AgentSettings,
 ): TlsServerConfig {
-  const trusting = config.ca === undefined && server.ca !== undefined ? { ...config, ca: server.ca } : config;
+  const trusting = trustingBy(config, server);
   if (Object.keys(config.identities).length > 0 || config.psk !== undefined) return trusting;
   const hasCertificates = Object.keys(server.identities).length > 0;
   if (choice.auth === "psk" || (choice.auth === "any" && !hasCertificates && server.psk !== undefined)) {
@@ -53,6 +55,15 @@ export function serverConfig(
   }
   if (!hasCertificates) throw new Error("the handshake agent has no certificate for servers");
   return { ...trusting, identities: server.identities };
+}
+
+/** With the agent's anchors and lists where the program has none of its own. */
+function trustingBy<T extends ContextConfig>(config: T, { ca, crl }: RoleSettings): T {
+  return {
+    ...config,
+    ...(config.ca === undefined && ca !== undefined && { ca }),
+    ...(config.crl === undefined && crl !== undefined && { crl }),
+  };
 }
 
 function pskNamed(keys: readonly TlsPsk[] | undefined, identity: string): TlsPsk {

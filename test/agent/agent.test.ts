@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { agentTls } from "#src/agent/provider.js";
 import { connect, listen, type QuicSession } from "#src/api/quic/index.js";
 import * as quic from "#src/api/socket/index.js";
+import { makeList } from "#src/runtime/native/crl-make.contract.js";
 import { type Certificate, makeCertificate } from "#src/runtime/native/x509.js";
 import {
   addressOf,
@@ -386,6 +387,41 @@ describe("reload", () => {
     await endpoint.closed;
     await agent.kill("SIGTERM");
   });
+});
+
+describe("revocation", () => {
+  const folder = new AgentFolder(FILES);
+  after(() => folder.remove());
+  const list = (...revoked: string[]) => makeList({ issued: testLeaf().cert, key: testCa().key, revoked });
+  const revokes = async (config: string, who: string, side: "client" | "server", certificateRequest: number) => {
+    folder.write({ "crl.pem": list() });
+    const agent = await folder.start(config);
+    const visit = () =>
+      byAgent(agent.path, () => {
+        const session = quic.quic_server_session({ certificateRequest });
+        return outcomes({ ...NOTHING_OF_OURS, serverHandshake: (sd) => quic.quic_handshake(sd, session) });
+      });
+    assert.deepEqual(await visit(), { client: null, server: null });
+    folder.write({ "crl.pem": list(who) });
+    assert.match(await agent.reload(), /is read again/);
+    const refused = (await visit())[side];
+    assert.ok(hasCode("EACCES")(refused), String(refused));
+    folder.write({ "crl.pem": "broken" });
+    assert.match(await agent.reload(), /^nothing changes: .*\{crl\}/);
+    assert.ok(hasCode("EACCES")((await visit())[side]), "the last whole list holds");
+    await agent.kill("SIGTERM");
+  };
+
+  test("SIGHUP takes a new x509.crl: a client whose certificate it names is refused with EACCES", async () => {
+    const client = issue(["client.test"]);
+    folder.write({ "client.pem": client.cert, "client.key": client.key });
+    const showing = "x509.certificate = client.pem\nx509.private_key = client.key\n";
+    const config = `${SERVER}x509.truststore = ca.pem\nx509.crl = crl.pem\n${CLIENT}${showing}`;
+    await revokes(config, client.cert, "server", 2);
+  });
+
+  test("a server is refused by the client's list", () =>
+    revokes(`${SERVER}${CLIENT}x509.crl = crl.pem\n`, testLeaf().cert, "client", 0));
 });
 
 function total(seen: ReadonlyMap<string, number>): number {

@@ -4,6 +4,7 @@ import { after } from "node:test";
 import { agentTls } from "#src/agent/provider.js";
 import { chooseTls } from "#src/runtime/choose-tls.js";
 import { tlsContract } from "#src/runtime/native/tls.contract.js";
+import { crlContract } from "#src/runtime/native/tls-crl.contract.js";
 import { pskContract } from "#src/runtime/native/tls-psk.contract.js";
 import { Prng } from "#src/sim/prng.js";
 import { delayedTls } from "../support/delayed-tls.js";
@@ -34,3 +35,4 @@ tlsContract(
 );
 pskContract("agent", agent, agent);
 pskContract("agent and the library here", agent, local);
+crlContract("agent", agent, agent, true);
