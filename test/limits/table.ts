@@ -94,7 +94,7 @@ export const LIMITS: readonly Limit[] = [
   ...group(`${ATTACK}/defaults.test.ts`, "HANDSHAKE_TIMEOUT_MICROS", "IDLE_TIMEOUT_MILLIS", "CLOSE_PTOS"),
   ...group("src/crypto/token.test.ts", "RETRY_TOKEN_SECONDS", "NEW_TOKEN_SECONDS", ["TOKEN_KEY_SECONDS", "1e12"]),
   ...group("src/crypto/token.test.ts", "MAX_USED_TOKENS", "MAX_TOKEN_BYTES"),
-  ...group("test/docs/net.test.ts", "NET_KEEP_ALIVE_MILLIS"),
+  ...group("src/api/net/options.test.ts", "NET_KEEP_ALIVE_MILLIS"),
   ...group("test/net/many.test.ts", ["NET_STREAMS", "1"]),
   ...group("src/runtime/native/ticket-keys.test.ts", "MAX_TICKET_USES", ["TICKET_KEY_SECONDS", "1e12"]),
   ...group(`${ATTACK}/packets.test.ts`, "MAX_PEER_TOKEN_BYTES"),
