@@ -9,7 +9,7 @@
 
 #include "addon.h"
 #include "js_callback.h"
-#include "slot_table.h"
+#include "loop_handles.h"
 #include "span.h"
 
 namespace netquic {
@@ -19,14 +19,7 @@ namespace {
 constexpr double MICROS_MAX = 1e12;  // 11 days
 
 struct TimerHandle;
-
-// One per JavaScript environment (main thread or worker).
-struct TimerState {
-  SlotTable<TimerHandle> handles;
-  size_t open = 0;  // handles that libuv still knows, closing ones included
-  napi_async_cleanup_hook_handle cleanup = nullptr;
-  bool ending = false;
-};
+using TimerState = LoopHandles<TimerHandle>;
 
 struct TimerHandle {
   int fd;
@@ -34,39 +27,16 @@ struct TimerHandle {
   napi_env env;
   TimerState* state;
   JsCallback callback;
+
+  void release() { callback.clear(); }
 };
 
-void finish_if_done(TimerState* state) {
-  if (!state->ending || state->open != 0) return;
-  napi_remove_async_cleanup_hook(state->cleanup);
-  delete state;
-}
-
-void on_closed(uv_handle_t* poll) {
-  TimerHandle* handle = static_cast<TimerHandle*>(poll->data);
-  TimerState* state = handle->state;
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
-    handle->callback.clear();
-    napi_close_handle_scope(handle->env, scope);
-  }
-  delete handle;
-  state->open--;
-  finish_if_done(state);
-}
+void on_closed(uv_handle_t* poll) { TimerState::forget(static_cast<TimerHandle*>(poll->data)); }
 
 void close_handle(TimerHandle* handle) {
   uv_poll_stop(&handle->poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), on_closed);
   close(handle->fd);
-}
-
-void on_environment_end(napi_async_cleanup_hook_handle, void* data) {
-  TimerState* state = static_cast<TimerState*>(data);
-  state->ending = true;
-  for (size_t i = 0; i < state->handles.size(); i++)
-    if (TimerHandle* handle = state->handles.take(int64_t(i))) close_handle(handle);
-  finish_if_done(state);
 }
 
 void on_poll(uv_poll_t* poll, int, int) {
@@ -78,14 +48,6 @@ void on_poll(uv_poll_t* poll, int, int) {
   if (handle->state->ending || napi_open_handle_scope(handle->env, &scope) != napi_ok) return;
   handle->callback.call(0);
   napi_close_handle_scope(handle->env, scope);
-}
-
-template <size_t N>
-TimerState* get_args(napi_env env, napi_callback_info info, napi_value (&args)[N]) {
-  size_t argc = N;
-  void* data = nullptr;
-  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok || argc < N) return nullptr;
-  return static_cast<TimerState*>(data);
 }
 
 int start(napi_env env, TimerState* state, napi_value function) {
@@ -115,8 +77,8 @@ int start(napi_env env, TimerState* state, napi_value function) {
 // timerOpen(callback): a handle or a negative errno.
 napi_value open_timer(napi_env env, napi_callback_info info) {
   napi_value args[1];
-  TimerState* state = get_args(env, info, args);
-  if (state == nullptr || state->ending || !is_function(env, args[0])) return make_int(env, -EINVAL);
+  TimerState* state;
+  if (!get_args(env, info, args, &state) || state->ending || !is_function(env, args[0])) return make_int(env, -EINVAL);
   return make_int(env, start(env, state, args[0]));
 }
 
@@ -125,9 +87,9 @@ napi_value arm_timer(napi_env env, napi_callback_info info) {
   napi_value args[2];
   int32_t slot;
   double micros;
-  TimerState* state = get_args(env, info, args);
-  if (state == nullptr || !get_int(env, args[0], &slot) || napi_get_value_double(env, args[1], &micros) != napi_ok ||
-      !(micros >= 0))
+  TimerState* state;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[0], &slot) ||
+      napi_get_value_double(env, args[1], &micros) != napi_ok || !(micros >= 0))
     return fail(env, "ERR_INVALID_ARG_TYPE", "timerArm(handle, delayMicros)");
   TimerHandle* handle = state->handles.at(slot);
   if (handle == nullptr) return nullptr;
@@ -145,8 +107,8 @@ napi_value arm_timer(napi_env env, napi_callback_info info) {
 napi_value close_timer(napi_env env, napi_callback_info info) {
   napi_value args[1];
   int32_t slot;
-  TimerState* state = get_args(env, info, args);
-  if (state == nullptr || !get_int(env, args[0], &slot)) return nullptr;
+  TimerState* state;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[0], &slot)) return nullptr;
   if (TimerHandle* handle = state->handles.take(slot)) close_handle(handle);
   return nullptr;
 }
@@ -154,12 +116,8 @@ napi_value close_timer(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void init_timer(napi_env env, napi_value exports) {
-  TimerState* state = new (std::nothrow) TimerState();
+  TimerState* state = TimerState::make(env);
   if (state == nullptr) return;
-  if (napi_add_async_cleanup_hook(env, on_environment_end, state, &state->cleanup) != napi_ok) {
-    delete state;
-    return;
-  }
   export_function(env, exports, "timerOpen", open_timer, state);
   export_function(env, exports, "timerArm", arm_timer, state);
   export_function(env, exports, "timerClose", close_timer, state);

@@ -9,7 +9,7 @@
 
 #include "addon.h"
 #include "js_callback.h"
-#include "slot_table.h"
+#include "loop_handles.h"
 #include "span.h"
 #include "spin.h"
 #include "timing.h"
@@ -36,14 +36,7 @@ constexpr int32_t FAULTS_MAX = 4096;
 constexpr uint64_t NO_BUFFER_MILLIS = 1;
 
 struct UdpHandle;
-
-// One per JavaScript environment (main thread or worker).
-struct UdpState {
-  SlotTable<UdpHandle> handles;
-  size_t open = 0;  // sockets that libuv still knows, closing ones included
-  napi_async_cleanup_hook_handle cleanup = nullptr;
-  bool ending = false;
-};
+using UdpState = LoopHandles<UdpHandle>;
 
 struct UdpHandle {
   UdpSock sock;
@@ -56,27 +49,16 @@ struct UdpHandle {
   JsCallback callback;
   napi_ref stats = nullptr;
   bool closing = false;
-};
 
-void finish_if_done(UdpState* state) {
-  if (!state->ending || state->open != 0) return;
-  napi_remove_async_cleanup_hook(state->cleanup);
-  delete state;
-}
+  void release() {
+    callback.clear();
+    if (stats != nullptr) napi_delete_reference(env, stats);
+  }
+};
 
 void on_closed(uv_handle_t* closed) {
   UdpHandle* handle = static_cast<UdpHandle*>(closed->data);
-  if (--handle->uv_handles != 0) return;
-  UdpState* state = handle->state;
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
-    handle->callback.clear();
-    if (handle->stats != nullptr) napi_delete_reference(handle->env, handle->stats);
-    napi_close_handle_scope(handle->env, scope);
-  }
-  delete handle;
-  state->open--;
-  finish_if_done(state);
+  if (--handle->uv_handles == 0) UdpState::forget(handle);
 }
 
 // The descriptor closes now, the memory when libuv has forgotten the handle.
@@ -88,14 +70,6 @@ void close_handle(UdpHandle* handle) {
   uv_close(handle->spin.handle(), on_closed);
   close(handle->sock.fd);
   handle->sock.fd = -1;
-}
-
-void on_environment_end(napi_async_cleanup_hook_handle, void* data) {
-  UdpState* state = static_cast<UdpState*>(data);
-  state->ending = true;
-  for (size_t i = 0; i < state->handles.size(); i++)
-    if (UdpHandle* handle = state->handles.take(int64_t(i))) close_handle(handle);
-  finish_if_done(state);
 }
 
 // The stats box, if it still has room: its owner may have detached, transferred or shrunk the memory since.
@@ -170,20 +144,6 @@ void on_poll(uv_poll_t* poll, int status, int events) {
   if (handle->closing || (events & UV_READABLE) == 0) return;
   tell(handle, EVENT_READABLE);
   if (!handle->closing && handle->spin.on_arrival()) handle->sock.stats[STAT_SPINS]++;
-}
-
-template <size_t N>
-bool get_args(napi_env env, napi_callback_info info, napi_value (&args)[N], UdpState** state) {
-  size_t argc = N;
-  void* data = nullptr;
-  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok || argc < N) return false;
-  *state = static_cast<UdpState*>(data);
-  return true;
-}
-
-UdpHandle* get_handle(napi_env env, napi_value value, const UdpState* state) {
-  int32_t slot;
-  return get_int(env, value, &slot) ? state->handles.at(slot) : nullptr;
 }
 
 int start(napi_env env, UdpHandle* handle, napi_value stats, napi_value callback) {
@@ -377,12 +337,8 @@ napi_value fault(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void init_udp(napi_env env, napi_value exports) {
-  UdpState* state = new (std::nothrow) UdpState();
+  UdpState* state = UdpState::make(env);
   if (state == nullptr) return;
-  if (napi_add_async_cleanup_hook(env, on_environment_end, state, &state->cleanup) != napi_ok) {
-    delete state;
-    return;
-  }
   export_function(env, exports, "udpOpen", open, state);
   export_function(env, exports, "udpAdopt", adopt, state);
   export_function(env, exports, "udpFd", descriptor, state);

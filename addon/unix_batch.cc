@@ -10,7 +10,7 @@
 #include "addon.h"
 #include "js.h"
 #include "js_callback.h"
-#include "slot_table.h"
+#include "loop_handles.h"
 #include "span.h"
 #include "unix_socket.h"
 
@@ -24,14 +24,7 @@ constexpr int32_t EVENT_WRITABLE = 2;
 constexpr int BACKLOG = 64;
 
 struct UnixHandle;
-
-// One per JavaScript environment (main thread or worker).
-struct UnixState {
-  SlotTable<UnixHandle> handles;
-  size_t open = 0;  // sockets that libuv still knows, closing ones included
-  napi_async_cleanup_hook_handle cleanup = nullptr;
-  bool ending = false;
-};
+using UnixState = LoopHandles<UnixHandle>;
 
 struct UnixHandle {
   int fd = -1;
@@ -40,26 +33,11 @@ struct UnixHandle {
   UnixState* state;
   JsCallback callback;
   bool closing = false;
+
+  void release() { callback.clear(); }
 };
 
-void finish_if_done(UnixState* state) {
-  if (!state->ending || state->open != 0) return;
-  napi_remove_async_cleanup_hook(state->cleanup);
-  delete state;
-}
-
-void on_closed(uv_handle_t* closed) {
-  UnixHandle* handle = static_cast<UnixHandle*>(closed->data);
-  UnixState* state = handle->state;
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(handle->env, &scope) == napi_ok) {
-    handle->callback.clear();
-    napi_close_handle_scope(handle->env, scope);
-  }
-  delete handle;
-  state->open--;
-  finish_if_done(state);
-}
+void on_closed(uv_handle_t* closed) { UnixState::forget(static_cast<UnixHandle*>(closed->data)); }
 
 void close_handle(UnixHandle* handle) {
   handle->closing = true;
@@ -67,14 +45,6 @@ void close_handle(UnixHandle* handle) {
   uv_close(reinterpret_cast<uv_handle_t*>(&handle->poll), on_closed);
   close(handle->fd);
   handle->fd = -1;
-}
-
-void on_environment_end(napi_async_cleanup_hook_handle, void* data) {
-  UnixState* state = static_cast<UnixState*>(data);
-  state->ending = true;
-  for (size_t i = 0; i < state->handles.size(); i++)
-    if (UnixHandle* handle = state->handles.take(int64_t(i))) close_handle(handle);
-  finish_if_done(state);
 }
 
 void tell(UnixHandle* handle, int32_t event) {
@@ -90,20 +60,6 @@ void on_poll(uv_poll_t* poll, int status, int events) {
   if (status < 0) events = UV_READABLE;
   if ((events & UV_WRITABLE) != 0) tell(handle, EVENT_WRITABLE);
   if (!handle->closing && (events & UV_READABLE) != 0) tell(handle, EVENT_READABLE);
-}
-
-template <size_t N>
-bool get_args(napi_env env, napi_callback_info info, napi_value (&args)[N], UnixState** state) {
-  size_t argc = N;
-  void* data = nullptr;
-  if (napi_get_cb_info(env, info, &argc, args, nullptr, &data) != napi_ok || argc < N) return false;
-  *state = static_cast<UnixState*>(data);
-  return true;
-}
-
-UnixHandle* get_handle(napi_env env, napi_value value, const UnixState* state) {
-  int32_t slot;
-  return get_int(env, value, &slot) ? state->handles.at(slot) : nullptr;
 }
 
 // Takes the descriptor, also when it fails; a handle number or a negative errno.
@@ -237,12 +193,8 @@ napi_value close_socket(napi_env env, napi_callback_info info) {
 }  // namespace
 
 void init_unix(napi_env env, napi_value exports) {
-  UnixState* state = new (std::nothrow) UnixState();
+  UnixState* state = UnixState::make(env);
   if (state == nullptr) return;
-  if (napi_add_async_cleanup_hook(env, on_environment_end, state, &state->cleanup) != napi_ok) {
-    delete state;
-    return;
-  }
   export_function(env, exports, "unixListen", open_path<listen_at>, state);
   export_function(env, exports, "unixConnect", open_path<unix_connect>, state);
   export_function(env, exports, "unixAccept", accept_next, state);
