@@ -14,6 +14,9 @@ export interface OwnCounters {
   bidiOut: number;
 }
 
+/** The connections rest while `quic ss` is run a dozen times, which takes long where the machine is busy. */
+const IDLE_SECONDS = 600;
+
 const sessions: QuicSession[] = [];
 
 function ownCounters(): OwnCounters[] {
@@ -31,7 +34,12 @@ async function serve(alpn: string, address: string): Promise<void> {
       sessions.push(session);
       echo(session);
     },
-    { alpn: [alpn], ext: { devCertificate: true }, endpoint: { address } },
+    {
+      alpn: [alpn],
+      transportParams: { maxIdleTimeout: IDLE_SECONDS },
+      ext: { devCertificate: true },
+      endpoint: { address },
+    },
   );
   tell({ port: endpoint.address?.port ?? 0, pin: endpoint.ext.devCertificate?.fingerprint256 ?? "" });
 }
@@ -39,7 +47,11 @@ async function serve(alpn: string, address: string): Promise<void> {
 async function begin(targets: { port: number; pin: string; alpn: string }[], count: number): Promise<void> {
   for (const { port, pin, alpn } of targets) {
     for (let i = 0; i < count; i++) {
-      const session = await connect(`127.0.0.1:${port}`, { alpn, ext: { serverCertificateHashes: [{ value: pin }] } });
+      const session = await connect(`127.0.0.1:${port}`, {
+        alpn,
+        transportParams: { maxIdleTimeout: IDLE_SECONDS },
+        ext: { serverCertificateHashes: [{ value: pin }] },
+      });
       await session.opened;
       sessions.push(session);
     }
