@@ -8,6 +8,7 @@ import { QuicEndpoint, type QuicSession } from "#src/api/quic/index.js";
 import { sessionStats } from "#src/api/quic/stats.js";
 import type { TransportStats } from "#src/port/transport.js";
 import { content, echo, readAll, withBench } from "./support.js";
+import { untilWithin } from "../support/wait.js";
 
 /** Names of a stats object that are 0n in all of the samples. */
 function still(...samples: object[]): string[] {
@@ -15,10 +16,7 @@ function still(...samples: object[]): string[] {
   return names.filter((name) => samples.every((sample) => (sample as Record<string, bigint>)[name] === 0n));
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !isSo(); i++) await sleep(10);
-  assert.ok(isSo());
-}
+const until = untilWithin(5000);
 
 describe("statistics", () => {
   test(

@@ -12,6 +12,7 @@ import {
   type QuicStream,
 } from "#src/api/quic/index.js";
 import { type Certificate, makeCertificate } from "#src/runtime/native/x509.js";
+import { untilWithin } from "../support/wait.js";
 
 export const ALPN = "netquic-test";
 
@@ -159,10 +160,4 @@ export function pause(millis: number): Promise<void> {
 }
 
 /** Waits until `condition` holds, at most `millis`. */
-export async function until(condition: () => boolean, millis = 30_000): Promise<void> {
-  const end = Date.now() + millis;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`not within ${millis} ms: ${condition.toString()}`);
-    await pause(5);
-  }
-}
+export const until = untilWithin(30_000);

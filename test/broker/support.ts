@@ -3,12 +3,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Place } from "#src/broker/messages.js";
 import { BrokerHost, type HostOptions } from "#src/broker/host.js";
 import type { QuicEndpoint, QuicSession } from "#src/api/quic/index.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
 import { type Bench, readAll, testLeaf } from "../api/support.js";
+import { untilWithin } from "../support/wait.js";
 
 /** Everyone may do everything. */
 const OPEN_POLICY = { admits: () => true, mayBind: () => true, mayListen: () => true };
@@ -56,11 +56,7 @@ export class TestHost {
 }
 
 /** Waits until it holds; throws when it does not within the time. */
-export async function until(what: () => boolean, millis = 20_000): Promise<void> {
-  for (const end = performance.now() + millis; !what(); await sleep(2)) {
-    if (performance.now() > end) throw new Error(`not within ${millis} ms: ${what.toString()}`);
-  }
-}
+export const until = untilWithin(20_000);
 
 /** A host with one port. */
 export async function open(options: Partial<HostOptions> = {}): Promise<TestHost> {

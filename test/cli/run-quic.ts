@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { untilWithin } from "../support/wait.js";
 import { fileURLToPath } from "node:url";
 
 const QUIC = fileURLToPath(new URL("../../dist/cli/quic.js", import.meta.url));
@@ -55,13 +55,7 @@ export function childrenOf(pid: number): { pid: number; command: string }[] {
 }
 
 /** Waits until `look` finds something. */
-export async function until<T>(look: () => T | undefined | null | false): Promise<T> {
-  for (const end = Date.now() + LIMIT_MILLIS / 2; Date.now() < end; await sleep(10)) {
-    const found = look();
-    if (found !== undefined && found !== null && found !== false) return found;
-  }
-  throw new Error(`waited in vain: ${look}`);
-}
+export const until = untilWithin(LIMIT_MILLIS / 2);
 
 /** Whether a file is being received in `dir`. */
 export function isReceiving(dir: string): boolean {

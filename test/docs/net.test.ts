@@ -2,8 +2,6 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -11,24 +9,17 @@ import { promisify } from "node:util";
 import { CODE_ABORTED, CODE_REFUSED } from "#src/api/net/errors.js";
 import { DEFAULT_ALPN } from "#src/api/net/options.js";
 import { NET_KEEP_ALIVE_MILLIS, NET_STREAMS } from "#src/proto/limits.js";
+import { freeUdpPort } from "../support/ports.js";
 
 const page = readFileSync(new URL("../../docs/net.md", import.meta.url), "utf8");
 /** Inside the package, so that `import "netquic/net"` finds it. */
 const folder = fileURLToPath(new URL("./net/", import.meta.url));
 
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
-
 test("docs/net.md: the example greets its client and ends", { timeout: 60_000 }, async () => {
   const code = /```js\n(.*?)```/s.exec(page)?.[1] ?? assert.fail("the page has an example");
   mkdirSync(folder, { recursive: true });
   const file = `${folder}net.mjs`;
-  writeFileSync(file, code.replaceAll("4433", `${await freePort()}`));
+  writeFileSync(file, code.replaceAll("4433", `${await freeUdpPort()}`));
   const { stdout } = await promisify(execFile)(process.execPath, [file]);
   assert.equal(stdout, "hello 127.0.0.1\n");
 });

@@ -2,13 +2,12 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "node:test";
+import { freeUdpPort } from "../support/ports.js";
 
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 /** Inside the package, so that `import "netquic"` finds it. */
@@ -29,20 +28,10 @@ function run(file: string, ...args: string[]): ChildProcess {
   return spawn(process.execPath, [file, ...args], { stdio: ["ignore", "pipe", "pipe"] });
 }
 
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address() as AddressInfo;
-  socket.close();
-  await once(socket, "close");
-  return port;
-}
-
 describe("README.md", () => {
   test("the server echoes what the client sends, and the client ends by itself", { timeout: 30_000 }, async () => {
     mkdirSync(folder, { recursive: true });
-    const port = await freePort();
+    const port = await freeUdpPort();
     const server = run(program("server.mjs", port));
     try {
       const notice = await firstMatch(server, /SHA-256 ([0-9a-f]{64})/);

@@ -3,9 +3,8 @@
  * fails where it cannot, and fails when a namespace of its own is left.
  */
 
-import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { namedFiles, runFiles } from "../support/run-files.js";
 import { ip, NAME_PREFIX } from "./namespaces.js";
 
 function missing(): string {
@@ -31,21 +30,6 @@ function namespaces(): string[] {
   return list.map(({ name }) => name).filter((name) => name.startsWith(NAME_PREFIX));
 }
 
-/** Runs the files; how many tests passed and failed, as the reporter says at the end. */
-async function runFiles(files: string[]): Promise<{ pass: number; fail: number }> {
-  const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => child.kill(signal));
-  let text = "";
-  child.stdout.setEncoding("utf8");
-  for await (const chunk of child.stdout) {
-    process.stdout.write(chunk as string);
-    text += chunk as string;
-  }
-  const count = (name: string): number => Number(new RegExp(`^\\W+${name} (\\d+)$`, "m").exec(text)?.[1] ?? NaN);
-  return { pass: count("pass"), fail: count("fail") + count("cancelled") + count("skipped") + count("todo") };
-}
-
 async function main(): Promise<number> {
   const problem = missing();
   if (problem !== "") {
@@ -55,14 +39,12 @@ async function main(): Promise<number> {
   const before = new Set(namespaces());
   const folder = fileURLToPath(new URL(".", import.meta.url));
   const wanted = process.argv.slice(2);
-  const files = readdirSync(folder).filter(
-    (name) => name.endsWith(".netns.js") && (wanted.length === 0 || wanted.some((part) => name.includes(part))),
-  );
+  const files = namedFiles(folder, ".netns.js", wanted);
   if (files.length === 0) {
     console.error(`test:root has no file with one of these in its name: ${wanted.join(" ")}`);
     return 2;
   }
-  const { pass, fail } = await runFiles(files.map((name) => folder + name));
+  const { pass, fail } = await runFiles(files);
   const left = namespaces().filter((name) => !before.has(name));
   if (left.length > 0) console.log(`namespaces that are left: ${left.join(", ")}`);
   const failed = fail + left.length;

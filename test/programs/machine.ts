@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { testCa, testLeaf } from "../api/support.js";
+import { untilWithin } from "../support/wait.js";
 
 const QUIC = fileURLToPath(new URL("../../dist/cli/quic.js", import.meta.url));
 const LIMIT_MILLIS = 30_000;
@@ -169,33 +170,13 @@ for (const [signal, number] of Object.entries({ SIGINT: 2, SIGTERM: 15, SIGHUP: 
 /** A test with a machine of its own. */
 export function withMachine(run: (machine: Machine) => Promise<void>): () => Promise<void> {
   return async () => {
-    const machine = new Machine();
-    try {
-      await run(machine);
-    } finally {
-      await machine[Symbol.asyncDispose]();
-    }
+    await using machine = new Machine();
+    await run(machine);
   };
 }
 
 /** Waits until `look` finds something. */
-export async function until<T>(look: () => T | undefined | null | false): Promise<T> {
-  for (const end = performance.now() + LIMIT_MILLIS; performance.now() < end; await sleep(20)) {
-    const found = look();
-    if (found !== undefined && found !== null && found !== false) return found;
-  }
-  throw new Error(`waited in vain: ${look}`);
-}
-
-/** A TCP port of the loopback that nothing listens on, for programs that cannot say which one they got. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
-}
+export const until = untilWithin(LIMIT_MILLIS);
 
 /** Resolves when `running` accepts connections there; fails with what it said when it ends before. */
 export async function untilAccepting({ child, output }: Running, port: number): Promise<void> {

@@ -15,7 +15,8 @@ import { describe, test } from "node:test";
 import { type ConnectOptions, connect, createServer, openSession, QuicSocket } from "#src/api/net/index.js";
 import { testCa, testLeaf } from "../api/support.js";
 import { installNpm } from "../interop/peers.js";
-import { freePort, type Machine, program, untilAccepting, withMachine } from "./machine.js";
+import { type Machine, program, untilAccepting, withMachine } from "./machine.js";
+import { freeTcpPort } from "../support/ports.js";
 
 const SSH2 = ["ssh2", "1.17.0"] as const;
 const IOREDIS = ["ioredis", "5.9.2"] as const;
@@ -178,7 +179,7 @@ describe("ioredis", () => {
     "commands, pipelines, large values, subscriptions, and a connection that is cut comes again",
     withMachine(async (machine) => {
       const Redis = npm<IoRedis>(...IOREDIS);
-      const port = await freePort();
+      const port = await freeTcpPort();
       const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--dir", machine.dir, "--save", ""];
       await untilAccepting(machine.start(program("redis-server", "redis-server"), args), port);
       const gateway = await gatewayTo(port, "redis");
@@ -287,7 +288,7 @@ async function startPostgres(machine: Machine): Promise<number> {
   const as = (path: string, args: string[]): [string, string[]] =>
     isRoot ? ["/usr/sbin/runuser", ["-u", "postgres", "--", path, ...args]] : [path, args];
   await machine.ok(...as(bin("initdb"), ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]));
-  const port = await freePort();
+  const port = await freeTcpPort();
   const listen = ["-p", `${port}`, "-k", machine.dir, "-h", "127.0.0.1"];
   await untilAccepting(machine.start(...as(bin("postgres"), ["-D", data, "-F", ...listen])), port);
   return port;

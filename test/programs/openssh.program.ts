@@ -5,7 +5,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { describe, test } from "node:test";
-import { freePort, type Machine, program, until, untilAccepting, withMachine } from "./machine.js";
+import { type Machine, program, until, untilAccepting, withMachine } from "./machine.js";
+import { freeTcpPort } from "../support/ports.js";
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
@@ -13,7 +14,7 @@ function sha256(bytes: Uint8Array): string {
 
 /** sshd with keys of its own, for the user who runs this. */
 async function startSshd(machine: Machine): Promise<number> {
-  const port = await freePort();
+  const port = await freeTcpPort();
   const keygen = program("ssh-keygen", "openssh-client");
   for (const name of ["host", "user"]) {
     await machine.ok(keygen, ["-q", "-t", "ed25519", "-N", "", "-f", machine.path(name)]);

@@ -5,7 +5,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { describe, test } from "node:test";
-import { freePort, type Machine, program, untilAccepting, withMachine } from "./machine.js";
+import { type Machine, program, untilAccepting, withMachine } from "./machine.js";
+import { freeTcpPort } from "../support/ports.js";
 
 const PASSWORD = "a password for a test";
 
@@ -15,7 +16,7 @@ function sha256(bytes: Uint8Array): string {
 
 /** smbd with a configuration, a password file and a share of its own. */
 async function startSamba(machine: Machine): Promise<{ port: number; share: string }> {
-  const port = await freePort();
+  const port = await freeTcpPort();
   const share = machine.folder("share");
   const state = machine.folder("state");
   const conf = machine.file(

@@ -10,6 +10,7 @@ import type { QuicSock } from "#src/socket/sock.js";
 import { connectionIdInfo, eventOption } from "#src/socket/structs.js";
 import { CLIENT, config, connecting, echoes, listening, type Option, portOf, SERVER } from "./live.js";
 import { getOption, NO_OPS, receive, receiveAll, send, sendPlain, setOption, SocketPair, text } from "./support.js";
+import { freeUdpPort } from "../support/ports.js";
 
 const NEW = n.MSG_QUIC_STREAM_NEW;
 const NONE = new Uint8Array(0);
@@ -186,15 +187,6 @@ describe("connection cases 15-19: migration", () => {
     assert.equal((await promises.recvmsg(client, 100)).data.length, 5);
   }
 
-  async function freePort(): Promise<number> {
-    const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
-    await quic.bind(sd, { address: HOST, port: 0 });
-    const { port } = quic.getsockname(sd);
-    quic.close(sd);
-    await new Promise((resolve) => setTimeout(resolve, 50)); // it lingers
-    return port;
-  }
-
   function sockaddr(port: number, address = [0, 0, 0xffff, 0x7f000001]): Uint8Array {
     const row = new Int32Array(10);
     row.set([...address, port]);
@@ -220,7 +212,7 @@ describe("connection cases 15-19: migration", () => {
   test("15 a client moves: events 1 and 0, the peer sees the port, ids change; 19 a second move meanwhile is EAGAIN", () =>
     withBoth(async ({ client, server }) => {
       const before = { ...destIds(client), port: quic.getpeername(server).port };
-      const [port, other] = [await freePort(), await freePort()];
+      const [port, other] = [await freeUdpPort(), await freeUdpPort()];
       assert.equal(move(client, sockaddr(port)), "0");
       assert.equal(move(client, sockaddr(other)), "EAGAIN");
       assert.deepEqual([...(await promises.recvmsg(client, 10)).data], [MIGRATION, 1]);
@@ -236,14 +228,14 @@ describe("connection cases 15-19: migration", () => {
   test("16 a server's request is EINVAL (RFC 9000 §9), and it stays where it is", () =>
     withBoth(async ({ client, server }) => {
       const { port } = quic.getpeername(client);
-      assert.equal(move(server, sockaddr(await freePort())), "EINVAL");
+      assert.equal(move(server, sockaddr(await freeUdpPort())), "EINVAL");
       assert.equal(quic.getpeername(client).port, port);
     }));
 
   test("17, 18 the same address, port 0, another family, a short sockaddr: EINVAL", () =>
     withBoth(async ({ client }) => {
       const { port } = quic.getsockname(client);
-      const free = await freePort();
+      const free = await freeUdpPort();
       assert.equal(move(client, sockaddr(port)), "EINVAL");
       assert.equal(move(client, sockaddr(0)), "EINVAL");
       assert.equal(move(client, sockaddr(free, [0, 0, 0, 1])), "EINVAL");
@@ -260,7 +252,7 @@ describe("connection cases 15-19: migration", () => {
         promises.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr(where));
       await assert.rejects(to(quic.getsockname(taken).port), { code: "EADDRINUSE" });
       assert.equal(quic.getsockname(client).port, port);
-      await to(await freePort());
+      await to(await freeUdpPort());
       assert.deepEqual([...(await promises.recvmsg(client, 10)).data], [MIGRATION, 1]);
       quic.close(taken);
     }));

@@ -6,6 +6,7 @@ import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import { setAddressRow } from "#src/runtime/address.js";
 import { CLIENT, config, echoes, hasCode, HOST, live, params, SERVER } from "./live.js";
+import { freeUdpPort } from "../support/ports.js";
 
 const { promises, structs } = quic;
 type Params = ReturnType<typeof structs.transportParam.decode>;
@@ -154,21 +155,11 @@ function sockaddr(address: string, port: number): Uint8Array {
   return quic.sockaddrOfRow(row);
 }
 
-/** A UDP port that nobody has. */
-async function freePort(address: string): Promise<number> {
-  const sd = quic.socket(address.includes(":") ? quic.AF_INET6 : quic.AF_INET, quic.SOCK_DGRAM);
-  await quic.bind(sd, { address, port: 0 });
-  const { port } = quic.getsockname(sd);
-  quic.close(sd);
-  await new Promise((resolve) => setTimeout(resolve, 50)); // it lingers
-  return port;
-}
-
 describe("a server's preferred address", () => {
   const MIGRATION = quic.QUIC_EVENT_CONNECTION_MIGRATION;
 
   test("an accepted socket names it before the handshake; the client goes there, and both are told", async () => {
-    const port = await freePort(HOST);
+    const port = await freeUdpPort(HOST);
     const serverHandshake = (sd: number): Promise<void> => {
       set(sd, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr("::1", port)); // the other family is allowed
       set(sd, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr(HOST, port));
@@ -193,14 +184,14 @@ describe("a server's preferred address", () => {
   });
 
   test("three listeners on one port, IPv4 and IPv6 clients: each gets its own, and its clients come to its address", async () => {
-    const port = await freePort("::");
+    const port = await freeUdpPort("::");
     const listeners = new Map<string, { listener: number; preferred: number }>();
     for (const alpn of ["smbd", "h3", "ksmbd"]) {
       const listener = quic.socket(quic.AF_INET6, quic.SOCK_DGRAM);
       quic.setsockopt(listener, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, alpn);
       await quic.bind(listener, { address: "::", port });
       await quic.listen(listener, 4);
-      listeners.set(alpn, { listener, preferred: await freePort("::") });
+      listeners.set(alpn, { listener, preferred: await freeUdpPort("::") });
     }
     for (const [alpn, { listener, preferred }] of listeners) {
       for (const address of [HOST, "::1"]) {

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { TunnelClient, type TunnelClientConfig, TunnelServer, type TunnelServerConfig } from "#src/api/tunnel/index.js";
 import type { Place, TunnelEvent, TunnelService } from "#src/api/tunnel/service.js";
 import { testCa, testLeaf } from "../api/support.js";
+import { untilWithin } from "../support/wait.js";
 
 const LIMIT_MILLIS = 60_000;
 
@@ -42,13 +42,7 @@ export class Side<T extends { run(signal: AbortSignal): Promise<void> }> {
 }
 
 /** Waits until `look` finds something. */
-export async function until<T>(look: () => T | undefined | null | false): Promise<T> {
-  for (const end = performance.now() + LIMIT_MILLIS; performance.now() < end; await sleep(5)) {
-    const found = look();
-    if (found !== undefined && found !== null && found !== false) return found;
-  }
-  throw new Error(`waited in vain: ${look}`);
-}
+export const until = untilWithin(LIMIT_MILLIS);
 
 export class Rig {
   private readonly undo: (() => unknown)[] = [];
@@ -138,23 +132,9 @@ export class Rig {
 /** A test with a rig of its own. */
 export function withRig(run: (rig: Rig) => Promise<void>): () => Promise<void> {
   return async () => {
-    const rig = new Rig();
-    try {
-      await run(rig);
-    } finally {
-      await rig[Symbol.asyncDispose]();
-    }
+    await using rig = new Rig();
+    await run(rig);
   };
-}
-
-/** A port that nothing listens on. */
-export async function deadPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** All that comes until the FIN; unlike the consumers of node:stream it leaves the other direction open. */

@@ -6,7 +6,8 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { content } from "../api/support.js";
-import { deadPort, endOf, heard, until, withRig } from "./rig.js";
+import { endOf, heard, until, withRig } from "./rig.js";
+import { freeTcpPort } from "../support/ports.js";
 
 const MIB = 1 << 20;
 const echo = (socket: Socket): unknown => socket.pipe(socket);
@@ -131,7 +132,7 @@ describe("TCP through a tunnel", () => {
   test(
     "a target that is down, and one without an address, reset the program's connection",
     withRig(async (rig) => {
-      const dead = await deadPort();
+      const dead = await freeTcpPort();
       const { port, near, far } = await rig.pair({ tcp: { host: "127.0.0.1", port: dead } });
       assert.equal(await endOf(rig.dial(port)), "ECONNRESET");
       assert.deepEqual([near.reset, far.refused], [1, 1]);

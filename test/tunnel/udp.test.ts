@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { describe, test } from "node:test";
 import { MAX_FLOWS } from "#src/api/tunnel/limits.js";
 import { content } from "../api/support.js";
-import { deadPort, type Rig, until, withRig } from "./rig.js";
+import { type Rig, until, withRig } from "./rig.js";
+import { freeTcpPort } from "../support/ports.js";
 
 /** A target that sends each datagram back, with the port that it came from before it. */
 async function echo(rig: Rig) {
@@ -98,7 +99,7 @@ describe("UDP through a tunnel", () => {
   test(
     "a target that is not there costs its datagrams and nothing else",
     withRig(async (rig) => {
-      const { port, far } = await rig.pair({ udp: { host: "127.0.0.1", port: await deadPort() } });
+      const { port, far } = await rig.pair({ udp: { host: "127.0.0.1", port: await freeTcpPort() } });
       const socket = await program(port);
       for (let count = 0; count < 5; count++) socket.send(content(10));
       await until(() => far.datagramsOut + far.datagramsDropped >= 5 && far.datagramsDropped > 0);
