@@ -7,13 +7,11 @@ import { appendFileSync } from "node:fs";
 import { agentTls } from "../agent/provider.js";
 import { chooseTls } from "../runtime/choose-tls.js";
 import type { TlsProvider } from "../port/tls.js";
+import { OFF } from "./runtime-dir.js";
 
 let tls: TlsProvider | null = null;
 let keylogFailed = false;
 const agents = new Map<string, TlsProvider>();
-
-/** What NETQUIC_AGENT and the option `agent` say for none. */
-const NO_AGENT = "off";
 
 /** @throws Error `ERR_NETQUIC_NO_TLS` or `ERR_NETQUIC_NO_ADDON`; the message has the line that fixes it. */
 export function sharedTls(): TlsProvider {
@@ -32,7 +30,7 @@ export function chosenTls(): string {
  */
 export function agentFor(asked: string | undefined, hasOwnKey: boolean): string {
   const path = asked ?? (hasOwnKey ? "" : (process.env["NETQUIC_AGENT"] ?? ""));
-  return path === NO_AGENT ? "" : path;
+  return path === OFF ? "" : path;
 }
 
 /** TLS by the agent at `path`, or in this process for "". @throws as `sharedTls`, and ENAMETOOLONG */

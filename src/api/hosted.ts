@@ -9,11 +9,9 @@ import { LOCAL_CID_BYTES } from "../proto/limits.js";
 import { sharedDatapath } from "./datapath.js";
 import { invalidValue } from "./errors.js";
 import { hostedMemory } from "./hosted-memory.js";
+import { OFF } from "./runtime-dir.js";
 
 export type { HostClient };
-
-/** What NETQUIC_HOST, and the option, say for "none". */
-const OFF = "off";
 
 /** The Unix socket of the host to use: `given`, else NETQUIC_HOST; null: none, the program owns its port. */
 export function hostPath(given: string | undefined, env: NodeJS.ProcessEnv = process.env): string | null {

@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isAnswered, MAX_PATH_BYTES } from "../runtime/framed-socket.js";
 
-/** What NETQUIC_RUNTIME_DIR says for "none". */
-const OFF = "off";
+/** What NETQUIC_RUNTIME_DIR, NETQUIC_HOST, NETQUIC_AGENT and their options say for "none". */
+export const OFF = "off";
 
 /** Bits of a mode that let others in. */
 const OTHERS = 0o077;

@@ -139,6 +139,22 @@ export class Machine {
     };
   }
 
+  /** `quic tunnel` of both sides: what `client` accepts on `port` leaves `server` for the TCP port `target`. */
+  async tunnel(alpn: string, target: number): Promise<{ server: Running; client: Running; port: string }> {
+    const { ca, cert, key } = this.certificates();
+    const own = ["--cert", cert, "--key", key, "--alpn", alpn];
+    const server = await this.quic(
+      ["tunnel", "--listen", "127.0.0.1:0", ...own, "--to", `tcp://127.0.0.1:${target}`],
+      /listening on 127\.0\.0\.1:(\d+)/,
+    );
+    const there = ["--connect", `localhost:${server.match[1]}`, "--ca", ca, "--alpn", alpn];
+    const client = await this.quic(
+      ["tunnel", ...there, "--local", "tcp://127.0.0.1:0"],
+      /accepting tcp on 127\.0\.0\.1:(\d+)[^]*connected/,
+    );
+    return { server, client, port: client.match[1] as string };
+  }
+
   /** Ends what was started, at once: this process ends. */
   abandon(): void {
     for (const { child } of this.running) child.kill("SIGKILL");

@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { type EventEmitter, once } from "node:events";
 import { chownSync, existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { describe, test } from "node:test";
 import { type ConnectOptions, connect, createServer, openSession, QuicSocket } from "#src/api/net/index.js";
-import { testCa, testLeaf } from "../api/support.js";
+import { sha256, testCa, testLeaf } from "../api/support.js";
 import { installNpm } from "../interop/peers.js";
 import { type Machine, program, untilAccepting, withMachine } from "./machine.js";
 import { freeTcpPort } from "../support/ports.js";
@@ -65,10 +65,6 @@ function npm<T>(name: string, version: string): T {
   const { folder, error } = installNpm(name, version);
   assert.equal(error, "");
   return createRequire(join(folder, "package.json"))(name) as T;
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** A QUIC server whose sockets go to `onSocket`, and how clients get there. */

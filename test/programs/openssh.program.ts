@@ -1,16 +1,13 @@
 /** OpenSSH through `quic tunnel`, while the client's address changes. */
 
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { describe, test } from "node:test";
+import { sha256 } from "../api/support.js";
 import { type Machine, program, until, untilAccepting, withMachine } from "./machine.js";
 import { freeTcpPort } from "../support/ports.js";
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
 
 /** sshd with keys of its own, for the user who runs this. */
 async function startSshd(machine: Machine): Promise<number> {
@@ -45,27 +42,7 @@ describe("OpenSSH", () => {
     withMachine(async (machine) => {
       const ssh = program("ssh", "openssh-client");
       const target = await startSshd(machine);
-      const { ca, cert, key } = machine.certificates();
-      const to = `tcp://127.0.0.1:${target}`;
-      const server = await machine.quic(
-        ["tunnel", "--listen", "127.0.0.1:0", "--cert", cert, "--key", key, "--alpn", "ssh", "--to", to],
-        /listening on 127\.0\.0\.1:(\d+)/,
-      );
-      const client = await machine.quic(
-        [
-          "tunnel",
-          "--connect",
-          `localhost:${server.match[1]}`,
-          "--ca",
-          ca,
-          "--alpn",
-          "ssh",
-          "--local",
-          "tcp://127.0.0.1:0",
-        ],
-        /accepting tcp on 127\.0\.0\.1:(\d+)[^]*connected/,
-      );
-      const port = client.match[1] as string;
+      const { server, client, port } = await machine.tunnel("ssh", target);
       const hostKey = readFileSync(machine.path("host.pub"), "utf8").split(" ").slice(0, 2).join(" ");
       const known = machine.file("known", `[127.0.0.1]:${port} ${hostKey}\n`);
       const options = [

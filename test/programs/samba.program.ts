@@ -1,18 +1,15 @@
 /** Samba behind `quic tunnel`: smbd does not know of it, and neither does smbclient. */
 
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { describe, test } from "node:test";
+import { sha256 } from "../api/support.js";
 import { type Machine, program, untilAccepting, withMachine } from "./machine.js";
 import { freeTcpPort } from "../support/ports.js";
 
 const PASSWORD = "a password for a test";
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
 
 /** smbd with a configuration, a password file and a share of its own. */
 async function startSamba(machine: Machine): Promise<{ port: number; share: string }> {
@@ -61,29 +58,10 @@ describe("Samba", () => {
     withMachine(async (machine) => {
       const smbclient = program("smbclient", "smbclient");
       const { port: target, share } = await startSamba(machine);
-      const { ca, cert, key } = machine.certificates();
-      const to = `tcp://127.0.0.1:${target}`;
-      const server = await machine.quic(
-        ["tunnel", "--listen", "127.0.0.1:0", "--cert", cert, "--key", key, "--alpn", "smb", "--to", to],
-        /listening on 127\.0\.0\.1:(\d+)/,
-      );
-      const client = await machine.quic(
-        [
-          "tunnel",
-          "--connect",
-          `localhost:${server.match[1]}`,
-          "--ca",
-          ca,
-          "--alpn",
-          "smb",
-          "--local",
-          "tcp://127.0.0.1:0",
-        ],
-        /accepting tcp on 127\.0\.0\.1:(\d+)[^]*connected/,
-      );
+      const { client, port } = await machine.tunnel("smb", target);
       const smb = async (command: string): Promise<string> => {
         const login = `${userInfo().username}%${PASSWORD}`;
-        const where = ["-p", client.match[1] as string, "-m", "SMB3", "-U", login, "--option=private dir=."];
+        const where = ["-p", port, "-m", "SMB3", "-U", login, "--option=private dir=."];
         return (await machine.ok(smbclient, ["//127.0.0.1/files", ...where, "-c", command])).toString();
       };
 

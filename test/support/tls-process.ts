@@ -1,6 +1,6 @@
 /**
  * A throw-away TLS provider that lives in another process: port/tls carried over IPC, one message a call, results some
- * turns later. It proves that the seam is message passing; the agent will be the real one.
+ * turns later. It proves that the seam is message passing, whatever the agent does.
  */
 
 import { type ChildProcess, fork } from "node:child_process";

@@ -5,16 +5,12 @@ import type { Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
-import { content } from "../api/support.js";
+import { content, sha256 } from "../api/support.js";
 import { endOf, heard, until, withRig } from "./rig.js";
 import { freeTcpPort } from "../support/ports.js";
 
 const MIB = 1 << 20;
 const echo = (socket: Socket): unknown => socket.pipe(socket);
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
-}
 
 describe("TCP through a tunnel", () => {
   test(
