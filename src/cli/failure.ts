@@ -27,10 +27,21 @@ export function usage(message: string): Failure {
   return new Failure(message, { exitCode: EXIT_USAGE });
 }
 
-/** The first `mostChars` characters of `text` as one line without control characters. */
+/** What steers a terminal, of C0 and C1, ends a line, or turns the order of what is shown. */
+const STEERING = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
+const STEERING_RUNS = new RegExp(`${STEERING.source}+`, "gu");
+const EACH_STEERING = new RegExp(STEERING.source, "gu");
+
+/** The first `mostChars` characters of `text` as one line without control characters, those of direction among them. */
 export function oneLine(text: string, mostChars = LINE_CHARS): string {
-  const clean = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
+  const clean = text.replace(STEERING_RUNS, " ").trim();
   return clean.length <= mostChars ? clean : `${clean.slice(0, mostChars - 1)}…`;
+}
+
+/** `value` as JSON in one line: what `oneLine` takes away is escaped, which `JSON.stringify` does below U+0020 only. */
+export function jsonLine(value: unknown): string {
+  const escape = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replace(EACH_STEERING, escape);
 }
 
 /** What each system error means for a file, as the end of a sentence that starts with the path. */

@@ -3,7 +3,7 @@
 import { isIP } from "node:net";
 import { runtimeDirs, type Survey, surveyPrograms } from "../api/control/client.js";
 import type { Question } from "../api/control/protocol.js";
-import { EXIT_OK, oneLine, usage } from "./failure.js";
+import { EXIT_FAILURE, EXIT_OK, jsonLine, oneLine, usage } from "./failure.js";
 import { formatBytes } from "./format.js";
 import { SS_HELP } from "./help.js";
 import { type ListedSocket, listSockets } from "./ss/listed.js";
@@ -19,7 +19,7 @@ const DEFAULT_STATES: ReadonlySet<string> = new Set(["ESTAB", "CLOSING"]);
 /** Characters that are written at once. */
 const CHUNK_CHARS = 64 * 1024;
 
-/** Resolves to the exit code. @throws a Failure for everything else. */
+/** Resolves to the exit code: EXIT_FAILURE when there are programs and none of them answered. @throws a Failure for everything else. */
 export async function ss(args: readonly string[], { stdout, env }: Surroundings): Promise<number> {
   const options = parseSs(args);
   if (options.help) {
@@ -31,7 +31,7 @@ export async function ss(args: readonly string[], { stdout, env }: Surroundings)
   const survey = await surveyPrograms(dirs, questionOf(options));
   for (const failure of survey.failures) process.stderr.write(`quic ss: ${oneLine(failure)}\n`);
   write(stdout, linesOf(survey, options, stdout.isTTY === true ? (stdout.columns ?? Infinity) : Infinity));
-  return EXIT_OK;
+  return survey.programs.length === 0 && survey.failures.length > 0 ? EXIT_FAILURE : EXIT_OK;
 }
 
 /** What is not shown is not asked for. */
@@ -45,7 +45,7 @@ function questionOf({ proc, info, json, listening, all, filter }: SsOptions): Qu
 function linesOf(survey: Survey, options: SsOptions, width: number): Iterable<string> {
   if (options.proc !== null) return procLines(options.proc, survey.programs);
   const sockets = listSockets(survey.programs).filter((socket) => isWanted(socket, options));
-  if (options.json) return [JSON.stringify(jsonOf(survey, sockets))];
+  if (options.json) return [jsonLine(jsonOf(survey, sockets))];
   if (options.summary) return summaryLines(survey);
   return tableLines(sockets, options, width);
 }
