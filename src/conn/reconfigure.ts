@@ -5,7 +5,7 @@
 
 import { STREAM_BIDI, STREAM_UNI } from "../port/transport.js";
 import { SPACE_APP } from "../proto/space.js";
-import { type ConnectionConfig, makeConfig, recoveryOptions } from "./config.js";
+import { type ConnectionConfig, makeConfig, recoveryOptions, streamWindows } from "./config.js";
 import type { Connection } from "./connection.js";
 import { agree } from "./handshake.js";
 import { restartIdle } from "./idle.js";
@@ -16,7 +16,7 @@ export function reconfigure(conn: Connection, given: Partial<ConnectionConfig>, 
   const { handshakeState: handshake, streams, config, recovery } = conn;
   if (conn.state !== STATE_OPEN || handshake.started || streams.size > 0) return false;
   Object.assign(config, makeConfig(given)); // the stream table reads the limits of streams here
-  streams.recvCredit.begin(config.initialMaxData);
+  streams.begin(streamWindows(config, conn.host.pressure));
   streams.counts[STREAM_BIDI].begin(config.initialMaxStreamsBidi);
   streams.counts[STREAM_UNI].begin(config.initialMaxStreamsUni);
   conn.peerIds.limit = config.activeConnectionIdLimit;

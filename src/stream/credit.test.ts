@@ -15,6 +15,20 @@ describe("SendCredit", () => {
 });
 
 describe("RecvCredit", () => {
+  test("begins anew with other limits, below or above those before", () => {
+    const credit = new RecvCredit(1000, 4000, 0);
+    for (const [initialBytes, maxBytes] of [
+      [500, 2000],
+      [3000, 9000],
+      [10_000, 8000],
+    ] as const) {
+      credit.begin(initialBytes, maxBytes);
+      assert.deepEqual([credit.advertised, credit.windowBytes], [initialBytes, initialBytes]);
+      credit.widen(Infinity);
+      assert.equal(credit.windowBytes, Math.max(initialBytes, maxBytes));
+    }
+  });
+
   test("an update is due when it doubles what the peer has left: half the window when all is read", () => {
     const credit = new RecvCredit(1000, 1000, 0);
     credit.received = credit.consumed = 499;

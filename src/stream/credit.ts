@@ -72,10 +72,10 @@ export class RecvCredit {
     this.minGainShare = minGainShare;
   }
 
-  /** Another initial limit, before the peer was told one. */
-  begin(initialBytes: number): void {
+  /** Other limits, before the peer was told one. */
+  begin(initialBytes: number, windowMaxBytes: number): void {
     this.advertised = this.windowBytes = initialBytes;
-    this.windowMaxBytes = Math.max(initialBytes, this.windowMaxBytes);
+    this.windowMaxBytes = Math.max(initialBytes, windowMaxBytes);
   }
 
   /**

@@ -98,7 +98,7 @@ export class StreamTable implements StreamEventSink {
   private readonly local: LocalLimits;
   private peer: TransportParams = defaultParams();
   private peerKnown = false;
-  private readonly windows: StreamWindows;
+  private windows: StreamWindows;
   private readonly events: StreamEvents;
   private queue: StreamSendQueue | null = null;
   readonly streams: IdMap<Stream>;
@@ -124,6 +124,13 @@ export class StreamTable implements StreamEventSink {
   /** The output; set once, before anything is written. */
   attach(queue: StreamSendQueue): void {
     this.queue = queue;
+  }
+
+  /** Our limits are others now, and the peer was told none. */
+  begin(windows: StreamWindows): void {
+    this.windows = windows;
+    this.recvCredit.begin(this.local.initialMaxData, windows.connMaxBytes);
+    this.held.generousBytes = this.recvCredit.windowBytes * GENEROUS_SHARE;
   }
 
   /** The peer's limits: remembered ones for 0-RTT first, then the real ones. They only grow (RFC 9000 §7.4.1). */

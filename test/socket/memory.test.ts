@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { connectionConfig } from "#src/api/socket/connection-config.js";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import { MAX_SOCKET_EVENTS, MAX_SOCKET_HANDSHAKE_BYTES } from "#src/proto/limits.js";
 import { CRYPTO_BUFFER_EXCEEDED } from "#src/proto/transport-error.js";
@@ -134,6 +135,40 @@ describe("SO_RCVBUF and SO_SNDBUF", () => {
     sock.receiveBufferBytes = 500_000;
     const { connWindowMaxBytes, streamWindowMaxBytes } = connectionConfig(sock);
     assert.deepEqual([connWindowMaxBytes, streamWindowMaxBytes], [500_000, 250_000]);
+  });
+
+  test("SO_RCVBUF and windows of a socket that has a connection already count until its handshake begins", async () => {
+    const furthest = (sd: number, id?: number): number | undefined => {
+      const streams = fileOf(sd, "test").conn?.streams;
+      const credit = id === undefined ? streams?.recvCredit : streams?.get(id)?.recv?.credit;
+      credit?.widen(2 ** 40);
+      return credit?.windowBytes;
+    };
+    const begin = (sd: number, bytes: number): void => {
+      const [name, value] = params({ max_data: 50_000, max_stream_data_uni: 5000 });
+      quic.setsockopt(sd, quic.SOL_QUIC, name, value);
+      quic.setsockopt(sd, quic.SOL_SOCKET, quic.SO_RCVBUF, bytes);
+      assert.equal(furthest(sd), bytes);
+    };
+    const handshakes = {
+      clientHandshake: (sd: number) => {
+        begin(sd, 2 ** 26);
+        begin(sd, 400_000);
+        return quic.quic_client_handshake(sd, CLIENT);
+      },
+      serverHandshake: (sd: number) => {
+        begin(sd, 300_000);
+        return quic.quic_server_handshake(sd, SERVER);
+      },
+    };
+    await live(handshakes, async ({ client, server }) => {
+      const stream = { stream_id: 2, stream_flags: quic.MSG_QUIC_STREAM_NEW };
+      await quic.promises.sendmsg(client, { data: Buffer.alloc(1000), flags: 0, stream });
+      await quic.promises.poll(server, quic.POLLIN);
+      assert.equal(furthest(server, 2), 150_000);
+      quic.setsockopt(server, quic.SOL_SOCKET, quic.SO_RCVBUF, 100_000);
+      assert.deepEqual([furthest(client), furthest(server)], [400_000, 300_000]);
+    });
   });
 
   test("negative, fractional and unknown ones are refused", () => {

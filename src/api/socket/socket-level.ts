@@ -2,6 +2,7 @@
 
 import { EINVAL, ENOPROTOOPT } from "../../socket/errno.js";
 import type { SocketFile } from "./socket-file.js";
+import { opsOf } from "./socket-ops.js";
 import { StreamFile } from "./stream-file.js";
 
 export const SOL_SOCKET = 1;
@@ -34,9 +35,15 @@ function setOfSocket(file: SocketFile, level: number, name: number, value: numbe
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   if (name === SO_REUSEPORT) file.reusePort = value !== 0;
   else if (name === SO_SNDBUF) file.sock.sendBufferBytes = value;
-  else if (name === SO_RCVBUF) file.sock.receiveBufferBytes = value;
+  else if (name === SO_RCVBUF) setReceiveBuffer(file, value);
   else return -ENOPROTOOPT;
   return 0;
+}
+
+/** Windows that the peer was told go on as they are. */
+function setReceiveBuffer(file: SocketFile, bytes: number): void {
+  file.sock.receiveBufferBytes = bytes;
+  opsOf(file).applySettings();
 }
 
 /** Four bytes as Linux's int, in the byte order of the host, here little-endian; or -ENOPROTOOPT. */
