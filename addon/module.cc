@@ -3,7 +3,7 @@
 
 // Raised with every change of what JavaScript passes in or out; src/runtime/native/addon.ts has the same number. A stale
 // build would otherwise take calls that it half understands.
-constexpr uint32_t ADDON_VERSION = 11;
+constexpr uint32_t ADDON_VERSION = 12;
 
 static napi_value init(napi_env env, napi_value exports) {
   netquic::init_udp(env, exports);

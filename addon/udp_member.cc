@@ -1,6 +1,7 @@
 // Sockets of one UDP port that several processes share (src/runtime/native/udp-member.ts): members of a SO_REUSEPORT group
 // as plain descriptors, which one of them gets a datagram, and members that can only send.
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -90,7 +91,16 @@ napi_value drain(napi_env env, napi_callback_info info) {
   return make_int(env, errno == EAGAIN ? count : -errno);
 }
 
-// fdClose(fd): closes a descriptor that came by a message or from udpMember.
+// fdDup(fd): another number of the same, closed on exec, or a negative errno.
+napi_value dup_fd(napi_env env, napi_callback_info info) {
+  napi_value args[1];
+  int32_t fd;
+  if (!get_args(env, info, args) || !get_int(env, args[0], &fd)) return make_int(env, -EINVAL);
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  return make_int(env, copy < 0 ? -errno : copy);
+}
+
+// fdClose(fd): closes a descriptor that came by a message, from udpMember or fdDup.
 napi_value close_fd(napi_env env, napi_callback_info info) {
   napi_value args[1];
   int32_t fd;
@@ -104,6 +114,7 @@ void init_udp_member(napi_env env, napi_value exports) {
   export_function(env, exports, "udpMember", member);
   export_function(env, exports, "udpSteer", steer);
   export_function(env, exports, "udpDrain", drain);
+  export_function(env, exports, "fdDup", dup_fd);
   export_function(env, exports, "fdClose", close_fd);
 }
 

@@ -155,16 +155,17 @@ napi_value recv(napi_env env, napi_callback_info info) {
   return make_int(env, size);
 }
 
-// unixWatch(handle, writable): whether EVENT_WRITABLE is wanted, too; 0 or a negative errno.
+// unixWatch(handle, events): which EVENT_* are wanted from now on, 0 for none; 0 or a negative errno.
 napi_value watch(napi_env env, napi_callback_info info) {
   napi_value args[2];
   UnixState* state;
-  bool writable;
-  if (!get_args(env, info, args, &state) || napi_get_value_bool(env, args[1], &writable) != napi_ok)
-    return make_int(env, -EINVAL);
+  int32_t events;
+  if (!get_args(env, info, args, &state) || !get_int(env, args[1], &events)) return make_int(env, -EINVAL);
   UnixHandle* handle = get_handle(env, args[0], state);
   if (handle == nullptr) return make_int(env, -EBADF);
-  return make_int(env, uv_poll_start(&handle->poll, UV_READABLE | (writable ? UV_WRITABLE : 0), on_poll));
+  const int wanted = ((events & EVENT_READABLE) != 0 ? UV_READABLE : 0) |  //
+                     ((events & EVENT_WRITABLE) != 0 ? UV_WRITABLE : 0);
+  return make_int(env, uv_poll_start(&handle->poll, wanted, on_poll));
 }
 
 // unixKeepAlive(handle, keep): whether the socket keeps the event loop alive.

@@ -296,11 +296,16 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   private async listen(): Promise<void> {
     const { socketPath, places } = this.options;
     removeStale(socketPath);
-    this.listener = new UnixListener(socketPath, SOCKET_LIMITS, (socket) => {
-      const program = new HostedProgram(this, socket);
-      if (this.hasRoomFor(program)) this.programs.add(program);
-      else program.detach();
-    });
+    this.listener = new UnixListener(
+      socketPath,
+      SOCKET_LIMITS,
+      (socket) => {
+        const program = new HostedProgram(this, socket);
+        if (this.hasRoomFor(program)) this.programs.add(program);
+        else program.detach();
+      },
+      ({ message }) => this.note(`programs have to wait: ${message}`),
+    );
     if (places.length > 0) await this.resumed;
     for (const place of places) this.pinned.add(await this.openOnce(place));
   }

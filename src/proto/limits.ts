@@ -314,6 +314,8 @@ export const MAX_BROKER_DATAGRAMS_QUEUED_BYTES = 512 * KIB;
 export const MAX_BROKER_QUEUED_BYTES = 1 * MIB;
 /** Descriptors that may wait for it. */
 export const MAX_UNIX_QUEUED_FDS = 1024;
+/** How long a host that may have no more descriptors looks for no new programs; they wait in the kernel. */
+export const UNIX_ACCEPT_REST_MILLIS = 100;
 /** Programs at once, those that have not said who they are included: of the host's user, of each other user, and of those
  *  who are only to hear that they may not. */
 export const MAX_BROKER_CONNECTIONS = 512;

@@ -31,7 +31,7 @@ const CIPHERS: Record<string, string> = {
 };
 /** A file to read from: this program. */
 const FILE = openSync(fileURLToPath(import.meta.url), "r");
-const DESCRIPTOR_CALLS = ["udpAdopt", "udpSteer", "udpDrain", "fdClose"];
+const DESCRIPTOR_CALLS = ["udpAdopt", "udpSteer", "udpDrain", "fdDup", "fdClose"];
 const KEY_BYTES = [0, 16, 32, 32, 16];
 const IDENTITY = devCertificate({ hosts: ["localhost"] });
 const CA = makeCertificate({ subject: "ca", ca: true });
@@ -120,6 +120,7 @@ class Fuzz {
     udpMember: [4, () => this.memberArgs()],
     udpSteer: [4, () => [this.descriptors.pick(this.dice), this.routes()]],
     udpDrain: [4, () => [this.descriptors.pick(this.dice)]],
+    fdDup: [2, () => [this.descriptors.pick(this.dice)]],
     fdClose: [2, () => [this.descriptors.take(this.dice)]],
     unixListen: [2, () => [join(this.dir, `${this.listeners++}`), this.callback()]],
     unixConnect: [8, () => [this.paths.pick(this.dice), this.callback()]],
@@ -127,7 +128,7 @@ class Fuzz {
     unixPeer: [4, () => [this.links.pick(this.dice), new Int32Array(this.dice.pick([3, 3, 4, 2]))]],
     unixSend: [20, () => [this.links.pick(this.dice), this.bytes(), this.passed()]],
     unixRecv: [20, () => [this.links.pick(this.dice), this.bytes(), new Int32Array(this.dice.pick([254, 4, 1, 0]))]],
-    unixWatch: [4, () => [this.links.pick(this.dice), this.dice.once(2)]],
+    unixWatch: [4, () => [this.links.pick(this.dice), this.dice.below(4)]],
     unixKeepAlive: [2, () => [this.links.pick(this.dice), this.dice.once(2)]],
     unixClose: [2, () => [this.links.pick(this.dice)]],
     timerOpen: [4, () => [this.callback()]],
@@ -265,7 +266,7 @@ class Fuzz {
       this.sockets.put(result);
     } else if (name === "udpAdopt" && typeof result === "number" && isDescriptor(args[0]) && args[0] !== 2 ** 30) {
       this.descriptors.put(args[0] as number); // refused
-    } else if (name === "udpMember" && isSlot) this.descriptors.put(result);
+    } else if ((name === "udpMember" || name === "fdDup") && isSlot) this.descriptors.put(result);
     else if (name === "unixRecv" && isSlot && args[2] instanceof Int32Array) this.keepDescriptors(args[2]);
     else if (/^unix(?:Listen|Connect|Accept)$/.test(name) && isSlot) {
       this.links.put(result);

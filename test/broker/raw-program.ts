@@ -22,7 +22,7 @@ export class RawProgram {
   received = Buffer.alloc(0);
   closed = false;
 
-  constructor(host: TestHost) {
+  constructor(host: Pick<TestHost, "path">) {
     this.socket = connectUnix(host.path, SOCKET_LIMITS);
     this.socket.unref(); // a test that failed must not keep the process
     this.socket.start({

@@ -47,6 +47,7 @@ export const LIMITS: readonly Limit[] = [
   ...group("test/broker/limits.test.ts", "BROKER_HELLO_MILLIS", "BROKER_RESUME_MILLIS", "BROKER_RECONNECT_MILLIS"),
   ...group("test/broker/attacks.test.ts", "MAX_BROKER_DATAGRAMS_QUEUED_BYTES"),
   ...group("src/runtime/native/unix-socket.test.ts", "MAX_UNIX_QUEUED_FDS"),
+  ...group("test/broker/descriptors.test.ts", "UNIX_ACCEPT_REST_MILLIS"),
   ...group("src/broker/messages.test.ts", "MAX_BROKER_NAMES", "MAX_BROKER_NAME_BYTES"),
   ...group("src/broker/datagrams.test.ts", "MAX_BROKER_MESSAGE_BYTES"),
   ...group("src/broker/handed.test.ts", "MAX_BROKER_HANDED", "BROKER_HANDED_MICROS"),

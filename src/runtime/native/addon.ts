@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const PACKAGE_ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 
 /** As in addon/module.cc: a build of other sources is refused. */
-const ADDON_VERSION = 11;
+const ADDON_VERSION = 12;
 
 let loaded: object | undefined;
 

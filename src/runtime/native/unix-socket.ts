@@ -7,7 +7,7 @@
  */
 
 import { Fifo } from "../../base/fifo.js";
-import { MAX_UNIX_QUEUED_FDS } from "../../proto/limits.js";
+import { MAX_UNIX_QUEUED_FDS, UNIX_ACCEPT_REST_MILLIS } from "../../proto/limits.js";
 import { systemError } from "../system-error.js";
 import { loadAddon } from "./addon.js";
 
@@ -19,15 +19,19 @@ interface UnixAddon {
   unixPeer(handle: number, peer: Int32Array): number;
   unixSend(handle: number, bytes: Uint8Array, fds: Int32Array): number;
   unixRecv(handle: number, bytes: Uint8Array, fds: Int32Array): number;
-  unixWatch(handle: number, writable: boolean): number;
+  unixWatch(handle: number, events: number): number;
   unixKeepAlive(handle: number, keep: boolean): void;
   unixClose(handle: number): void;
+  fdDup(fd: number): number;
   fdClose(fd: number): void;
 }
 
+const EVENT_READABLE = 1;
 const EVENT_WRITABLE = 2;
 const EAGAIN = 11;
 const EMSGSIZE = 90;
+/** ENOMEM, ENFILE, EMFILE, ENOBUFS: it is this side that cannot, and who waits to be accepted goes on waiting. */
+const SHORTAGES: readonly number[] = [12, 23, 24, 105];
 const NO_FDS = new Int32Array(0);
 /** Descriptors that one message may bring: the kernel's own limit. */
 export const MAX_MESSAGE_FDS = 253;
@@ -60,15 +64,23 @@ export interface UnixSocketLimits {
   maxQueuedBytes: number;
 }
 
-/** Listens at `path`, which is its owner's alone (mode 0600). @throws the system's error; a path of > 107 bytes is ENAMETOOLONG. */
+/**
+ * Listens at `path`, which is its owner's alone (mode 0600). While the process may have no more descriptors, clients wait in
+ * the kernel, and it looks for them from time to time only. @throws the system's error; a path of > 107 bytes is ENAMETOOLONG.
+ */
 export class UnixListener {
   private readonly addon = loadAddon<UnixAddon>();
   private handle: number;
+  private restTimer: NodeJS.Timeout | null = null;
+  /** It was told, and not all who wait were accepted since. */
+  private isShort = false;
 
   constructor(
     path: string,
     private readonly limits: UnixSocketLimits,
     private readonly onSocket: (socket: UnixSocket) => void,
+    /** Once for each time in which nobody can be accepted. */
+    private readonly onShortage: (error: Error) => void = () => {},
   ) {
     this.handle = checked(
       this.addon.unixListen(path, () => this.acceptAll()),
@@ -80,14 +92,32 @@ export class UnixListener {
   close(): void {
     if (this.handle >= 0) this.addon.unixClose(this.handle);
     this.handle = -1;
+    if (this.restTimer !== null) clearTimeout(this.restTimer);
   }
 
   private acceptAll(): void {
     while (this.handle >= 0) {
-      const socket = new UnixSocket(this.limits, (onEvent) => this.addon.unixAccept(this.handle, onEvent));
-      if (!socket.isOpen) return;
+      let result = 0;
+      const socket = new UnixSocket(this.limits, (onEvent) => (result = this.addon.unixAccept(this.handle, onEvent)));
+      if (!socket.isOpen) {
+        if (SHORTAGES.includes(-result)) this.rest(systemError(-result, "accept"));
+        else this.isShort = false;
+        return;
+      }
       this.onSocket(socket);
     }
+  }
+
+  /** The kernel would go on saying that somebody waits. */
+  private rest(error: Error): void {
+    this.addon.unixWatch(this.handle, 0);
+    this.restTimer = setTimeout(() => {
+      this.restTimer = null;
+      this.addon.unixWatch(this.handle, EVENT_READABLE);
+    }, UNIX_ACCEPT_REST_MILLIS);
+    if (this.isShort) return;
+    this.isShort = true;
+    this.onShortage(error);
   }
 }
 
@@ -107,6 +137,11 @@ const closedWhileWaiting = new Set<number>();
 export function closeFd(fd: number): void {
   if (waitingFds.has(fd)) closedWhileWaiting.add(fd);
   else loadAddon<UnixAddon>().fdClose(fd);
+}
+
+/** Another number of the same descriptor, which `closeFd` ends. @throws the system's error. */
+export function duplicateFd(fd: number): number {
+  return checked(loadAddon<UnixAddon>().fdDup(fd), "fcntl", "");
 }
 
 function holdFds(fds: Int32Array): void {
@@ -182,7 +217,7 @@ export class UnixSocket {
         return true;
       }
       if (result !== -EAGAIN) return this.giveUp(systemError(-result, "sendmsg"));
-      this.addon.unixWatch(this.handle, true);
+      this.addon.unixWatch(this.handle, EVENT_READABLE | EVENT_WRITABLE);
     }
     const isFull = this.queued + bytes.length > this.limits.maxQueuedBytes;
     if (isFull || this.queuedFds + list.length > MAX_UNIX_QUEUED_FDS) {
@@ -248,7 +283,7 @@ export class UnixSocket {
       this.queuedFds -= next.fds.length;
       releaseFds(next.fds);
     }
-    if (this.handle >= 0) this.addon.unixWatch(this.handle, false);
+    if (this.handle >= 0) this.addon.unixWatch(this.handle, EVENT_READABLE);
   }
 
   /** The handler hears of it when its own call is over. */
