@@ -10,7 +10,7 @@ import type { Datapath } from "../runtime/choose.js";
 import { type HostOwner, LoopHost } from "../runtime/loop.js";
 import { drainMember, openMember, steerMembers } from "../runtime/native/udp-member.js";
 import { adoptUdp, nativeUdp, udpDescriptor } from "../runtime/native/udp.js";
-import { closeFd } from "../runtime/native/unix-socket.js";
+import { closeFd, duplicateFd } from "../runtime/native/unix-socket.js";
 import type { UdpStats } from "../port/udp.js";
 import { MAX_BROKER_MEMBERS, MAX_BROKER_SEND_ONLY_MEMBERS } from "../proto/limits.js";
 import type { Front } from "./front.js";
@@ -42,12 +42,14 @@ export class Group {
     readonly place: Place,
     readonly front: Front,
     private readonly loop: LoopHost<never, Front>,
+    /** Of the first member, to be passed on: its socket closes its own number also while a message with it waits. */
+    private readonly firstFd: number,
   ) {}
 
   /** Binds the port. Rejects with the system's error. */
   static async open(place: Place, front: Front, datapath: Datapath, owner: HostOwner<never>): Promise<Group> {
     const loop = await LoopHost.open(front, datapath.udp, { ...place, reusePort: true }, owner);
-    const group = new Group({ ...place, port: loop.socket.port }, front, loop);
+    const group = new Group({ ...place, port: loop.socket.port }, front, loop, firstOf(loop));
     group.steer();
     return group;
   }
@@ -66,13 +68,15 @@ export class Group {
       open: async (_options: unknown, handler: Parameters<typeof adoptUdp>[2]) => adoptUdp(first, isIpv6, handler),
     };
     let loop: LoopHost<never, Front>;
+    let firstFd: number;
     try {
       loop = await LoopHost.open(front, provider, place, owner);
+      firstFd = firstOf(loop);
     } catch (error) {
       for (const [at, fd] of kept) if (at > 0) closeFd(fd); // the first is its socket's
       throw error;
     }
-    const group = new Group(place, front, loop);
+    const group = new Group(place, front, loop, firstFd);
     let index = 1;
     for (; kept.has(index); index++) {
       group.members.push({ index, fd: kept.get(index) as number, uid: -1, sendOnly: false, holder: null });
@@ -89,10 +93,7 @@ export class Group {
 
   /** Descriptors by number, for those who keep them. */
   get descriptors(): [index: number, fd: number][] {
-    return [
-      [0, udpDescriptor(this.loop.socket)],
-      ...this.members.map(({ index, fd }): [number, number] => [index, fd]),
-    ];
+    return [[0, this.firstFd], ...this.members.map(({ index, fd }): [number, number] => [index, fd])];
   }
 
   /** A member for a program; `isNew` when the group has grown by it. @throws the system's error. */
@@ -142,6 +143,7 @@ export class Group {
 
   close(): void {
     this.loop.close();
+    closeFd(this.firstFd);
     for (const { fd } of this.members) closeFd(fd);
     this.members.length = 0;
   }
@@ -151,6 +153,16 @@ export class Group {
     for (const { index, holder, sendOnly } of this.members) {
       if (holder !== null && !sendOnly && !routes.has(holder.route)) routes.set(holder.route, index);
     }
-    steerMembers(udpDescriptor(this.loop.socket), routes);
+    steerMembers(this.firstFd, routes);
+  }
+}
+
+/** A descriptor of its socket. @throws the system's error; the socket is closed then. */
+function firstOf(loop: LoopHost<never, Front>): number {
+  try {
+    return duplicateFd(udpDescriptor(loop.socket));
+  } catch (error) {
+    loop.close();
+    throw error;
   }
 }

@@ -1,18 +1,19 @@
-/** A host that may have no more descriptors. */
+/** What a host passes on, and a host that may have no more descriptors. */
 
 import assert from "node:assert/strict";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { BROKER_VERSION } from "#src/broker/messages.js";
+import type { UnixHandler } from "#src/runtime/native/unix-socket.js";
 import { UNIX_ACCEPT_REST_MILLIS } from "#src/proto/limits.js";
 import { RawProgram, send, shortPacket, udp } from "./raw-program.js";
-import { until } from "./support.js";
+import { TestHost, until } from "./support.js";
 
 const POOR_HOST = fileURLToPath(new URL("poor-host.js", import.meta.url));
 /** Enough to load all modules at once. */
@@ -61,6 +62,36 @@ class PoorHost {
     rmSync(dirname(this.path), { recursive: true });
   }
 }
+
+test("a socket that waits to be passed on when its port is closed is passed on, not what has its number next", async () => {
+  using host = await new TestHost().start();
+  clearInterval(host.host["tendTimer"]); // who does not read is not detached
+  using program = new RawProgram(host);
+  await program.hello();
+  const { onMessage } = program.socket["handler"] as UnixHandler;
+  program.deafen();
+  const wanted = { alpn: ["x"], serverNames: [], reusePort: false, retry: false };
+  for (let id = 10; host.host.queuedBytes === 0; id++) {
+    program.say({ op: "listen", id, bind: 0, wanted });
+    if (id % 32 === 0) await sleep(0);
+  }
+  program.say({ op: "bind", id: 1, place: { address: "127.0.0.1", port: 0, ipv6Only: false }, index: -1 });
+  await until(() => host.host.places.length === 1);
+  program.say({ op: "unbind", id: 1 });
+  await until(() => host.host.places.length === 0);
+  const files = Array.from({ length: 8 }, () => openSync("/dev/null", "r"));
+  const passed: boolean[] = [];
+  program.socket.start({
+    onMessage: (bytes, fds) => {
+      for (const fd of fds) passed.push(fstatSync(fd).isSocket());
+      onMessage(bytes, fds);
+    },
+    onClosed() {},
+  });
+  await until(() => program.replies.some((reply) => reply.op === "done" && reply.id === 1));
+  assert.deepEqual(passed, [true, true]); // its own, and the host's to be kept
+  for (const file of files) closeSync(file);
+});
 
 describe("a host without free descriptors", () => {
   test("rests, says so once, serves who is there, and the others when it can", async () => {
