@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import { content, testCa, testLeaf } from "../api/support.js";
 import { TestHost, until } from "./support.js";
@@ -69,6 +70,29 @@ describe("netquic/socket on a port of a host", () => {
     assert.equal(host.host.counters.retriesSent, 1);
     quic.close(listening);
   });
+
+  for (const reusePort of [0, 1]) {
+    test(`calls on one socket come one after the other, while the host thinks, too; SO_REUSEPORT ${reusePort}`, async () => {
+      using host = await new TestHost().start({ places: [{ address: "127.0.0.1", port: 0, ipv6Only: false }] });
+      const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
+      quic.setsockopt(sd, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, "smbd");
+      quic.setsockopt(sd, quic.SOL_SOCKET, quic.SO_REUSEPORT, reusePort);
+      const address = { address: "127.0.0.1", port: host.port, host: host.path };
+      const peer = { address: "127.0.0.1", port: host.port };
+      const calls = [quic.bind(sd, address), quic.bind(sd, address), quic.listen(sd, 1), quic.connect(sd, peer)];
+      calls.push(quic.listen(sd, 0), quic.listen(sd, 0), quic.listen(sd, 1), quic.listen(sd, 2));
+      const ended = (await Promise.allSettled(calls)).map((end) => (end.status === "rejected" ? end.reason.code : ""));
+      assert.deepEqual(ended, ["", "EINVAL", "", "EINVAL", "", "EINVAL", "", ""]);
+      const listeners = fileOf(sd, "test").port?.listeners;
+      assert.equal(listeners?.size, 1);
+      await exchange(host, sd, "smbd");
+      const last = [quic.listen(sd, 0), quic.listen(sd, 1)];
+      quic.close(sd);
+      const codes = (await Promise.allSettled(last)).map((end) => (end.status === "rejected" ? end.reason.code : ""));
+      assert.deepEqual(codes, ["", "EBADF"]);
+      assert.equal(listeners?.size, 0);
+    });
+  }
 
   test("where no host answers, bind says so", async () => {
     const sd = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);

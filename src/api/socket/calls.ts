@@ -1,6 +1,6 @@
 /**
  * The socket calls of Linux QUIC. They never wait, but for those that open a UDP port (`bind`, `listen`, `connect`), which are
- * promises; what would wait throws EAGAIN. `promises` has the calls that wait.
+ * promises, and done one after the other for a socket; what would wait throws EAGAIN. `promises` has the calls that wait.
  */
 
 import type { SocketAddress } from "node:net";
@@ -65,13 +65,13 @@ export function socket(family: number, type: number, protocol: number = n.IPPROT
  * Once for a socket. Rejects with EINVAL, EADDRINUSE, EACCES, EADDRNOTAVAIL, and ENOENT or ECONNREFUSED where no host
  * answers.
  */
-export function bind(sd: number, options: BindOptions): Promise<void> {
-  return bindTo(sd, options, hostPath(options.host));
+export async function bind(sd: number, options: BindOptions): Promise<void> {
+  const file = fileOf(sd, "bind");
+  await file.inTurn("bind", () => bindTo(file, options, hostPath(options.host)));
 }
 
-async function bindTo(sd: number, options: BindOptions, path: string | null): Promise<void> {
+async function bindTo(file: SocketFile, options: BindOptions, path: string | null): Promise<void> {
   const { address, port, connectionIdBytes: cidBytes } = options;
-  const file = fileOf(sd, "bind");
   const row = new Int32Array(ADDR_COLS);
   const isIpv4 = !address.includes(":");
   const isWrong = !setAddressRow(row, 0, address, port) || isMulticast(row, 0) || (file.isIpv4 && !isIpv4);
@@ -93,8 +93,12 @@ function isCidLength(bytes: number | undefined, path: string | null): boolean {
 }
 
 /** Begins to listen, or changes the backlog; 0 ends it. Rejects with EINVAL, and EADDRINUSE for a protocol that another has. */
-export async function listen(sd: number, backlog: number, { earlyData = false }: EarlyOptions = {}): Promise<void> {
+export async function listen(sd: number, backlog: number, options: EarlyOptions = {}): Promise<void> {
   const file = fileOf(sd, "listen");
+  await file.inTurn("listen", () => listenWith(file, backlog, options));
+}
+
+async function listenWith(file: SocketFile, backlog: number, { earlyData = false }: EarlyOptions): Promise<void> {
   const { sock } = file;
   const isListening = sock.state === n.QUIC_SS_LISTENING;
   if (sock.attached !== null || (backlog === 0 && !isListening)) throw socketError("listen", -errno.EINVAL);
@@ -103,7 +107,7 @@ export async function listen(sd: number, backlog: number, { earlyData = false }:
     return;
   }
   if (!isListening) {
-    if (file.port === null) await bind(sd, anyAddress(file));
+    if (file.port === null) await bindTo(file, anyAddress(file), hostPath(undefined));
     file.earlyTickets = earlyData ? new EarlyTickets() : null;
     const result = file.port?.listen(file) ?? -errno.EINVAL;
     checked("listen", typeof result === "number" ? result : await result);
@@ -124,12 +128,16 @@ export function accept(sd: number): number {
 }
 
 /** Sends nothing: the handshake begins with the program's first TLS message. Rejects with EINVAL and as `bind`. */
-export async function connect(
-  sd: number,
-  { address, port }: Address,
-  { earlyData = false }: EarlyOptions = {},
-): Promise<void> {
+export async function connect(sd: number, to: Address, options: EarlyOptions = {}): Promise<void> {
   const file = fileOf(sd, "connect");
+  await file.inTurn("connect", () => connectTo(file, to, options));
+}
+
+async function connectTo(
+  file: SocketFile,
+  { address, port }: Address,
+  { earlyData = false }: EarlyOptions,
+): Promise<void> {
   const { sock } = file;
   const row = new Int32Array(ADDR_COLS);
   const isLiteral = setAddressRow(row, 0, address, port) && !isAnyAddress(row, 0) && address !== "0.0.0.0";
@@ -137,7 +145,7 @@ export async function connect(
   const isAddress = isLiteral && isFamily && port !== 0 && !isMulticast(row, 0);
   if (!isAddress || sock.state !== n.QUIC_SS_CLOSED || sock.attached !== null)
     throw socketError("connect", -errno.EINVAL);
-  if (file.port === null) await bindTo(sd, anyAddress(file), null);
+  if (file.port === null) await bindTo(file, anyAddress(file), null);
   const host = file.port?.host ?? null;
   if (host === null || sock.attached !== null) throw socketError("connect", -errno.EINVAL);
   const config = connectionConfig(sock);

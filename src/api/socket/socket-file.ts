@@ -5,10 +5,12 @@
 
 import type { SocketAddress } from "node:net";
 import type { Connection, EarlyTickets, ListenOptions } from "../../runtime/loop.js";
+import { EBADF } from "../../socket/errno.js";
 import { AF_INET, QUIC_CRYPTO_APP, QUIC_SS_ESTABLISHING } from "../../socket/numbers.js";
 import { QuicSock } from "../../socket/sock.js";
 import { FirstTicket, MessageTls } from "../../socket/tls-messages.js";
 import type { SharedPort } from "./shared-port.js";
+import { socketError } from "./system-error.js";
 import { Waiters } from "./waiting.js";
 
 export class SocketFile extends Waiters {
@@ -32,6 +34,8 @@ export class SocketFile extends Waiters {
   accepted: ListenOptions | null = null;
   /** A port for a migration, or for a preferred address, is being opened: null when it was, or the system's error. */
   opening: Promise<Error | null> | null = null;
+  /** Ends with the call that opens or registers a port now. */
+  private turn: Promise<void> | null = null;
   /** Its descriptor is closed; streams that have their own keep the connection. */
   isClosed = false;
 
@@ -42,6 +46,18 @@ export class SocketFile extends Waiters {
 
   get isIpv4(): boolean {
     return this.family === AF_INET;
+  }
+
+  /** Runs `call` at once, or after those that came before: what the lock of a socket does in Linux. */
+  async inTurn(syscall: string, call: () => Promise<void>): Promise<void> {
+    while (this.turn !== null) await this.turn;
+    if (this.isClosed) throw socketError(syscall, -EBADF);
+    const end = (): void => {
+      this.turn = null;
+    };
+    const result = call();
+    this.turn = result.then(end, end);
+    return result;
   }
 
   /** TLS of this socket's connection, by messages. */
