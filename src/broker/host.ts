@@ -161,7 +161,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     for (const program of [...this.programs]) program.detach();
     for (const group of this.openGroups) group.close();
     // without it the state may be that of another host, which runs
-    if (hadSocket) this.state.write(routes);
+    if (hadSocket) this.writeState(routes);
   }
 
   // --- FrontOwner ------------------------------------------------------------------------------------------------------
@@ -192,8 +192,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
 
   async welcome(program: HostedProgram, resume: Route | null): Promise<Route> {
     const route = this.resumeRoute(program, resume) ?? (await this.newRoute(program));
-    this.generations.set(route.route, route.generation);
-    this.state.write(this.routes());
+    this.keep(route);
     this.note(`route ${route.route}: process ${program.peer.pid} of user ${program.uid}`);
     return route;
   }
@@ -282,13 +281,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     if (this.byRoute[program.route] !== program) return;
     this.byRoute[program.route] = null;
     this.note(`route ${program.route}: gone`);
-    if (this.closed) return;
-    try {
-      this.state.write(this.routes());
-    } catch (error) {
-      // a full disk ends nobody: the route counts as given until the next one is
-      this.note(`the state is not written: ${(error as Error).message}`);
-    }
+    if (!this.closed) this.writeState(this.routes());
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------------
@@ -393,6 +386,31 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     if (free < 0) throw systemCode("ENOSPC", "all routes of this host are given out");
     this.byRoute[free] = program;
     return deriveRoute(this.state.key, free, randomInt(GENERATIONS));
+  }
+
+  /** Writes that the route is given out. @throws when that fails: then it is not. */
+  private keep({ route, generation }: Route): void {
+    // one of before a restart is written already: a full disk does not keep its program out
+    if (this.reserved.get(route) === generation) return;
+    const before = this.generations.get(route);
+    this.generations.set(route, generation);
+    const error = this.writeState(this.routes());
+    if (error === null) return;
+    this.byRoute[route] = null;
+    if (before === undefined) this.generations.delete(route);
+    else this.generations.set(route, before);
+    throw systemCode(error.code ?? "EIO", "the host cannot write its state, and takes no new programs");
+  }
+
+  /** A full disk ends nobody: a route that is gone counts as given until the next one is written. */
+  private writeState(routes: ReadonlyMap<number, number>): NodeJS.ErrnoException | null {
+    try {
+      this.state.write(routes);
+      return null;
+    } catch (error) {
+      this.note(`the state is not written: ${(error as Error).message}`);
+      return error as NodeJS.ErrnoException;
+    }
   }
 
   private routes(): Map<number, number> {

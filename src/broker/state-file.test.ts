@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import {
   chmodSync,
-  linkSync,
+  lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -93,13 +94,34 @@ describe("the state of a host", () => {
     "in a folder of everybody: the key is written to no file that was laid there before",
     inFolder((path, dir) => {
       const laid = join(dir, "laid");
-      for (const lay of [() => symlinkSync(laid, `${path}.new`), () => linkSync(laid, `${path}.new`)]) {
-        writeFileSync(laid, "", { mode: 0o666 });
-        lay();
-        new StateFile(path).write(new Map([[1, 1]]));
-        assert.equal(readFileSync(laid, "utf8"), "");
-        assert.equal(statSync(path).mode & 0o777, 0o600);
-      }
+      writeFileSync(laid, "", { mode: 0o666 });
+      const file = new StateFile(path);
+      rmSync(path);
+      symlinkSync(laid, path);
+      file.write(new Map([[1, 1]]));
+      assert.equal(readFileSync(laid, "utf8"), "");
+      assert.equal(lstatSync(path).mode & 0o777, 0o600);
+    }),
+  );
+
+  test(
+    "in a folder of everybody: nothing that is laid there keeps it from being written",
+    inFolder((path, dir) => {
+      const file = new StateFile(path);
+      mkdirSync(join(dir, "state.new"));
+      file.write(new Map([[1, 3]]));
+      assert.deepEqual(new StateFile(path).routes, new Map([[1, 3]]));
+    }),
+  );
+
+  test(
+    "what cannot be written leaves nothing behind",
+    inFolder((path, dir) => {
+      const file = new StateFile(path);
+      rmSync(path);
+      mkdirSync(path);
+      assert.throws(() => file.write(new Map([[1, 1]])), { code: "EISDIR" });
+      assert.deepEqual(readdirSync(dir), ["state"]);
     }),
   );
 });

@@ -27,13 +27,18 @@ export class StateFile {
     if (found === null) this.write(this.routes);
   }
 
-  /** @throws the file system's error. */
+  /** @throws the file system's error; the file is as it was. */
   write(routes: ReadonlyMap<number, number>): void {
     const text = JSON.stringify({ key: Buffer.from(this.key).toString("hex"), routes: [...routes] });
-    const fresh = `${this.path}.new`;
-    rmSync(fresh, { force: true });
-    writeFileSync(fresh, text, { mode: 0o600, flag: "wx" }); // nobody else's file, and through no link
-    renameSync(fresh, this.path);
+    // a name that nobody can have taken before, in a folder where others may write
+    const fresh = `${this.path}.${randomBytes(8).toString("hex")}`;
+    try {
+      writeFileSync(fresh, text, { mode: 0o600, flag: "wx" }); // nobody else's file, and through no link
+      renameSync(fresh, this.path);
+    } catch (error) {
+      rmSync(fresh, { force: true }); // half of it, on a full disk
+      throw error;
+    }
   }
 }
 

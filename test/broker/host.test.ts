@@ -1,12 +1,14 @@
 /** Programs on ports of one host: each gets its own clients, and only those. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { BROKER_VERSION } from "#src/broker/messages.js";
 import { HostClient } from "#src/broker/host-client.js";
 import { connect, type QuicError } from "#src/api/quic/index.js";
 import { type Bench, content, readAll, sha256, testCa, withBench } from "../api/support.js";
+import { RawProgram } from "./raw-program.js";
 import { echoAt, open, until } from "./support.js";
 
 async function ask(bench: Bench, address: string, alpn: string | string[], sent: Uint8Array): Promise<Buffer> {
@@ -31,6 +33,32 @@ describe("programs on a port of a host", () => {
     rmSync(host.path);
     host.stop();
     assert.ok(existsSync(state));
+  });
+
+  test("a program that comes while the state cannot be written is told so, and takes no route; one of before goes on", async () => {
+    using host = await open();
+    using before = new RawProgram(host);
+    const route = await before.hello();
+    host.stop();
+    await host.start();
+    const state = join(host.dir, "host.json");
+    rmSync(state);
+    mkdirSync(state);
+    using back = new RawProgram(host);
+    assert.deepEqual(await back.hello(route), route);
+    for (let i = 0; i < 256; i++) {
+      using program = new RawProgram(host);
+      program.say({ op: "hello", version: BROKER_VERSION, resume: null });
+      const { code, message } = await program.next("refused");
+      assert.equal(code, "EISDIR");
+      assert.match(message, /cannot write its state/);
+    }
+    assert.equal(host.host.programCount, 1);
+    assert.deepEqual(readdirSync(host.dir).sort(), ["host.json", "host.sock"]);
+    rmSync(state, { recursive: true });
+    using after = new RawProgram(host);
+    await after.hello();
+    assert.equal(host.host.programCount, 2);
   });
 
   test(
