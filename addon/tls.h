@@ -146,6 +146,10 @@ class Library {
   std::string version;
 };
 
+// What `new_trust` says of a bad list.
+constexpr const char* BAD_REVOCATION_LIST = "a list of {crl} is not PEM";
+constexpr const char* FORGED_REVOCATION_LIST = "a list of {crl} is not signed by the authority of {ca} that it names";
+
 // Null when the running process lacks the library; `why` then says what was looked for.
 Library* openssl_library(std::string* why);
 Library* gnutls_library(std::string* why);

@@ -11,7 +11,12 @@ class GnutlsTrust : public tls::Trust {
   ~GnutlsTrust() override;
 
   TrustListT* list = nullptr;
+  // Revocation lists of `list` that name no anchor: their issuers come in the chains of peers, and sign them or not.
+  std::vector<CrlT*> unproven;
 };
+
+// Whether this certificate, which the list names as its issuer, signed the list. How old it is does not matter.
+bool is_signed_by(CrlT* crl, CertT* issuer);
 
 // The session whose ClientHello GnuTLS reads: it asks the context whether 0-RTT with a ticket is fresh.
 class EarlyDataJudge {

@@ -66,8 +66,11 @@ struct TypedData {
   X(int, gnutls_x509_trust_list_add_cas, (TrustListT*, CertT* const*, unsigned, unsigned))                             \
   X(int, gnutls_x509_trust_list_add_crls, (TrustListT*, CrlT* const*, unsigned, unsigned, unsigned))                   \
   X(int, gnutls_x509_crl_list_import2, (CrlT***, unsigned*, const Datum*, int, unsigned))                              \
+  X(unsigned, gnutls_x509_crl_check_issuer, (CrlT*, CertT*))                                                           \
+  X(int, gnutls_x509_crl_verify, (CrlT*, CertT* const*, unsigned, unsigned, unsigned*))                                \
   X(int, gnutls_x509_trust_list_verify_crt2,                                                                           \
-    (TrustListT*, CertT**, unsigned, TypedData*, unsigned, unsigned, unsigned*, void*))                                \
+    (TrustListT*, CertT**, unsigned, TypedData*, unsigned, unsigned, unsigned*,                                        \
+     int (*)(CertT*, CertT*, CrlT*, unsigned)))                                                                        \
   X(int, gnutls_x509_crt_init, (CertT**))                                                                              \
   X(void, gnutls_x509_crt_deinit, (CertT*))                                                                            \
   X(int, gnutls_x509_crt_import, (CertT*, const Datum*, int))                                                          \
@@ -165,10 +168,13 @@ constexpr unsigned CERT_INSECURE_ALGORITHM = 1 << 8;
 constexpr unsigned CERT_NOT_ACTIVATED = 1 << 9;
 constexpr unsigned CERT_EXPIRED = 1 << 10;
 constexpr unsigned CERT_SIGNATURE_FAILURE = 1 << 11;
+constexpr unsigned CERT_REVOCATION_DATA_SUPERSEDED = 1 << 12;
 constexpr unsigned CERT_UNEXPECTED_OWNER = 1 << 14;
+constexpr unsigned CERT_REVOCATION_DATA_ISSUED_IN_FUTURE = 1 << 15;
 constexpr unsigned CERT_SIGNER_CONSTRAINTS_FAILURE = 1 << 16;
 constexpr unsigned CERT_PURPOSE_MISMATCH = 1 << 18;
 constexpr unsigned CERT_UNKNOWN_CRIT_EXTENSIONS = 1 << 21;
+constexpr unsigned VERIFY_ALLOW_SIGN_WITH_SHA1 = 1 << 15;
 
 }  // namespace gtls
 }  // namespace netquic

@@ -72,16 +72,30 @@ bool add_credentials(GnutlsContext* context, const tls::Identity* identity, std:
   return false;
 }
 
-// False when there is no list in the text, or one of several is broken: it would be as if nobody were revoked.
-bool add_crls(TrustListT* trust, const std::string& pem) {
+// Null, or why a text of lists cannot be used: there is none in it, one of several is broken, or one bears an anchor's
+// name and not its signature. It would be as if nobody were revoked.
+const char* add_crls(GnutlsTrust* trust, const std::vector<CertT*>& anchors, const std::string& pem) {
   const Api& a = api();
   CrlT** crls = nullptr;
   unsigned count = 0;
   Datum text = datum_of(pem);
-  if (a.gnutls_x509_crl_list_import2(&crls, &count, &text, X509_FMT_PEM, 0) < 0 || count == 0) return false;
-  bool added = a.gnutls_x509_trust_list_add_crls(trust, crls, count, 0, 0) >= 0;  // takes the lists, not the array
+  if (a.gnutls_x509_crl_list_import2(&crls, &count, &text, X509_FMT_PEM, 0) < 0 || count == 0)
+    return tls::BAD_REVOCATION_LIST;
+  bool is_forged = false;
+  for (unsigned i = 0; i < count; i++) {
+    bool is_named = false, is_signed = false;  // one name may have several keys
+    for (CertT* anchor : anchors) {
+      if (!a.gnutls_x509_crl_check_issuer(crls[i], anchor)) continue;
+      is_named = true;
+      is_signed = is_signed || is_signed_by(crls[i], anchor);
+    }
+    is_forged = is_forged || (is_named && !is_signed);
+    if (!is_named) trust->unproven.push_back(crls[i]);
+  }
+  bool added = a.gnutls_x509_trust_list_add_crls(trust->list, crls, count, 0, 0) >= 0;  // takes the lists, not the array
   a.free(crls);
-  return added;
+  if (is_forged) return tls::FORGED_REVOCATION_LIST;
+  return added ? nullptr : tls::BAD_REVOCATION_LIST;
 }
 
 class GnutlsLibrary : public tls::Library {
@@ -93,6 +107,7 @@ class GnutlsLibrary : public tls::Library {
       *error = "GnuTLS is out of memory";
       return nullptr;
     }
+    std::vector<CertT*> anchors;
     for (const std::string& pem : options.pems) {
       CertT** certs = nullptr;
       unsigned count = 0;
@@ -102,12 +117,14 @@ class GnutlsLibrary : public tls::Library {
         *error = "a certificate of {ca} is not PEM";
         return nullptr;
       }
+      anchors.insert(anchors.end(), certs, certs + count);
       a.gnutls_x509_trust_list_add_cas(trust->list, certs, count, 0);  // takes the certificates, not the array
       a.free(certs);
     }
     for (const std::string& crl : options.crls) {
-      if (add_crls(trust->list, crl)) continue;
-      *error = "a list of {crl} is not PEM";
+      const char* why = add_crls(trust.get(), anchors, crl);
+      if (!why) continue;
+      *error = why;
       return nullptr;
     }
     return trust;

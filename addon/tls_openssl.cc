@@ -386,8 +386,9 @@ int OpensslSession::on_verify(int ok, X509StoreCtx* store) {
   if (error == V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY && a.X509_STORE_CTX_get_error_depth(store) == 0)
     error = V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
   bool is_name = error == V_ERR_HOSTNAME_MISMATCH || error == V_ERR_IP_ADDRESS_MISMATCH;
+  bool is_hearsay = error == V_ERR_CERT_REVOKED && verify_error_ == V_ERR_CRL_SIGNATURE_FAILURE;
   // As in Node, a bad chain outranks a wrong name, and of several faults in the chain the last counts.
-  if (!is_name || verify_error_ == tls::VERIFY_OK) verify_error_ = error;
+  if (!(is_name || is_hearsay) || verify_error_ == tls::VERIFY_OK) verify_error_ = error;
   const tls::Config& config = context_->config;
   return config.is_server ? config.client_cert == tls::ClientCert::REQUEST : config.report;
 }

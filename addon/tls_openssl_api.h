@@ -19,6 +19,7 @@ struct SslSession;
 struct SslCipher;
 struct X509;
 struct X509Crl;
+struct X509Name;
 struct X509Store;
 struct X509StoreCtx;
 struct VerifyParam;
@@ -123,6 +124,12 @@ using PasswordCallback = int (*)(char*, int, int, void*);
   X(int, X509_STORE_add_cert, (X509Store*, X509*))                                                                   \
   X(int, X509_STORE_add_crl, (X509Store*, X509Crl*))                                                                 \
   X(void, X509_CRL_free, (X509Crl*))                                                                                 \
+  X(const X509Name*, X509_CRL_get_issuer, (const X509Crl*))                                                          \
+  X(int, X509_CRL_verify, (X509Crl*, EvpPkey*))                                                                      \
+  X(const X509Name*, X509_get_subject_name, (const X509*))                                                           \
+  X(int, X509_NAME_cmp, (const X509Name*, const X509Name*))                                                          \
+  X(EvpPkey*, X509_get0_pubkey, (const X509*))                                                                       \
+  X(uint32_t, X509_get_key_usage, (X509*))                                                                           \
   X(X509Crl*, PEM_read_bio_X509_CRL, (Bio*, X509Crl**, PasswordCallback, void*))                                     \
   X(void*, X509_STORE_CTX_get_ex_data, (const X509StoreCtx*, int))                                                   \
   X(int, X509_STORE_CTX_get_error, (const X509StoreCtx*))                                                            \
@@ -198,11 +205,14 @@ constexpr unsigned long V_FLAG_CRL_CHECK_ALL = 0x8;
 constexpr unsigned long V_FLAG_PARTIAL_CHAIN = 0x80000;
 constexpr unsigned CHECK_FLAG_NO_PARTIAL_WILDCARDS = 0x4;
 constexpr unsigned CHECK_FLAG_NEVER_CHECK_SUBJECT = 0x20;
+constexpr uint32_t KU_CRL_SIGN = 0x2;
 constexpr int V_ERR_UNABLE_TO_GET_CRL = 3;
+constexpr int V_ERR_CRL_SIGNATURE_FAILURE = 8;
 constexpr int V_ERR_CRL_NOT_YET_VALID = 11;
 constexpr int V_ERR_CRL_HAS_EXPIRED = 12;
 constexpr int V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY = 20;
 constexpr int V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE = 21;
+constexpr int V_ERR_CERT_REVOKED = 23;
 constexpr int V_ERR_HOSTNAME_MISMATCH = 62;
 constexpr int V_ERR_IP_ADDRESS_MISMATCH = 64;
 constexpr unsigned long ERR_REASON_MASK = 0x7fffff;

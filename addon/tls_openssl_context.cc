@@ -94,18 +94,35 @@ bool configure_client(OpensslContext* context) {
   return true;
 }
 
-// False when there is no list in the text, or one of several is broken: it would be as if nobody were revoked.
-bool add_crls(X509Store* store, const std::string& text) {
+// Whether no anchor has the name of this list's issuer, or one that has signed it (one name may have several keys). An
+// issuer that is no anchor comes in the chains of peers: OpenSSL looks at its signature then.
+bool may_be_true(X509Crl* crl, const std::vector<Ptr<X509>>& anchors) {
+  const Api& a = api();
+  bool is_named = false;
+  for (const Ptr<X509>& anchor : anchors) {
+    if (a.X509_NAME_cmp(a.X509_CRL_get_issuer(crl), a.X509_get_subject_name(anchor.get())) != 0) continue;
+    is_named = true;
+    EvpPkey* key = a.X509_get0_pubkey(anchor.get());  // without the extension its usage is all
+    if (key && (a.X509_get_key_usage(anchor.get()) & KU_CRL_SIGN) && a.X509_CRL_verify(crl, key) == 1) return true;
+  }
+  return !is_named;
+}
+
+// Null, or why a text of lists cannot be used: there is none in it, one of several is broken, or one bears an anchor's
+// name and not its signature. It would be as if nobody were revoked.
+const char* add_crls(X509Store* store, const std::vector<Ptr<X509>>& anchors, const std::string& text) {
   const Api& a = api();
   Ptr<Bio> bio = bio_of(text);
   int count = 0;
   a.ERR_clear_error();
   while (X509Crl* raw = a.PEM_read_bio_X509_CRL(bio.get(), nullptr, no_password, nullptr)) {
     Ptr<X509Crl> crl(raw);
-    if (a.X509_STORE_add_crl(store, crl.get()) != 1) return false;
+    if (!may_be_true(crl.get(), anchors)) return tls::FORGED_REVOCATION_LIST;
+    if (a.X509_STORE_add_crl(store, crl.get()) != 1) return tls::BAD_REVOCATION_LIST;
     count++;
   }
-  return count > 0 && (a.ERR_peek_last_error() & ERR_REASON_MASK) == PEM_NO_START_LINE;
+  bool is_whole = count > 0 && (a.ERR_peek_last_error() & ERR_REASON_MASK) == PEM_NO_START_LINE;
+  return is_whole ? nullptr : tls::BAD_REVOCATION_LIST;
 }
 
 class OpensslLibrary : public tls::Library {
@@ -115,12 +132,14 @@ class OpensslLibrary : public tls::Library {
     CleanErrors clean;
     auto trust = std::make_shared<OpensslTrust>();
     trust->store.reset(a.X509_STORE_new());
+    std::vector<Ptr<X509>> anchors;
     for (const std::string& pem : options.pems) {
       Ptr<Bio> bio = bio_of(pem);
       int count = 0;
       while (X509* raw = a.PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr)) {
         Ptr<X509> cert(raw);
         a.X509_STORE_add_cert(trust->store.get(), cert.get());
+        anchors.push_back(std::move(cert));
         count++;
       }
       if (count || options.lenient) continue;
@@ -128,8 +147,9 @@ class OpensslLibrary : public tls::Library {
       return nullptr;
     }
     for (const std::string& crl : options.crls) {
-      if (add_crls(trust->store.get(), crl)) continue;
-      *error = "a list of {crl} is not PEM";
+      const char* why = add_crls(trust->store.get(), anchors, crl);
+      if (!why) continue;
+      *error = why;
       return nullptr;
     }
     trust->has_crls = !options.crls.empty();

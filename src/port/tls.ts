@@ -82,7 +82,8 @@ interface TlsCommonConfig {
   ca?: string[];
   /**
    * Revocation lists, PEM (RFC 5280 §5), one or several in each text. A peer's certificate, or one above it, that its issuer's list
-   * names is revoked; an issuer need not have a list, and one that is out of date still counts.
+   * names is revoked; an issuer need not have a list, and one that is out of date still counts. One with the name of an anchor
+   * and not its signature is refused with the configuration; one of another authority is checked when a chain shows who that is.
    */
   crl?: string[];
   /** `TLS_AES_128_GCM_SHA256:...`, IANA names joined by colons; default all that the engine supports. */

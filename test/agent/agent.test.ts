@@ -408,6 +408,13 @@ describe("revocation", () => {
     assert.ok(hasCode("EACCES")(refused), String(refused));
     folder.write({ "crl.pem": "broken" });
     assert.match(await agent.reload(), /^nothing changes: .*\{crl\}/);
+    folder.write({
+      "crl.pem": makeList({ issued: testLeaf().cert, key: makeCertificate({ subject: "x", ca: true }).key }),
+    });
+    assert.match(
+      await agent.reload(),
+      /^nothing changes: .*\[authenticate.*\{crl\} is not signed by the authority of \{ca\}/,
+    );
     assert.ok(hasCode("EACCES")((await visit())[side]), "the last whole list holds");
     await agent.kill("SIGTERM");
   };

@@ -20,11 +20,13 @@ export interface ListOptions {
   revoked?: readonly string[];
   /** When the list was due to be renewed; default tomorrow. */
   nextUpdate?: Date;
+  /** From when on it counts; default a day ago, or a day before `nextUpdate`. */
+  thisUpdate?: Date;
 }
 
-export function makeList({ issued, key, revoked = [], nextUpdate }: ListOptions): string {
-  const next = nextUpdate ?? new Date(Date.now() + DAY_MILLIS);
-  const thisUpdate = new Date(Math.min(Date.now(), next.getTime()) - DAY_MILLIS);
+export function makeList({ issued, key, revoked = [], ...times }: ListOptions): string {
+  const next = times.nextUpdate ?? new Date(Date.now() + DAY_MILLIS);
+  const thisUpdate = times.thisUpdate ?? new Date(Math.min(Date.now(), next.getTime()) - DAY_MILLIS);
   const algorithm = element(SEQUENCE, element(OID, ECDSA_WITH_SHA256));
   const entries = revoked.map((cert) => element(SEQUENCE, fieldsOf(cert).serial, time(thisUpdate)));
   const signed = element(

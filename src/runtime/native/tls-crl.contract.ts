@@ -4,15 +4,17 @@
  */
 
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { describe, test } from "node:test";
 import type { TlsClientConfig, TlsProvider, TlsServerConfig } from "../../port/tls.js";
 import { makeList } from "./crl-make.contract.js";
 import { Pair } from "./tls-pair.contract.js";
-import { type Certificate, makeCertificate } from "./x509.js";
+import { type Certificate, devCertificate, makeCertificate } from "./x509.js";
 
 const CERTIFICATE_REVOKED = 44;
 const INTERNAL_ERROR = 80;
 const DAY_MILLIS = 86_400_000;
+const FORGED = /\{crl\} is not signed by the authority of \{ca\} that it names/;
 const PARAMS = Uint8Array.of(0x04, 0x04, 0x80, 0x10, 0x00, 0x00);
 
 const pki = (() => {
@@ -79,6 +81,19 @@ export function crlContract(
     pair.close();
   }
 
+  /** The configuration of a client with these lists, in time. */
+  async function refusedAtLoad(config: Partial<TlsClientConfig>, reason: RegExp): Promise<void> {
+    if (!isRemote) {
+      assert.throws(() => make(config, {}), reason, JSON.stringify(config.crl));
+      return;
+    }
+    const pair = make(config, {});
+    const { alert, message } = await pair.failure("client");
+    assert.equal(alert, INTERNAL_ERROR);
+    assert.match(message, reason);
+    pair.close();
+  }
+
   const serving = (identity: { cert: string; key: string }) => ({ identities: { "*": identity } });
 
   describe(`revocation lists: ${name}`, () => {
@@ -123,6 +138,13 @@ export function crlContract(
       await shake({ crl: [old] }, serving(good));
     });
 
+    test("so does one that is not yet valid", async () => {
+      const [thisUpdate, nextUpdate] = [1, 2].map((days) => new Date(Date.now() + days * DAY_MILLIS)) as [Date, Date];
+      const early = makeList({ ...ofRoot, revoked: [bad.cert], thisUpdate, nextUpdate });
+      await refused("client", { crl: [early] }, serving(bad));
+      await shake({ crl: [early] }, serving(good));
+    });
+
     test("several lists, in one text or in many", async () => {
       for (const crl of [[ofOther + badIsRevoked], [ofOther, badIsRevoked]]) {
         await refused("client", { crl }, serving(bad));
@@ -134,15 +156,54 @@ export function crlContract(
       const cut = badIsRevoked.slice(0, badIsRevoked.length / 2);
       const changed = badIsRevoked.replace("\nM", "\nA");
       for (const text of ["", "garbage", good.cert, cut, changed, empty + cut, empty + changed]) {
-        if (!isRemote) {
-          assert.throws(() => make({ crl: [text] }, {}), /\{crl\}/, JSON.stringify(text));
-          continue;
-        }
-        const pair = make({ crl: [text] }, {});
-        const { alert, message } = await pair.failure("client");
-        assert.equal(alert, INTERNAL_ERROR);
-        assert.match(message, /\{crl\}/);
+        await refusedAtLoad({ crl: [text] }, /\{crl\} is not PEM/);
+      }
+    });
+
+    test("RFC 5280 §6.3.3 a list with an anchor's name that it has not signed is refused, in time or out of date", async () => {
+      const forged = { issued: good.cert, key: other.key, revoked: [good.cert] };
+      const nextUpdate = new Date(Date.now() - DAY_MILLIS);
+      for (const list of [makeList(forged), makeList({ ...forged, nextUpdate }), empty + makeList(forged)]) {
+        await refusedAtLoad({ crl: [list] }, FORGED);
+        await refusedAtLoad({ crl: [list], ca: [other.cert, root.cert] }, FORGED);
+      }
+    });
+
+    test("a changed list is refused, although its signature was good", async () => {
+      const der = Buffer.from(badIsRevoked.replace(/-----.*-----/g, ""), "base64");
+      const serial = Buffer.from(new X509Certificate(bad.cert).serialNumber, "hex");
+      const at = der.indexOf(serial);
+      assert.ok(at > 0);
+      der[at + serial.length - 1] = (der[at + serial.length - 1] as number) ^ 1;
+      const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
+      const text = `-----BEGIN X509 CRL-----\n${lines.join("\n")}\n-----END X509 CRL-----\n`;
+      await refusedAtLoad({ crl: [text] }, FORGED);
+    });
+
+    test("an authority that may not sign lists has signed none", async () => {
+      const { cert, key } = devCertificate({ hosts: ["quic.test"] });
+      await refusedAtLoad({ crl: [makeList({ issued: cert, key })], ca: [cert] }, FORGED);
+    });
+
+    test("two anchors of one name: the list of either is good", async () => {
+      const twin = makeCertificate({ subject: "root", ca: true });
+      const ofTwin = makeList({ issued: good.cert, key: twin.key });
+      await refusedAtLoad({ crl: [ofTwin] }, FORGED);
+      const [issuerCertPem, issuerKeyPem] = [twin.cert, twin.key];
+      const leaf = makeCertificate({ subject: "leaf", hosts: ["quic.test"], issuerCertPem, issuerKeyPem });
+      await shake({ crl: [ofTwin], ca: [root.cert, twin.cert] }, serving(leaf));
+      await refused("client", { crl: [badIsRevoked], ca: [twin.cert, root.cert] }, serving(bad));
+    });
+
+    test("a list with the name of an authority below the anchor is looked at when a chain shows who that is", async () => {
+      for (const revoked of [[], [chained.cert]]) {
+        const forged = makeList({ issued: chained.cert, key: other.key, revoked });
+        await shake({ crl: [forged] }, serving(good));
+        const pair = make({ crl: [forged] }, serving(chained));
+        assert.match((await pair.failure("client")).message, /\(CRL_SIGNATURE_FAILURE\)$/);
         pair.close();
+        const { client } = await shake({ crl: [forged], verify: "report" }, serving(chained));
+        assert.equal(client.verifyError, "CRL_SIGNATURE_FAILURE");
       }
     });
 
