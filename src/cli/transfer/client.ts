@@ -79,9 +79,16 @@ async function converse(
   { files }: ClientOptions,
   spawn: Spawn,
 ): Promise<ServerReport> {
-  const hashes: string[] = [];
-  const sendOne = async (index: number, file: SourceFile) => {
-    hashes[index] = await sender.send(index, file);
+  const hashes: Promise<string>[] = [];
+  const sendOne = (index: number, file: SourceFile): void => {
+    const sent = sender.send(index, file);
+    hashes[index] = sent;
+    spawn(sent);
+  };
+  // the server may answer before the file is closed here
+  const takeBack = async (index: number, sha256: string): Promise<void> => {
+    if (sha256 !== (await hashes[index])) throw new Failure("the server sent back another file than it got");
+    await receiver.sent(index, sha256);
   };
   const offer = async () => {
     await control.send({ type: "hello", version: PROTOCOL_VERSION });
@@ -90,11 +97,9 @@ async function converse(
   };
   spawn(offer());
   for await (const message of control.messages()) {
-    if (message.type === "ready") files.forEach((file, index) => spawn(sendOne(index, file)));
-    else if (message.type === "sent") {
-      if (message.sha256 !== hashes[message.file]) throw new Failure("the server sent back another file than it got");
-      spawn(receiver.sent(message.file, message.sha256));
-    } else if (message.type === "report") {
+    if (message.type === "ready") files.forEach((file, index) => sendOne(index, file));
+    else if (message.type === "sent") spawn(takeBack(message.file, message.sha256));
+    else if (message.type === "report") {
       await control.end();
       return message;
     } else if (message.type !== "verified") throw new Failure(`the server sent an unexpected message: ${message.type}`);

@@ -13,11 +13,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "../failure.js";
 import { type ClientOptions, type ClientReport, runClient } from "./client.js";
 import { type Faults, type MemoryLink, memoryLinks } from "./memory-link.contract.js";
 import { Control } from "./protocol.js";
-import { inspectSource } from "./sender.js";
+import { inspectSource, Sender } from "./sender.js";
 import { runServer, type ServerOptions } from "./server.js";
 
 const root = mkdtempSync(join(tmpdir(), "netquic-cli-test-"));
@@ -111,6 +112,20 @@ describe("a transfer in memory", () => {
     assert.equal(played.client.status, "fulfilled");
     assert.equal(played.links.client.maxOpenStreams, 3);
     assert.equal(played.links.server.maxOpenStreams, 2);
+  });
+
+  test("a file that comes back before it is closed here is the file that was sent", async (t) => {
+    const dirs = bench();
+    writeFileSync(join(dirs.source, "small"), "content");
+    const { send } = Sender.prototype;
+    t.mock.method(Sender.prototype, "send", async function (this: Sender, ...args: Parameters<Sender["send"]>) {
+      const sha256 = await send.apply(this, args); // the peer has been told
+      await sleep(100);
+      return sha256;
+    });
+    const played = await play({ dirs, names: ["small"] });
+    assert.deepEqual([played.client.status, played.server.status], ["fulfilled", "fulfilled"]);
+    assert.equal(readFileSync(join(dirs.clientDir, "small"), "utf8"), "content");
   });
 
   test("a byte that changes on the way is found by the hash, and no file is left", async () => {
