@@ -5,7 +5,22 @@
 
 import type { Clock } from "../port/clock.js";
 
-const EPOCH_MICROS = Number(process.hrtime.bigint() / 1000n) - performance.now() * 1000;
+const EPOCH_SAMPLES = 5;
+const EPOCH_MICROS = epochMicros();
+
+/** What performance.now counts from: of several looks at both clocks the one with the least between them. */
+function epochMicros(): number {
+  let epoch = 0;
+  let least = Infinity;
+  for (let i = 0; i < EPOCH_SAMPLES; i++) {
+    const before = Number(process.hrtime.bigint()) / 1000;
+    const counted = performance.now() * 1000;
+    const between = Number(process.hrtime.bigint()) / 1000 - before;
+    if (between < least) epoch = before + between / 2 - counted;
+    least = Math.min(least, between);
+  }
+  return epoch;
+}
 
 export const systemClock: Clock = {
   nowMicros(): number {
