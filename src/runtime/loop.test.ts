@@ -161,7 +161,7 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 }
 
-describe("loop", { timeout: 10_000 }, () => {
+describe("loop", { timeout: 90_000 }, () => {
   for (const provider of [nativeUdp, portableUdp]) {
     test(`a real socket feeds the endpoint and sends what it makes: ${provider.name}`, async () => {
       const options = { address: "127.0.0.1", port: 0 };

@@ -111,12 +111,20 @@ export class Peer implements UdpHandler {
   }
 }
 
+/** So long that only what hangs is late, also where others have most of the machine. */
+const LIMIT_MILLIS = 30_000;
+
 export async function until(condition: () => boolean, what: () => string): Promise<void> {
-  const deadline = Date.now() + 3000;
+  const deadline = Date.now() + LIMIT_MILLIS;
   while (!condition()) {
     if (Date.now() > deadline) assert.fail(`timed out: ${what()}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Turns of the event loop so far: what keeps it awake makes thousands in a moment, however little of the core it gets. */
+export function loopTurns(): number {
+  return performance.nodeTiming.uvMetricsInfo.loopCount;
 }
 
 /** All departures in one batch, equal destinations sharing a row when neighbours. */
@@ -155,7 +163,7 @@ export function pattern(length: number, seed: number): Uint8Array {
 }
 
 export function udpContract(provider: UdpProvider): void {
-  describe(`udp port: ${provider.name}`, { timeout: 20_000 }, () => {
+  describe(`udp port: ${provider.name}`, { timeout: 90_000 }, () => {
     echoTests(provider);
     sizeTests(provider);
     ecnTests(provider);
@@ -503,7 +511,7 @@ function lifeTests(provider: UdpProvider): void {
       a.socket.unref(); b.socket.unref(); b.socket.ref(); b.socket.unref();
       process.on("exit", () => console.log("caught " + caught));`;
     const args = ["--input-type=module", "-e", script];
-    const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 10_000 });
+    const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
     assert.equal(child.stdout.trim(), "caught owner", child.stderr);
     assert.equal(child.status, 0);
   });

@@ -5,7 +5,7 @@ import { withBench } from "./support.js";
 describe("RFC 9221 datagrams", () => {
   test(
     "an echo, with the status of each",
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     withBench(async (bench) => {
       const { client: session, server: peer } = await bench.pair();
       peer.ondatagram = (data) => void peer.sendDatagram(data);
@@ -41,7 +41,7 @@ describe("RFC 9221 datagrams", () => {
 
   test(
     "what cannot be sent: 0n from node's call, a reason from ours",
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     withBench(async (bench) => {
       const { client: session, server: peer } = await bench.pair({ transportParams: { maxDatagramFrameSize: 0 } });
       const most = peer.maxDatagramSize;
@@ -63,7 +63,7 @@ describe("RFC 9221 datagrams", () => {
 
   test(
     "a full queue drops by its policy and says so",
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     withBench(async (bench) => {
       for (const datagramDropPolicy of ["drop-oldest", "drop-newest"] as const) {
         const abandoned: bigint[] = [];

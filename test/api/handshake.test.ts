@@ -107,7 +107,7 @@ describe("a handshake that must fail", () => {
       const error = await quicError(session.opened);
       assert.equal(error.code, "ERR_QUIC_HANDSHAKE_TIMEOUT");
       assert.ok(error.message.includes(address));
-      assert.ok(Date.now() - begin >= 290 && Date.now() - begin < 3000);
+      assert.ok(Date.now() - begin >= 290 && Date.now() - begin < 9000);
     }),
   );
 });

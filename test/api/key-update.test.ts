@@ -18,7 +18,7 @@ async function echo(stream: QuicStream): Promise<void> {
 describe("session.updateKey", () => {
   test(
     "RFC 9001 §6 streams go on under the keys of either side's update",
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     withBench(async (bench) => {
       const pair = await bench.pair({}, {}, (session) => {
         session.onstream = echo;
@@ -37,7 +37,7 @@ describe("session.updateKey", () => {
 
   test(
     "a session that is closed throws",
-    { timeout: 10_000 },
+    { timeout: 60_000 },
     withBench(async (bench) => {
       const { client } = await bench.pair();
       client.destroy();

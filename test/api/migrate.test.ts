@@ -5,6 +5,7 @@ import { createSocket } from "node:dgram";
 import { describe, test } from "node:test";
 import type { QuicSession } from "#src/api/quic/index.js";
 import { type Bench, content, echo, nextStream, quicError, readAll, sha256, until, withBench } from "./support.js";
+import { freeUdpPort } from "../support/ports.js";
 
 const MIB = 1024 * 1024;
 /** An endpoint of its own, so that its sockets are the session's alone. */
@@ -100,7 +101,7 @@ describe("a session that moves", () => {
       const left = first.local.port;
       await until(() => client.ext.stats().pathMoves === 2);
       let free = false;
-      for (let i = 0; i < 200 && !free; i++) {
+      for (let i = 0; i < 2000 && !free; i++) {
         free = await isFree("127.0.0.2", left);
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
@@ -116,8 +117,9 @@ describe("a session that moves", () => {
     withBench(async (bench) => {
       const endpoint = await bench.serve(echo);
       const client = await bench.connect(endpoint, OWN);
-      const { local } = await client.ext.migrate({ address: "127.0.0.2", port: 45_671 });
-      assert.equal(text(local), "127.0.0.2:45671");
+      const port = await freeUdpPort("127.0.0.2");
+      const { local } = await client.ext.migrate({ address: "127.0.0.2", port });
+      assert.equal(text(local), `127.0.0.2:${port}`);
     }),
   );
 

@@ -124,6 +124,7 @@ describe("streams", () => {
         await near.writer.end();
       })();
       const far = await incoming;
+      await until(() => blocked > 0 && !near.writer.canWrite);
       await pause(150);
       assert.ok(written <= 2, `${written} MiB written while nobody read`); // 2 MiB of send buffer
       assert.ok(blocked > 0);

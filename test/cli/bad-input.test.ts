@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { devCertificate } from "#src/runtime/native/x509.js";
+import { freeUdpPort } from "../support/ports.js";
 import { makeFolder, runQuic } from "./run-quic.js";
 
 const folder = makeFolder();
@@ -88,10 +89,7 @@ describe("quic transfer with bad input", { concurrency: 2 }, () => {
   });
 
   test("a peer that does not answer is given up after --timeout", async () => {
-    const socket = createSocket("udp4").bind(0, "127.0.0.1");
-    await once(socket, "listening");
-    const { port } = socket.address();
-    socket.close();
+    const port = await freeUdpPort();
     const args = ["transfer", file, "--connect", `127.0.0.1:${port}`, "--timeout", "1"];
     await refuses(args, 1, new RegExp(`no answer from 127.0.0.1:${port} in 1 s`));
   });

@@ -1,6 +1,6 @@
 /**
  * A program whose sockets `quic ss` shows, run by a test with an IPC channel. `server ALPN [ADDRESS]` echoes; `client PORT,PORT COUNT BYTES`
- * opens so many connections to each and transfers when it is told to `go`. Both tell their own counters when asked.
+ * opens so many connections to each and transfers from `go` to `stop`. Both tell their own counters when asked.
  */
 
 import { connect, listen, type QuicSession } from "#src/api/quic/index.js";
@@ -59,12 +59,14 @@ async function begin(targets: { port: number; pin: string; alpn: string }[], cou
   tell({ opened: sessions.length });
 }
 
-/** One stream after the other on each connection until so many bytes came back. */
-async function transfer(bytes: number, rounds: number): Promise<void> {
+let isStopped = false;
+
+/** One stream after the other on each connection, the first and more of them until it is stopped. */
+async function transfer(bytes: number): Promise<void> {
   const body = content(bytes);
   await Promise.all(
     sessions.map(async (session) => {
-      for (let i = 0; i < rounds; i++) {
+      for (let i = 0; i === 0 || !isStopped; i++) {
         const stream = await session.createBidirectionalStream({ body });
         if ((await readAll(stream)).length !== bytes) throw new Error("lost bytes");
       }
@@ -78,10 +80,11 @@ function tell(message: object): void {
 }
 
 const [, , role, alpn = ALPN, address = "127.0.0.1:0"] = process.argv;
-process.on("message", (asked: { ask: string; targets?: []; count?: number; bytes?: number; rounds?: number }) => {
+process.on("message", (asked: { ask: string; targets?: []; count?: number; bytes?: number }) => {
   if (asked.ask === "counters") tell({ counters: ownCounters() });
   else if (asked.ask === "begin") void begin(asked.targets ?? [], asked.count ?? 0);
-  else if (asked.ask === "go") void transfer(asked.bytes ?? 0, asked.rounds ?? 1);
+  else if (asked.ask === "go") void transfer(asked.bytes ?? 0);
+  else if (asked.ask === "stop") isStopped = true;
 });
 if (role === "server") await serve(alpn, address);
 else tell({ ready: true });

@@ -115,7 +115,7 @@ describe("quic transfer, both sides here", { concurrency: 2 }, () => {
     assert.equal(stderr, "quic transfer: interrupted (SIGINT)\n");
     assert.equal(code, 130);
     assert.equal(existsSync(out), false);
-    for (const { pid } of children) assert.equal(existsSync(`/proc/${pid}`), false);
+    for (const { pid } of children) await until(() => !existsSync(`/proc/${pid}`));
   });
 });
 
@@ -164,12 +164,12 @@ describe("quic transfer between two commands", { concurrency: 2 }, () => {
     const { cert, key } = writeCertificate("silent");
     const [there, here] = [freshOut(), freshOut()];
     const server = await startServer(there, "--cert", cert, "--key", key);
-    const args = ["transfer", writeLarge("silenced"), "--connect", server.address, "--ca", cert, "--timeout", "1"];
+    const args = ["transfer", writeLarge("silenced"), "--connect", server.address, "--ca", cert, "--timeout", "3"];
     const client = startQuic([...args, "--out", here]);
     await until(() => isReceiving(there));
     server.child.kill("SIGKILL");
     const { code, stderr } = await client.ended;
-    assert.match(stderr, /^quic transfer: nothing came from 127\.0\.0\.1:[0-9]+ for 1 s: [^\n]*\n$/);
+    assert.match(stderr, /^quic transfer: nothing came from 127\.0\.0\.1:[0-9]+ for 3 s: [^\n]*\n$/);
     assert.equal(code, 1);
     assert.equal(existsSync(join(there, "silenced")), false);
     assert.equal(existsSync(here), false);
@@ -178,7 +178,7 @@ describe("quic transfer between two commands", { concurrency: 2 }, () => {
   test("a client that is killed in the middle leaves nothing at the server", async () => {
     const { cert, key } = writeCertificate("gone");
     const there = freshOut();
-    const server = await startServer(there, "--cert", cert, "--key", key, "--timeout", "1");
+    const server = await startServer(there, "--cert", cert, "--key", key, "--timeout", "3");
     const client = startQuic(["transfer", writeLarge("gone"), "--connect", server.address, "--ca", cert]);
     await until(() => isReceiving(there));
     client.child.kill("SIGKILL");

@@ -15,7 +15,7 @@ const page = readFileSync(new URL("../../docs/net.md", import.meta.url), "utf8")
 /** Inside the package, so that `import "netquic/net"` finds it. */
 const folder = fileURLToPath(new URL("./net/", import.meta.url));
 
-test("docs/net.md: the example greets its client and ends", { timeout: 60_000 }, async () => {
+test("docs/net.md: the example greets its client and ends", { timeout: 120_000 }, async () => {
   const code = /```js\n(.*?)```/s.exec(page)?.[1] ?? assert.fail("the page has an example");
   mkdirSync(folder, { recursive: true });
   const file = `${folder}net.mjs`;

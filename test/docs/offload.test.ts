@@ -12,7 +12,7 @@ const page = readFileSync(new URL("../../docs/offload.md", import.meta.url), "ut
 /** Inside the package, so that `import "netquic/offload"` finds it. */
 const folder = fileURLToPath(new URL("./offload/", import.meta.url));
 
-test("docs/offload.md: the example sends seven full datagrams and one of 728", { timeout: 20_000 }, async () => {
+test("docs/offload.md: the example sends seven full datagrams and one of 728", { timeout: 120_000 }, async () => {
   const code = /```js\n(\/\/ offload\.mjs.*?)```/s.exec(page)?.[1];
   assert.ok(code !== undefined, "the page has offload.mjs");
   mkdirSync(folder, { recursive: true });

@@ -29,7 +29,7 @@ function run(file: string, ...args: string[]): ChildProcess {
 }
 
 describe("README.md", () => {
-  test("the server echoes what the client sends, and the client ends by itself", { timeout: 30_000 }, async () => {
+  test("the server echoes what the client sends, and the client ends by itself", { timeout: 120_000 }, async () => {
     mkdirSync(folder, { recursive: true });
     const port = await freeUdpPort();
     const server = run(program("server.mjs", port));

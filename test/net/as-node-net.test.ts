@@ -348,7 +348,7 @@ async function play(library: Library, scenario: Scenario): Promise<{ client: str
 
 describe("as over node:net", () => {
   for (const scenario of SCENARIOS) {
-    test(scenario.title, { timeout: 10_000 }, async () => {
+    test(scenario.title, { timeout: 60_000 }, async () => {
       const expected = await play(LIBRARIES.tcp, scenario);
       assert.deepEqual(await play(LIBRARIES.quic, scenario), expected);
     });

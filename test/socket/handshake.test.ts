@@ -11,6 +11,7 @@ import { fileOf } from "#src/api/socket/descriptors.js";
 import * as quic from "#src/api/socket/index.js";
 import type { Connection } from "#src/conn/connection.js";
 import { RawPeer } from "../raw/peer.js";
+import { freeUdpPort } from "../support/ports.js";
 import {
   CLIENT,
   closeLeftovers,
@@ -65,10 +66,7 @@ describe("handshake group", () => {
     }));
 
   test("preferred address: the client goes there after the handshake", async () => {
-    const spare = createSocket("udp4");
-    await new Promise<void>((resolve) => spare.bind(0, HOST, resolve));
-    const { port } = spare.address();
-    await new Promise<void>((resolve) => spare.close(() => resolve()));
+    const port = await freeUdpPort(HOST);
     const row = new Int32Array(10);
     row.set([0, 0, 0xffff, 0x7f000001, port]);
     const serverHandshake = async (sd: number): Promise<void> => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as quic from "#src/api/socket/index.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
+import { freeUdpPort } from "../support/ports.js";
 
 const { promises, structs } = quic;
 const { cert, key } = devCertificate({ hosts: ["localhost", "127.0.0.1", "::1"], days: 1 });
@@ -156,11 +157,10 @@ describe("a connection", () => {
       const want = structs.eventOption.encode({ type: quic.QUIC_EVENT_CONNECTION_MIGRATION, on: 1 });
       for (const sd of [client, server]) quic.setsockopt(sd, quic.SOL_QUIC, quic.QUIC_SOCKOPT_EVENT, want);
       const before = quic.getsockname(client).port;
-      const free = quic.socket(quic.AF_INET, quic.SOCK_DGRAM);
-      await quic.bind(free, { address: HOST, port: 0 });
-      const { port } = quic.getsockname(free);
-      quic.close(free);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      const port = await freeUdpPort(HOST);
+      // it may move when the server has confirmed the handshake: an answer from there says so
+      await promises.sendmsg(server, { data: Buffer.from("hello"), flags: 0, stream: stream(3, NEW) });
+      assert.equal((await promises.recvmsg(client, 10)).data.length, 5);
       const row = new Int32Array(10);
       row.set([0, 0, 0xffff, 0x7f000001, port]);
       const move = (): void =>

@@ -49,6 +49,21 @@ describe("test files", () => {
     assert.match(shown, /nothing\.mjs: it has no test/);
   });
 
+  test("are counted whatever stands on stderr without an end of its line", async () => {
+    const mutter = "test('one', () => {}); process.on('exit', () => process.stderr.write('mutters'));";
+    const begin = "process.stderr.write('begins'); test('two', () => process.stderr.write('goes on'));";
+    const { pass, fail, skipped } = await run({ mutter, begin });
+    assert.deepEqual([pass, fail, skipped], [2, 0, 0]);
+  });
+
+  test("that leave behind a process with their pipes are ended with it at their bound", async () => {
+    const leave = `import { spawn } from "node:child_process";
+      test("leaves", () => spawn("sleep", ["300"], { stdio: "inherit" }).unref());`;
+    const { fail, shown } = await run({ leave }, { fileLimitMillis: 1500 });
+    assert.equal(fail, 1);
+    assert.match(shown, /leave\.mjs: not finished after 1\.5 s/);
+  });
+
   test("that hang are ended at their bound, with what they started", async () => {
     const hang = `import { spawn } from "node:child_process";
       test("hangs", () => new Promise(() => spawn("sleep", ["300"], { stdio: "inherit" }).once("exit", () => {})));`;

@@ -37,6 +37,12 @@ export interface Counts {
   skipped: number;
 }
 
+/** What a file wrote: results are on stdout, where nothing of stderr tears their lines. */
+interface Said {
+  text: string;
+  results: string;
+}
+
 interface FileResult extends Counts {
   shown: string;
   failures: string;
@@ -96,9 +102,13 @@ class FilesRun {
       detached: true, // a group of its own, so that a bound ends what it started too
     });
     this.running.add(child);
-    let text = "";
+    const said: Said = { text: "", results: "" };
     let late = "";
-    for (const pipe of [child.stdout, child.stderr]) pipe.setEncoding("utf8").on("data", (part) => (text += part));
+    child.stdout.setEncoding("utf8").on("data", (part) => {
+      said.text += part;
+      said.results += part;
+    });
+    child.stderr.setEncoding("utf8").on("data", (part) => (said.text += part));
     const limit = after(this.options.fileLimitMillis, (seconds) => {
       late = `not finished after ${seconds} s`;
       killGroup(child);
@@ -109,7 +119,8 @@ class FilesRun {
     });
     clearTimeout(limit);
     this.running.delete(child);
-    this.take(read(name, text.replaceAll(ROOT, "./"), late || this.stopped || exit, titles.length > 0));
+    for (const stream of ["text", "results"] as const) said[stream] = said[stream].replaceAll(ROOT, "./");
+    this.take(read(name, said, late || this.stopped || exit, titles.length > 0));
   }
 
   end(): Counts {
@@ -140,14 +151,19 @@ function after(millis: number | undefined, late: (seconds: number) => void): Nod
   return millis === undefined ? undefined : setTimeout(() => late(millis / 1000), millis);
 }
 
-function killGroup({ pid, exitCode, signalCode }: ChildProcess): void {
-  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, "SIGKILL");
+/** Also what outlived the file: it may hold the file's pipes. */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // nobody is left
+  }
 }
 
 /** What a file said, and how it ended ("": well). */
-function read(name: string, text: string, exit: string, mayBeEmpty: boolean): FileResult {
-  const at = COUNTS.exec(text)?.index ?? text.length;
-  const tail = text.slice(at);
+function read(name: string, { text, results }: Said, exit: string, mayBeEmpty: boolean): FileResult {
+  const tail = results.slice(COUNTS.exec(results)?.index ?? results.length);
   const failedAt = FAILURES.exec(tail);
   const count = (what: string): number => Number(new RegExp(`^ℹ ${what} (\\d+)$`, "m").exec(tail)?.[1] ?? 0);
   const pass = count("pass");
@@ -160,5 +176,6 @@ function read(name: string, text: string, exit: string, mayBeEmpty: boolean): Fi
     fail = 1;
     failures = `✖ ${name}: ${otherwise}, ${pass} passed before\n${text.slice(-4000)}`;
   }
-  return { pass, fail, skipped, shown: text.slice(0, at), failures };
+  const shown = text.slice(0, COUNTS.exec(text)?.index ?? text.length);
+  return { pass, fail, skipped, shown, failures };
 }

