@@ -17,6 +17,8 @@ export interface HostFigures {
   forwarded: number;
   handedOver: number;
   dropped: number;
+  /** Clients that had to prove their address first. */
+  retriesSent: number;
   cpuMillis: number;
   rssMebibytes: number;
 }
@@ -36,7 +38,7 @@ const host = await BrokerHost.start({
 tell({ dir, path: socketPath });
 
 function figures(): HostFigures {
-  const { forwarded, handedOver, dropped } = host.counters;
+  const { forwarded, handedOver, dropped, retriesSent } = host.counters;
   const rssMebibytes = process.memoryUsage.rss() / 2 ** 20;
-  return { forwarded, handedOver, dropped, cpuMillis: cpuMicros() / 1000, rssMebibytes };
+  return { forwarded, handedOver, dropped, retriesSent, cpuMillis: cpuMicros() / 1000, rssMebibytes };
 }

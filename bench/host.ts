@@ -31,6 +31,7 @@ interface CrowdRow {
   perProgram: number[];
   handshakesPerSec: number;
   wrong: number;
+  retries: number;
   forwardedPerConnection: number;
   hostCpuMicrosPerConnection: number;
   hostRssMebibytes: number;
@@ -107,6 +108,7 @@ function crowd(connections: number): Promise<CrowdRow> {
         perProgram,
         handshakesPerSec: Math.round((connections * 1000) / openMillis),
         wrong,
+        retries: figures.retriesSent,
         forwardedPerConnection: round(figures.forwarded / connections),
         hostCpuMicrosPerConnection: Math.round((figures.cpuMillis * 1000) / connections),
         hostRssMebibytes: Math.round(figures.rssMebibytes),
@@ -136,7 +138,7 @@ async function runHost(options: Options, print: (line: string) => void): Promise
     const row = await crowd(connections);
     report.rows.push(row);
     print(
-      `${connections} connections: ${row.perProgram.join(" and ")} at two programs, ${row.wrong} wrong, ` +
+      `${connections} connections: ${row.perProgram.join(" and ")} at two programs, ${row.wrong} wrong, ${row.retries} Retries, ` +
         `${row.handshakesPerSec} a second; the host forwards ${row.forwardedPerConnection} datagrams and takes ` +
         `${row.hostCpuMicrosPerConnection} us for each, ${row.hostRssMebibytes} MiB`,
     );

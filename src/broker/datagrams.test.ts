@@ -57,7 +57,7 @@ describe("datagrams in messages", () => {
     const packer = new Packer();
     packer.add(address(1), datagram("hello"));
     const proof = { validated: true, origDcid: Uint8Array.of(1, 2), retryScid: new Uint8Array(20) };
-    const facts = { version: 0x6b3343cf, proof, dcid: new Uint8Array(8).fill(9) };
+    const facts = { version: 0x6b3343cf, proof, dcid: new Uint8Array(8).fill(9), answerId: new Uint8Array(8).fill(7) };
     const rx = newRxBatch();
     assert.deepEqual(unpack(packer.take(1, facts), rx), { bind: 1, attempt: facts });
     assert.deepEqual(rx.proof, proof);
@@ -78,7 +78,7 @@ describe("datagrams in messages", () => {
     const message = packer.take(1, null);
     assert.ok(message.length <= 65_536 && message.length > 65_536 - 1600);
     assert.equal(unpack(message, newRxBatch())?.bind, 1);
-    assert.equal(count, Math.floor((65_536 - 200) / 1412));
+    assert.equal(count, Math.floor((65_536 - 220) / 1412));
     assert.ok(!packer.add(address(1), { ...large, bytes: new Uint8Array(65_536) }));
     assert.ok(packer.isEmpty);
   });
@@ -90,6 +90,7 @@ describe("datagrams in messages", () => {
     const message = packer.take(3, {
       version: 1,
       dcid: new Uint8Array(8),
+      answerId: new Uint8Array(8),
       proof: { validated: false, origDcid: null, retryScid: null },
     });
     const rx = newRxBatch();

@@ -5,7 +5,8 @@
  *   kind (1) · bind (4) · [attempt] · sources (1) · datagrams (2)
  *            · source (40 each: the ADDR_COLS words of port/udp) · row (12 each) · the datagrams' bytes
  *   row:     source (1) · ECN (1, signed) · length (2) · arrival on the clock of the machine, microseconds (8, a double)
- *   attempt: version (4) · validated (1) · original destination id, of before a Retry, of the Retry (each length (1), 255 = none)
+ *   attempt: version (4) · validated (1) · original destination id, of before a Retry, of the Retry, of the answer (each
+ *            length (1), 255 = none)
  *
  * Numbers are in network order. Invariant: a message that `unpack` takes fits into a receive batch of runtime/batch, and every
  * datagram of it lies inside the message.
@@ -34,6 +35,8 @@ export interface AttemptFacts {
   readonly proof: AddressProof;
   /** Destination id of these Initials. */
   readonly dcid: Uint8Array;
+  /** Source id that the program's answer shall have, of the program's route: the host knows by it who got the answer. */
+  readonly answerId: Uint8Array;
 }
 
 interface Datagram {
@@ -119,8 +122,9 @@ export class Packer {
   }
 }
 
-/** Room for what an attempt has more: version, proof, three ids. */
-const ATTEMPT_ROOM = 5 + 3 * (1 + MAX_CID_BYTES);
+/** Room for what an attempt has more: version, proof, ids. */
+const ATTEMPT_IDS = 4;
+const ATTEMPT_ROOM = 5 + ATTEMPT_IDS * (1 + MAX_CID_BYTES);
 
 /** What a message says beside its datagrams. */
 export interface Unpacked {
@@ -179,10 +183,10 @@ export function unpack(message: Uint8Array, rx: RxBatch): Unpacked | null {
   return { bind, attempt };
 }
 
-function writeAttempt(out: Writer, { version, proof, dcid }: AttemptFacts): void {
+function writeAttempt(out: Writer, { version, proof, dcid, answerId }: AttemptFacts): void {
   out.u32(version);
   out.u8(proof.validated ? 1 : 0);
-  for (const id of [dcid, proof.origDcid, proof.retryScid]) {
+  for (const id of [dcid, proof.origDcid, proof.retryScid, answerId]) {
     out.u8(id?.length ?? NO_ID);
     if (id !== null) out.bytes(id);
   }
@@ -192,12 +196,12 @@ function readAttempt(from: Reader): AttemptFacts | null {
   const version = from.u32();
   const validated = from.u8();
   const ids: (Uint8Array | null)[] = [];
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < ATTEMPT_IDS; i++) {
     const length = from.u8();
     if (length !== NO_ID && length > MAX_CID_BYTES) return null;
     ids.push(length === NO_ID ? null : from.take(length));
   }
-  const [dcid, origDcid, retryScid] = ids as [Uint8Array | null, Uint8Array | null, Uint8Array | null];
-  if (!from.ok || dcid === null || validated > 1) return null;
-  return { version, dcid, proof: { validated: validated === 1, origDcid, retryScid } };
+  const [dcid = null, origDcid = null, retryScid = null, answerId = null] = ids;
+  if (!from.ok || dcid === null || answerId === null || validated > 1) return null;
+  return { version, dcid, answerId, proof: { validated: validated === 1, origDcid, retryScid } };
 }

@@ -80,7 +80,7 @@ export class Front implements Driven<never> {
   receive(rx: RxBatch, nowMicros: number): void {
     const { counters } = this;
     for (let row = 0; row < rx.count; row++) {
-      const recipient = this.recipientOf(rx, row, nowMicros);
+      const recipient = this.recipientOf(rx, row);
       if (recipient === null) this.pass(rx, row, nowMicros);
       else {
         counters.forwarded++;
@@ -93,7 +93,7 @@ export class Front implements Driven<never> {
 
   /** A datagram that a program got and that is not its own: the kernel picks one socket for a whole train. */
   redeliver(rx: RxBatch, row: number, nowMicros: number): void {
-    const recipient = this.recipientOf(rx, row, nowMicros);
+    const recipient = this.recipientOf(rx, row);
     if (recipient === null) this.pass(rx, row, nowMicros);
     else recipient.deliver(this, rx, row, nowMicros);
   }
@@ -131,7 +131,7 @@ export class Front implements Driven<never> {
 
   // --- inside ----------------------------------------------------------------------------------------------------------
 
-  private recipientOf(rx: RxBatch, row: number, nowMicros: number): Recipient | null {
+  private recipientOf(rx: RxBatch, row: number): Recipient | null {
     const { buf, rows } = rx;
     const off = rows[row * RX_COLS + RX_OFF];
     const end = off + rows[row * RX_COLS + RX_LEN];
@@ -140,12 +140,12 @@ export class Front implements Driven<never> {
     const length = buf[off + LONG_DCID_LENGTH_AT];
     const dcidAt = off + LONG_DCID_AT;
     if (dcidAt > end || length > MAX_CID_BYTES || dcidAt + length > end) return null;
-    const source = rows[row * RX_COLS + RX_SOURCE] * ADDR_COLS;
     const byRoute = length === LOCAL_CID_BYTES ? this.byRoute(buf, dcidAt, end) : null;
     if (byRoute !== null) {
-      this.handed.confirm(rx.sources, source, { buf, start: dcidAt, end: dcidAt + length }, nowMicros);
+      this.handed.confirm(buf, dcidAt, dcidAt + length);
       return byRoute;
     }
+    const source = rows[row * RX_COLS + RX_SOURCE] * ADDR_COLS;
     const found = this.handed.find(rx.sources, source, buf, dcidAt, dcidAt + length);
     return found?.isOpen === true ? found : null;
   }
@@ -195,7 +195,9 @@ export class Front implements Driven<never> {
   private handOver(to: Recipient, attempt: Attempt, last: HeldDatagram, early: readonly HeldDatagram[]): void {
     const { addr, dcid, proof, version } = attempt.origin;
     this.counters.handedOver++;
-    this.handed.add(addr, 0, dcid, to, proof.validated, last.atMicros);
-    to.handOver(this, { version, proof, dcid }, addr, [...attempt.held, last, ...early]);
+    const answerId = new Uint8Array(LOCAL_CID_BYTES);
+    to.ids.make(answerId, systemRandom);
+    this.handed.add(addr, dcid, to, proof.validated ? null : answerId, last.atMicros);
+    to.handOver(this, { version, proof, dcid, answerId }, addr, [...attempt.held, last, ...early]);
   }
 }

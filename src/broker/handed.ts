@@ -1,6 +1,7 @@
 /**
  * First flights that were handed over: whose later packets with the client's own ids they are (RFC 9000 §7.2: until a client
- * has an answer it sends to the id that it chose), and how many of those clients have not answered yet.
+ * has an answer it sends to the id that it chose), and how many of those clients are half-open. The host makes the id of each
+ * answer: only who got the answer can use it, so that nobody speaks for addresses that are not its own.
  *
  * Invariant: at most MAX_BROKER_HANDED, none for longer than BROKER_HANDED_MICROS.
  */
@@ -13,36 +14,22 @@ interface Entry<T> {
   readonly atMicros: number;
 }
 
-interface Waiting {
-  count: number;
-  /** Of the last one. */
-  atMicros: number;
-}
-
 export class HandedAttempts<T> {
   private readonly owners = new Map<string, Entry<T>>();
-  /** By address: attempts whose client has not shown that it gets what it is sent. */
-  private readonly silent = new Map<string, Waiting>();
-  private silentSum = 0;
-  /** Ids that counted for somebody: a client that has one cannot speak with it for addresses that are not its own. */
-  private readonly confirmed = new Map<string, number>();
+  /** When attempts were handed over, by the id of the answer, of those whose client has not shown that it got one. */
+  private readonly silent = new Map<string, number>();
 
   /** Clients that are half-open for all that the host knows. */
   get silentCount(): number {
-    return this.silentSum;
+    return this.silent.size;
   }
 
-  add(addr: Int32Array, at: number, dcid: Uint8Array, owner: T, validated: boolean, nowMicros: number): void {
-    const from = addressOf(addr, at);
-    const key = from + idOf(dcid, 0, dcid.length);
+  /** `answerId`: the id that the answer will bring, which nobody knows; null for a client that has proved its address. */
+  add(addr: Int32Array, dcid: Uint8Array, owner: T, answerId: Uint8Array | null, nowMicros: number): void {
+    const key = addressOf(addr, 0) + idOf(dcid, 0, dcid.length);
     this.owners.delete(key);
     this.owners.set(key, { owner, atMicros: nowMicros });
-    if (!validated) {
-      const count = (this.silent.get(from)?.count ?? 0) + 1;
-      this.silent.delete(from);
-      this.silent.set(from, { count, atMicros: nowMicros });
-      this.silentSum++;
-    }
+    if (answerId !== null) this.silent.set(idOf(answerId, 0, answerId.length), nowMicros);
     this.expire(nowMicros);
   }
 
@@ -52,17 +39,9 @@ export class HandedAttempts<T> {
     return this.owners.get(addressOf(addr, at) + idOf(buf, start, end))?.owner ?? null;
   }
 
-  /** A client used the id buf[start, end), which only an answer can have told it: for one attempt, once. */
-  confirm(addr: Int32Array, at: number, id: { buf: Uint8Array; start: number; end: number }, nowMicros: number): void {
-    if (this.silentSum === 0) return;
-    const from = addressOf(addr, at);
-    const waiting = this.silent.get(from);
-    if (waiting === undefined) return;
-    const key = idOf(id.buf, id.start, id.end);
-    if (this.confirmed.has(key)) return;
-    this.confirmed.set(key, nowMicros);
-    this.silentSum--;
-    if (--waiting.count === 0) this.silent.delete(from);
+  /** Somebody used the id buf[start, end): if it is that of an answer, the client that it was sent to. */
+  confirm(buf: Uint8Array, start: number, end: number): void {
+    if (this.silent.size > 0) this.silent.delete(idOf(buf, start, end));
   }
 
   expire(nowMicros: number): void {
@@ -70,14 +49,9 @@ export class HandedAttempts<T> {
       if (this.owners.size <= MAX_BROKER_HANDED && nowMicros - atMicros < BROKER_HANDED_MICROS) break;
       this.owners.delete(key);
     }
-    for (const [from, { count, atMicros }] of this.silent) {
+    for (const [id, atMicros] of this.silent) {
       if (nowMicros - atMicros < HANDSHAKE_TIMEOUT_MICROS) break;
-      this.silent.delete(from);
-      this.silentSum -= count;
-    }
-    for (const [key, atMicros] of this.confirmed) {
-      if (this.confirmed.size <= MAX_BROKER_HANDED && nowMicros - atMicros < BROKER_HANDED_MICROS) break;
-      this.confirmed.delete(key);
+      this.silent.delete(id);
     }
   }
 }

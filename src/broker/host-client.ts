@@ -42,6 +42,7 @@ export interface MemoryOwner {
 
 export class HostClient implements HostLink {
   current: HostUdpSocket | null = null;
+  answerId: Uint8Array | null = null;
   private socket: UnixSocket | null = null;
   private route: Route | null = null;
   private ids: RouteIds | null = null;
@@ -71,7 +72,7 @@ export class HostClient implements HostLink {
 
   /** Makes ids that the host leads here. */
   readonly cids: CidSource = {
-    fill: (cid) => (this.ids as RouteIds).make(cid, systemRandom),
+    fill: (cid) => this.makeId(cid),
     isOurs: (rx, row) => this.isOurs(rx, row),
   };
 
@@ -324,7 +325,16 @@ export class HostClient implements HostLink {
     this.waiting.clear();
   }
 
-  // --- packets of others -------------------------------------------------------------------------------------------------
+  // --- ids, and packets of others -------------------------------------------------------------------------------------------------
+
+  /** The host's for the answer to a first flight, once, unless it is of a route of before. */
+  private makeId(cid: Uint8Array): void {
+    const { answerId } = this;
+    const ids = this.ids as RouteIds;
+    this.answerId = null;
+    if (answerId?.length === cid.length && ids.made(answerId, 0)) cid.set(answerId);
+    else ids.make(cid, systemRandom);
+  }
 
   /** The kernel gives a whole train to one socket; what is another program's goes back, and the host knows whose it is. */
   private isOurs(rx: RxBatch, row: number): boolean {

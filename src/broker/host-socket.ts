@@ -17,6 +17,8 @@ import type { Place } from "./messages.js";
 export interface HostLink {
   /** The socket that gave the last batch: what is not the program's own goes back through it. */
   current: HostUdpSocket | null;
+  /** With a first flight: the id that its answer shall have. */
+  answerId: Uint8Array | null;
   unbind(socket: HostUdpSocket): void;
   /** A socket wants the event loop kept alive, or no longer does. */
   onKept(): void;
@@ -113,6 +115,7 @@ export class HostUdpSocket implements UdpSocket, UdpHandler {
 
   recv(rx: RxBatch): number {
     this.link.current = this;
+    this.link.answerId = null;
     const message = this.messages.take();
     this.direct = message === null;
     if (message === null) {
@@ -120,7 +123,9 @@ export class HostUdpSocket implements UdpSocket, UdpHandler {
       return this.member?.recv(rx) ?? 0;
     }
     // not an empty batch, which would mean that nothing waits
-    if (unpack(message, rx) === null || rx.count === 0) return this.recv(rx);
+    const unpacked = unpack(message, rx);
+    if (unpacked === null || rx.count === 0) return this.recv(rx);
+    this.link.answerId = unpacked.attempt?.answerId ?? null;
     this.own.datagramsReceived += rx.count;
     return rx.count;
   }

@@ -13,7 +13,7 @@ import { MAX_MESSAGE_FDS } from "../runtime/native/unix-socket.js";
 import { ROUTE_KEY_BYTES, type Route, ROUTES_MAX } from "./route-ids.js";
 
 /** Raised when an old program and a new host would misunderstand each other. */
-export const BROKER_VERSION = 1;
+export const BROKER_VERSION = 2;
 
 /** A UDP port on an address. */
 export interface Place {
