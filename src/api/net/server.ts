@@ -7,6 +7,7 @@
 import { EventEmitter } from "node:events";
 import type { AddressInfo } from "node:net";
 import { resolveHost } from "../address.js";
+import { watchAbort } from "../deferred.js";
 import { tlsAt, wantsKeylogFile } from "../environment.js";
 import { invalidState } from "../errors.js";
 import type { Channel } from "./channel.js";
@@ -32,6 +33,8 @@ export class QuicServer extends EventEmitter {
   #isRefed = true;
   #isStarting = false;
   #isClosing = false;
+  /** The signal of `listen` may live longer than the server. */
+  #unwatch = (): void => {};
 
   /** @throws for options that are wrong: a server needs a certificate. */
   constructor(options: ServerOptions, onConnection?: (socket: QuicSocket) => void) {
@@ -54,7 +57,7 @@ export class QuicServer extends EventEmitter {
     this.#isStarting = true;
     this.#isClosing = false;
     const { signal } = options;
-    signal?.addEventListener("abort", () => this.close(), { once: true });
+    this.#unwatch = watchAbort(signal, () => this.close());
     if (signal?.aborted === true) this.close();
     void this.#start(options);
     return this;
@@ -129,6 +132,7 @@ export class QuicServer extends EventEmitter {
       event = ["error", error];
     }
     this.#isStarting = false;
+    if (event[0] !== "listening") this.#unwatch();
     process.nextTick(() => this.emit(...(event as [string])));
   }
 
@@ -163,6 +167,7 @@ export class QuicServer extends EventEmitter {
   }
 
   #onPortClosed(error: unknown): void {
+    this.#unwatch();
     this.#hold?.set(false);
     this.#port = this.#hold = null;
     this.listening = false;

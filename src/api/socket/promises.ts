@@ -101,14 +101,10 @@ export async function poll(sd: number, events: number, timeoutMillis = 0, option
     if (bits === 0) throw socketError("poll", -EAGAIN);
     return bits;
   };
-  let isOver = false;
-  const timer = timeoutMillis > 0 ? AbortSignal.timeout(timeoutMillis) : null;
-  timer?.addEventListener("abort", () => (isOver = true), { once: true });
-  const signals = [timer, options.signal ?? null].filter((signal) => signal !== null);
   try {
-    return await waitFor(anyFileOf(sd, "poll"), "poll", 0, { signal: AbortSignal.any(signals) }, attempt);
+    return await waitFor(anyFileOf(sd, "poll"), "poll", timeoutMillis, options, attempt);
   } catch (error) {
-    if (isOver && options.signal?.aborted !== true) return 0;
+    if (wouldBlock(error) && options.signal?.aborted !== true) return 0; // the time is over
     throw error;
   }
 }
