@@ -48,12 +48,12 @@ const NOTHING_OF_OURS = {
   serverHandshake: (sd: number) => quic.quic_server_handshake(sd, {}),
 };
 
-/** A UDP port where nobody answers. */
-async function silence(work: (port: number) => Promise<void>): Promise<void> {
+/** A UDP port where nobody answers; `asked` is fulfilled when something has come. */
+async function silence(work: (port: number, asked: Promise<unknown>) => Promise<void>): Promise<void> {
   const socket = createSocket("udp4").bind(0, HOST);
   await once(socket, "listening");
   try {
-    await work(socket.address().port);
+    await work(socket.address().port, once(socket, "message"));
   } finally {
     socket.close();
   }
@@ -252,7 +252,7 @@ describe("what fails", () => {
     }));
 
   test("the agent is killed in mid-handshake: EIO for the client, and nothing is left", () =>
-    silence(async (port) => {
+    silence(async (port, asked) => {
       const { path, kill } = await folder.start(CLIENT);
       await byAgent(path, async () => {
         const sd = await connecting(port, "sample");
@@ -260,7 +260,7 @@ describe("what fails", () => {
         const [result] = await Promise.allSettled([
           handshake,
           (async () => {
-            await sleep(200); // the ClientHello has left
+            await asked; // the ClientHello has left
             await kill("SIGKILL");
           })(),
         ]);
@@ -276,8 +276,11 @@ describe("what fails", () => {
       // one way only: the server waits for the client's Finished
       const between = createSocket("udp4").bind(0, HOST);
       await once(between, "listening");
-      between.on("message", (datagram, { port }) => {
-        if (port !== portOf(listener)) between.send(datagram, portOf(listener), HOST);
+      const answered = new Promise<void>((resolve) => {
+        between.on("message", (datagram, { port }) => {
+          if (port === portOf(listener)) resolve();
+          else between.send(datagram, portOf(listener), HOST);
+        });
       });
       const client = await connecting(between.address().port, "sample");
       const hello = quic.quic_client_handshake(client, { serverName: "localhost", ca: [testCa().cert] });
@@ -287,7 +290,7 @@ describe("what fails", () => {
       const [result] = await Promise.allSettled([
         handshake,
         (async () => {
-          await sleep(200);
+          await answered; // the server's first flight has left
           await kill("SIGKILL");
         })(),
       ]);

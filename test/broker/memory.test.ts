@@ -34,7 +34,7 @@ describe("memory of programs behind a host", () => {
   /** Asks again for a while, until the answer is one that counts. */
   async function meet(alpn: string, counts: (answer: QuicSession | string) => boolean): Promise<QuicSession | string> {
     let answer = await children.meet(alpn);
-    for (let i = 0; i < 60 && !counts(answer); i++) {
+    for (let i = 0; i < 400 && !counts(answer); i++) {
       await pause(50);
       answer = await children.meet(alpn);
     }
@@ -50,7 +50,8 @@ describe("memory of programs behind a host", () => {
       assert.equal(session.remoteTransportParams?.initialMaxData, 300_000n, "quic_rmem of the host");
       const stream = await session.createUnidirectionalStream({ body: new Uint8Array(BODY_BYTES) });
       stream.closed.catch(() => {});
-      if (name === "one") await pause(700);
+      if (name === "two") continue;
+      await pause(700);
       assert.equal(host.notes.includes(HIGH_NOTE), false, "one alone is not too much");
     }
     await until(() => host.notes.includes(HIGH_NOTE), SLOW_MILLIS);

@@ -28,6 +28,14 @@ describe("test files", () => {
     assert.doesNotMatch(shown, /failing/);
   });
 
+  test("draw the same values by fast-check in every run", async () => {
+    const draw = `import fc from ${JSON.stringify(import.meta.resolve("fast-check"))};
+      test("draws", () => console.log("drew", ...fc.sample(fc.nat(), { numRuns: 3, ...fc.readConfigureGlobal() })));`;
+    const drawn = [await run({ draw }), await run({ draw })].map(({ shown }) => /drew \d+ \d+ \d+/.exec(shown)?.[0]);
+    assert.ok(drawn[0] !== undefined);
+    assert.equal(drawn[0], drawn[1]);
+  });
+
   test("that fail are counted, and named again at the end", async () => {
     const { pass, fail, shown } = await run({
       a: "test('breaks', () => { throw new Error('the reason'); });",

@@ -5,13 +5,16 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+/** A run says the same of the same tree; files that are run by themselves draw new values. */
+const FIXED_SEED = new URL("fixed-seed.js", import.meta.url).href;
 /** Where the spec reporter begins its counts, and after them what failed. */
 const COUNTS = /^ℹ tests \d+$/m;
 const FAILURES = /^✖ failing tests:$/m;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Between a signal and the end of a file that does not heed it. */
 const GRACE_MILLIS = 5000;
 
@@ -83,7 +86,7 @@ class FilesRun {
       this.stopped = `the run's ${seconds} s were over`;
       for (const child of this.running) killGroup(child);
     });
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => this.interrupt(signal));
+    for (const signal of SIGNALS) process.once(signal, this.interrupt);
   }
 
   async file(path: string): Promise<void> {
@@ -94,7 +97,8 @@ class FilesRun {
       this.failures.push(`✖ ${name}: not begun, ${this.stopped}\n`);
       return;
     }
-    const flags = ["--test-reporter=spec", ...titles.map((title) => `--test-name-pattern=${title}`)];
+    const seed = readFileSync(path, "utf8").includes("fast-check") ? [`--import=${FIXED_SEED}`] : [];
+    const flags = ["--test-reporter=spec", ...seed, ...titles.map((title) => `--test-name-pattern=${title}`)];
     const child = spawn(process.execPath, [...flags, path], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: ROOT,
@@ -125,6 +129,7 @@ class FilesRun {
 
   end(): Counts {
     clearTimeout(this.limit);
+    for (const signal of SIGNALS) process.off(signal, this.interrupt);
     if (this.failures.length > 0) this.show(`\n✖ failing tests:\n\n${this.failures.join("\n")}\n`);
     return this.counts;
   }
@@ -138,13 +143,13 @@ class FilesRun {
   }
 
   /** Files clean up when they are told to end; who does not is ended. */
-  private interrupt(signal: NodeJS.Signals): void {
+  private readonly interrupt = (signal: NodeJS.Signals): void => {
     this.stopped = signal;
     for (const child of this.running) {
       child.kill(signal);
       setTimeout(killGroup, GRACE_MILLIS, child).unref();
     }
-  }
+  };
 }
 
 function after(millis: number | undefined, late: (seconds: number) => void): NodeJS.Timeout | undefined {
