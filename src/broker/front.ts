@@ -21,6 +21,7 @@ import { systemRandom } from "../runtime/random.js";
 import type { Hello } from "../socket/dispatch.js";
 import type { AttemptFacts } from "./datagrams.js";
 import { HandedAttempts } from "./handed.js";
+import type { Place } from "./messages.js";
 import type { RouteIds } from "./route-ids.js";
 
 /** A program, as far as datagrams for it go. */
@@ -56,6 +57,8 @@ const LONG_DCID_AT = 6;
 export class Front implements Driven<never> {
   readonly counters: FrontCounters = { forwarded: 0, handedOver: 0, strays: 0 };
   readonly endpoint: Endpoint;
+  /** Where its datagrams arrive; null before it is bound. */
+  place: Place | null = null;
   private readonly handed = new HandedAttempts<Recipient>();
 
   constructor(

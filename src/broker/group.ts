@@ -44,7 +44,9 @@ export class Group {
     private readonly loop: LoopHost<never, Front>,
     /** Of the first member, to be passed on: its socket closes its own number also while a message with it waits. */
     private readonly firstFd: number,
-  ) {}
+  ) {
+    front.place = place;
+  }
 
   /** Binds the port. Rejects with the system's error. */
   static async open(place: Place, front: Front, datapath: Datapath, owner: HostOwner<never>): Promise<Group> {

@@ -20,7 +20,6 @@ import type { Datapath } from "../runtime/choose.js";
 import { systemClock } from "../runtime/clock.js";
 import type { MemoryLimits } from "../runtime/memory-level.js";
 import { closeFd, connectUnix, UnixListener, type UnixPeer } from "../runtime/native/unix-socket.js";
-import { isMappedIpv4 } from "../runtime/address.js";
 import type { Hello } from "../socket/dispatch.js";
 import { unpack } from "./datagrams.js";
 import { Front, type FrontCounters, type FrontOwner, type Recipient } from "./front.js";
@@ -29,7 +28,7 @@ import { SOCKET_LIMITS } from "./link-limits.js";
 import { type Place, systemCode, type Wanted } from "./messages.js";
 import { SharedMemory } from "./memory.js";
 import { HostedProgram, type ProgramHost } from "./program.js";
-import { isWildcardAddress, type Registration, Registry, wordsOf } from "./registry.js";
+import { coversPlace, type Registration, Registry, shareIpv6, wordsOf } from "./registry.js";
 import { deriveRoute, type Route, ROUTES_MAX } from "./route-ids.js";
 import { StateFile } from "./state-file.js";
 
@@ -171,7 +170,7 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   }
 
   choose(front: Front, hello: Hello, addr: Int32Array): { recipient: Recipient; retry: boolean } | null {
-    const found = this.registry.match(front, hello, addr);
+    const found = this.registry.match(front.place?.port ?? 0, hello, addr);
     return found === null ? null : { recipient: found.owner, retry: found.retry };
   }
 
@@ -218,19 +217,19 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     return this.openOnce(place);
   }
 
-  register(program: HostedProgram, group: Group, place: Place, wanted: Wanted): Registration<HostedProgram> {
+  register(program: HostedProgram, place: Place, wanted: Wanted): Registration<HostedProgram> {
     if (!this.options.policy.mayListen(program.uid, place, wanted)) {
       throw systemCode("EACCES", `user ${program.uid} may not have these names on port ${place.port}`);
     }
-    const registration = this.registry.add(group.front, program, program.uid, place, wanted);
+    const registration = this.registry.add(program, program.uid, place, wanted);
     if (typeof registration === "number")
       throw systemCode("EADDRINUSE", "another program has one of these names there");
     this.note(`route ${program.route}: ${place.address} port ${place.port} ${JSON.stringify(wanted.alpn)}`);
     return registration;
   }
 
-  unregister(group: Group, registration: Registration<HostedProgram>): void {
-    this.registry.remove(group.front, registration);
+  unregister(registration: Registration<HostedProgram>): void {
+    this.registry.remove(registration);
   }
 
   onMember(program: HostedProgram, group: Group, socket: SharedSocket, isNew: boolean): void {
@@ -316,14 +315,11 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     const exact = this.groups.get(keyOf(place));
     if (exact !== undefined) return exact;
     if (place.port === 0) return null;
-    const heard = familiesOf(place);
     for (const group of this.openGroups) {
-      const { address, port } = group.place;
-      if (port !== place.port || !isWildcardAddress(wordsOf(address))) continue;
-      if ((familiesOf(group.place) & heard) === heard) return Promise.resolve(group);
-      // two sockets that hear IPv6: the kernel might give the new one what is for connections of the other
-      if (isWildcardAddress(wordsOf(place.address)) && (familiesOf(group.place) & heard & HEARS_IPV6) !== 0) {
-        throw systemCode("EADDRINUSE", `port ${port} is open for IPv6 alone`);
+      if (coversPlace(group.place, place)) return Promise.resolve(group);
+      // the kernel might give the new socket what is for connections of the other
+      if (group.place.port === place.port && shareIpv6(group.place, place)) {
+        throw systemCode("EADDRINUSE", `port ${place.port} is open for IPv6 alone`);
       }
     }
     return null;
@@ -456,16 +452,6 @@ function removeStale(path: string): void {
     return;
   }
   throw systemCode("EADDRINUSE", `another host runs at ${path}`);
-}
-
-const HEARS_IPV4 = 1;
-const HEARS_IPV6 = 2;
-
-/** Packets of which families arrive at a place. */
-function familiesOf({ address, ipv6Only }: Place): number {
-  const words = wordsOf(address);
-  if (isMappedIpv4(words, 0)) return HEARS_IPV4;
-  return isWildcardAddress(words) && !ipv6Only ? HEARS_IPV4 | HEARS_IPV6 : HEARS_IPV6;
 }
 
 function keyOf({ address, port, ipv6Only }: Place): string {

@@ -28,7 +28,7 @@ import {
   systemCode,
   type Wanted,
 } from "./messages.js";
-import type { Registration } from "./registry.js";
+import { coversPlace, type Registration } from "./registry.js";
 import { type Route, RouteIds } from "./route-ids.js";
 
 /** What a program needs of the host. Failures are errors with the system's `code`. */
@@ -39,8 +39,8 @@ export interface ProgramHost {
   welcome(program: HostedProgram, resume: Route | null): Promise<Route>;
   adopt(place: Place, fds: ReadonlyMap<number, number>): Promise<void>;
   groupFor(program: HostedProgram, place: Place): Promise<Group>;
-  register(program: HostedProgram, group: Group, place: Place, wanted: Wanted): Registration<HostedProgram>;
-  unregister(group: Group, registration: Registration<HostedProgram>): void;
+  register(program: HostedProgram, place: Place, wanted: Wanted): Registration<HostedProgram>;
+  unregister(registration: Registration<HostedProgram>): void;
   /** The program has a member of the group: others keep it, and it keeps theirs. */
   onMember(program: HostedProgram, group: Group, socket: SharedSocket, isNew: boolean): void;
   onUnbound(group: Group): void;
@@ -61,7 +61,6 @@ export interface Bind {
 
 interface Listen {
   readonly bind: number;
-  readonly group: Group;
   readonly registration: Registration<HostedProgram>;
 }
 
@@ -144,7 +143,7 @@ export class HostedProgram implements Recipient, MemberHolder {
   // --- datagrams -------------------------------------------------------------------------------------------------------
 
   deliver(front: Front, rx: RxBatch, row: number, nowMicros: number): void {
-    const bind = this.bindByFront.get(front);
+    const bind = this.bindFor(front);
     if (bind === undefined || this.socket.queuedBytes > MAX_BROKER_DATAGRAMS_QUEUED_BYTES) {
       this.dropped++;
       return;
@@ -159,6 +158,26 @@ export class HostedProgram implements Recipient, MemberHolder {
     if (!packer.addRow(rx, row, nowMicros)) this.dropped++;
   }
 
+  /** Its bind of the port of `front`, else one on all addresses: another program may have opened the port for one address. */
+  private bindFor(front: Front): number | undefined {
+    const known = this.bindByFront.get(front);
+    if (known !== undefined || front.place === null) return known;
+    for (const [id, { place }] of this.binds) {
+      if (!coversPlace(place, front.place)) continue;
+      this.bindByFront.set(front, id);
+      return id;
+    }
+    return undefined;
+  }
+
+  /** A second address of one port: packets of both come through the first. */
+  private orderBinds(): void {
+    this.bindByFront.clear();
+    for (const [id, { group }] of this.binds) {
+      if (!this.bindByFront.has(group.front)) this.bindByFront.set(group.front, id);
+    }
+  }
+
   /** Sends what `deliver` collected. */
   flush(): void {
     if (this.packer === null || this.packer.isEmpty) return;
@@ -166,7 +185,7 @@ export class HostedProgram implements Recipient, MemberHolder {
   }
 
   handOver(front: Front, facts: AttemptFacts, addr: Int32Array, datagrams: readonly HeldDatagram[]): void {
-    const bind = this.bindByFront.get(front);
+    const bind = this.bindFor(front);
     if (bind === undefined || this.socket.queuedBytes > MAX_BROKER_DATAGRAMS_QUEUED_BYTES) {
       this.dropped += datagrams.length;
       return;
@@ -263,8 +282,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : group.take(this);
     const bound = { ...place, port: group.place.port };
     this.binds.set(id, { place: bound, group, socket });
-    // a second address of one port: packets of both come through the first
-    if (!this.bindByFront.has(group.front)) this.bindByFront.set(group.front, id);
+    this.orderBinds();
     const reply: Reply = { op: "bound", id, place: bound, group: group.place, index: socket.index };
     this.send(reply, resumed !== null ? [] : [socket.fd]);
     this.host.onMember(this, group, socket, isNew);
@@ -275,9 +293,8 @@ export class HostedProgram implements Recipient, MemberHolder {
     if (bind === undefined || this.listens.has(id))
       throw systemCode("EINVAL", "no such address, or that number is in use");
     if (this.listens.size >= MAX_BROKER_LISTENS) throw systemCode("ENOBUFS", "too many lists");
-    const { group, place } = bind;
-    const registration = this.host.register(this, group, place, wanted);
-    this.listens.set(id, { bind: bindId, group, registration });
+    const registration = this.host.register(this, bind.place, wanted);
+    this.listens.set(id, { bind: bindId, registration });
     this.done(id);
   }
 
@@ -285,7 +302,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     const listen = this.listens.get(id);
     if (listen === undefined) return;
     this.listens.delete(id);
-    this.host.unregister(listen.group, listen.registration);
+    this.host.unregister(listen.registration);
   }
 
   private unbind(id: number): void {
@@ -293,8 +310,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     if (bind === undefined) return;
     for (const [listenId, listen] of this.listens) if (listen.bind === id) this.unlisten(listenId);
     this.binds.delete(id);
-    this.bindByFront.delete(bind.group.front);
-    for (const [other, { group }] of this.binds) if (group === bind.group) this.bindByFront.set(group.front, other);
+    this.orderBinds();
     bind.group.giveBack(bind.socket);
     this.host.onUnbound(bind.group);
   }

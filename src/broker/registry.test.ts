@@ -6,9 +6,6 @@ import { EADDRINUSE } from "../socket/errno.js";
 import type { Wanted } from "./messages.js";
 import { Registry } from "./registry.js";
 
-const GROUP = {};
-const OTHER_GROUP = {};
-
 const wants = (alpn: string[], more: Partial<Wanted> = {}): Wanted => ({
   alpn,
   serverNames: [],
@@ -27,8 +24,8 @@ function called(local: string): Int32Array {
 /** Registers `h3` at `address` for user 1, then asks for another one. */
 function second(first: string, uid: number, address: string, wanted: Wanted, firstWanted = wants(["h3"])): unknown {
   const registry = new Registry<string>();
-  registry.add(GROUP, "first", 1, at(first), firstWanted);
-  return registry.add(first === address ? GROUP : OTHER_GROUP, "second", uid, at(address), wanted);
+  registry.add("first", 1, at(first), firstWanted);
+  return registry.add("second", uid, at(address), wanted);
 }
 
 describe("lists of programs on one port", () => {
@@ -52,16 +49,16 @@ describe("lists of programs on one port", () => {
 
   test("another user may have other protocols, addresses, ports and names", () => {
     const registry = new Registry<string>();
-    registry.add(GROUP, "first", 1, at("127.0.0.1"), wants(["h3"], { serverNames: ["a.example"] }));
-    assert.equal(typeof registry.add(GROUP, "x", 2, at("127.0.0.1"), wants(["smb"])), "object");
-    assert.equal(typeof registry.add(GROUP, "x", 2, at("127.0.0.1"), wants([])), "object");
-    assert.equal(typeof registry.add({}, "x", 2, at("127.0.0.2"), wants(["h3"])), "object");
-    assert.equal(typeof registry.add({}, "x", 2, at("::1"), wants(["h3"])), "object");
-    assert.equal(typeof registry.add({}, "x", 2, at("127.0.0.1", 444), wants(["h3"])), "object");
+    registry.add("first", 1, at("127.0.0.1"), wants(["h3"], { serverNames: ["a.example"] }));
+    assert.equal(typeof registry.add("x", 2, at("127.0.0.1"), wants(["smb"])), "object");
+    assert.equal(typeof registry.add("x", 2, at("127.0.0.1"), wants([])), "object");
+    assert.equal(typeof registry.add("x", 2, at("127.0.0.2"), wants(["h3"])), "object");
+    assert.equal(typeof registry.add("x", 2, at("::1"), wants(["h3"])), "object");
+    assert.equal(typeof registry.add("x", 2, at("127.0.0.1", 444), wants(["h3"])), "object");
     const other = wants(["h3"], { serverNames: ["b.example"] });
-    assert.equal(typeof registry.add(GROUP, "x", 2, at("127.0.0.1"), other), "object");
+    assert.equal(typeof registry.add("x", 2, at("127.0.0.1"), other), "object");
     const wild = wants(["h3"], { serverNames: ["*.example"] });
-    assert.equal(registry.add(GROUP, "x", 2, at("127.0.0.1"), wild), -EADDRINUSE);
+    assert.equal(registry.add("x", 2, at("127.0.0.1"), wild), -EADDRINUSE);
   });
 
   test("LINUX-QUIC 1.7 one user: equal lists only as a REUSEPORT group, overlapping ones never, exact beside wildcard", () => {
@@ -74,21 +71,21 @@ describe("lists of programs on one port", () => {
 
   test("B02 the first one keeps its clients: exact address and name win for one user's programs", () => {
     const registry = new Registry<string>();
-    registry.add(GROUP, "wide", 1, at("::"), wants(["h3"]));
-    registry.add(GROUP, "exact", 1, at("127.0.0.2"), wants(["h3"]));
+    registry.add("wide", 1, at("::"), wants(["h3"]));
+    registry.add("exact", 1, at("127.0.0.2"), wants(["h3"]));
     const hello = { alpn: ["h3"], serverName: "" };
-    assert.equal(registry.match(GROUP, hello, called("127.0.0.2"))?.owner, "exact");
-    assert.equal(registry.match(GROUP, hello, called("127.0.0.3"))?.owner, "wide");
-    assert.equal(registry.match(GROUP, { alpn: ["*"], serverName: "" }, called("127.0.0.3")), null);
-    assert.equal(registry.match(OTHER_GROUP, hello, called("127.0.0.3")), null);
+    assert.equal(registry.match(443, hello, called("127.0.0.2"))?.owner, "exact");
+    assert.equal(registry.match(443, hello, called("127.0.0.3"))?.owner, "wide");
+    assert.equal(registry.match(443, { alpn: ["*"], serverName: "" }, called("127.0.0.3")), null);
+    assert.equal(registry.match(444, hello, called("127.0.0.3")), null);
   });
 
   test("a name is free as soon as it was given back", () => {
     const registry = new Registry<string>();
-    const first = registry.add(GROUP, "first", 1, at("127.0.0.1"), wants(["h3"]));
-    assert.equal(registry.add(GROUP, "second", 2, at("127.0.0.1"), wants(["h3"])), -EADDRINUSE);
+    const first = registry.add("first", 1, at("127.0.0.1"), wants(["h3"]));
+    assert.equal(registry.add("second", 2, at("127.0.0.1"), wants(["h3"])), -EADDRINUSE);
     if (typeof first === "number") throw new Error("refused");
-    registry.remove(GROUP, first);
-    assert.equal(typeof registry.add(GROUP, "second", 2, at("127.0.0.1"), wants(["h3"])), "object");
+    registry.remove(first);
+    assert.equal(typeof registry.add("second", 2, at("127.0.0.1"), wants(["h3"])), "object");
   });
 });

@@ -4,6 +4,7 @@
  *
  * Invariants: whoever registers first keeps all of its clients (B01). A list of another user that could take one of them, by
  * the same protocol at an address that both hear and a name that both serve, is refused, whichever of the two is wider (B02).
+ * Which of a port's sockets a client came in by does not matter: who listens on all addresses hears it at each of them.
  */
 
 import { isIP } from "node:net";
@@ -27,37 +28,36 @@ export interface Registration<T> {
 
 export class Registry<T> {
   private readonly all = new Set<Registration<T>>();
-  /** By the group of sockets where clients arrive: only listeners of one group compete (LINUX-QUIC 1.7). */
-  private readonly byGroup = new Map<object, Listeners<Registration<T>>>();
+  private readonly byPort = new Map<number, Listeners<Registration<T>>>();
 
-  /** The registration, or -EADDRINUSE. `group`: where its clients arrive. */
-  add(group: object, owner: T, uid: number, place: Place, wanted: Wanted): Registration<T> | number {
+  /** The registration, or -EADDRINUSE. */
+  add(owner: T, uid: number, place: Place, wanted: Wanted): Registration<T> | number {
     const words = wordsOf(place.address);
     const registration = { owner, uid, key: keyOf(place, words, wanted), words, port: place.port, retry: wanted.retry };
     for (const other of this.all) if (other.uid !== uid && couldTake(other, registration)) return -EADDRINUSE;
-    let listeners = this.byGroup.get(group);
-    if (listeners === undefined) this.byGroup.set(group, (listeners = new Listeners()));
+    let listeners = this.byPort.get(place.port);
+    if (listeners === undefined) this.byPort.set(place.port, (listeners = new Listeners()));
     const result = listeners.add(registration.key, registration);
     if (result !== 0) return result;
     this.all.add(registration);
     return registration;
   }
 
-  remove(group: object, registration: Registration<T>): void {
+  remove(registration: Registration<T>): void {
     this.all.delete(registration);
-    const listeners = this.byGroup.get(group);
+    const listeners = this.byPort.get(registration.port);
     listeners?.remove(registration);
-    if (listeners?.size === 0) this.byGroup.delete(group);
+    if (listeners?.size === 0) this.byPort.delete(registration.port);
   }
 
-  /** Who gets the client that called the local address of `addr`, a source row of port/udp; null: nobody. */
-  match(group: object, hello: Hello, addr: Int32Array): Registration<T> | null {
+  /** Who gets the client that called the port at the local address of `addr`, a source row of port/udp; null: nobody. */
+  match(port: number, hello: Hello, addr: Int32Array): Registration<T> | null {
     const local = addr.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + 4);
     // unknown only where the kernel does not tell: then whoever is at the port hears it
     const text = isAnyAddress(local, 0) ? "" : wordsToAddress(local, 0);
     const hears = (key: ListenKey): boolean =>
       text === "" || (key.isWildcard ? hearsFamily(key.family, isMappedIpv4(local, 0)) : placeHost(key) === text);
-    return this.byGroup.get(group)?.match(hello, hashOf(addr), hears) ?? null;
+    return this.byPort.get(port)?.match(hello, hashOf(addr), hears) ?? null;
   }
 }
 
@@ -115,8 +115,31 @@ export function wordsOf(address: string): Int32Array {
 }
 
 /** `::`, or 0.0.0.0 in the form of port/udp. */
-export function isWildcardAddress(words: Int32Array): boolean {
+function isWildcardAddress(words: Int32Array): boolean {
   return isAnyAddress(words, 0) || (isMappedIpv4(words, 0) && words[3] === 0);
+}
+
+const HEARS_IPV4 = 1;
+const HEARS_IPV6 = 2;
+
+/** Packets of which families arrive at a place. */
+function familiesOf({ address, ipv6Only }: Place): number {
+  const words = wordsOf(address);
+  if (isMappedIpv4(words, 0)) return HEARS_IPV4;
+  return isWildcardAddress(words) && !ipv6Only ? HEARS_IPV4 | HEARS_IPV6 : HEARS_IPV6;
+}
+
+/** Whether all that arrives at `other` could as well arrive at `place`, which has its port and all addresses. */
+export function coversPlace(place: Place, other: Place): boolean {
+  if (place.port !== other.port || !isWildcardAddress(wordsOf(place.address))) return false;
+  const heard = familiesOf(other);
+  return (familiesOf(place) & heard) === heard;
+}
+
+/** Both have all addresses, and IPv6 is among what they hear. */
+export function shareIpv6(place: Place, other: Place): boolean {
+  const areWildcards = isWildcardAddress(wordsOf(place.address)) && isWildcardAddress(wordsOf(other.address));
+  return areWildcards && (familiesOf(place) & familiesOf(other) & HEARS_IPV6) !== 0;
 }
 
 /** Of the peer's address and port: one peer always meets the same member of a REUSEPORT group. */

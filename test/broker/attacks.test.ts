@@ -112,6 +112,32 @@ describe("programs of another user", () => {
     from.close();
   });
 
+  for (const [who, options] of [
+    ["another", OF_OTHERS],
+    ["the host's", {}],
+  ] as const) {
+    for (const address of ["127.0.0.1", "0.0.0.0"]) {
+      test(
+        `B02 ${address} of one program takes no clients of a program of ${who} user on all addresses`,
+        withBench(async (bench) => {
+          using host = await open({ ...options, places: [] });
+          using thief = new RawProgram(host);
+          await thief.hello();
+          thief.say({ op: "bind", id: 1, place: { address, port: 0, ipv6Only: false }, index: -1 });
+          const { port } = (await thief.next("bound")).place;
+          const wanted = { alpn: ["other"], serverNames: [], reusePort: false, retry: false };
+          thief.say({ op: "listen", id: 2, bind: 1, wanted });
+          await thief.next("done");
+          await echoAt(bench, host, "smbd", { address: `[::]:${port}` });
+          assert.equal(host.host.places.length, 2);
+          const session = await clientOf(host, "smbd");
+          bench.later(() => session.destroy());
+          assert.equal(await ask(session, content(300_000)), "smbd");
+        }),
+      );
+    }
+  }
+
   test("B05 a port that is open for IPv6 alone is not opened for both", async () => {
     using host = await open({ ...OF_OTHERS, places: [{ address: "::", port: 0, ipv6Only: true }] });
     using program = new RawProgram(host);

@@ -21,7 +21,6 @@ const PROGRAMS = [["smbd"], ["h3", "h3-29"], ["ksmbd", "x".repeat(30)]];
 const NAMES = [...PROGRAMS.flat(), "http/1.1", "H3", "h", "\x0a\x0a"];
 /** An initial_source_connection_id of no bytes; TLS does not look inside. */
 const PARAMS = Buffer.of(0x0f, 0);
-const GROUP = {};
 const MESSAGE_HEADER_BYTES = 4;
 
 const tls = chooseTls(process.env);
@@ -38,7 +37,7 @@ for (const names of PROGRAMS) {
   const context = tls.newServerContext({ alpn: [...names], identities, clientCertificate: "ignore" });
   const place = { address: "::", port: 443, ipv6Only: false };
   const wanted = { alpn: names, serverNames: [], reusePort: false, retry: false };
-  registry.add(GROUP, { names, context }, 0, place, wanted);
+  registry.add({ names, context }, 0, place, wanted);
 }
 
 function some<T>(list: readonly T[], most: number): T[] {
@@ -92,7 +91,7 @@ describe("the host's choice and TLS's", () => {
       client.start();
       const body = client.helloBytes.subarray(MESSAGE_HEADER_BYTES);
       const hello = readClientHello(body, body.length);
-      const match = registry.match(GROUP, hello, new Int32Array(ADDR_COLS));
+      const match = registry.match(443, hello, new Int32Array(ADDR_COLS));
       if (match === null) {
         counts.nobody++;
         continue;
