@@ -161,7 +161,7 @@ describe("connect and listen", () => {
       await assert.rejects((await bench.connect(endpoint)).opened, { code: "ERR_QUIC_CONNECTION_REFUSED" });
       endpoint.busy = false;
       await (await bench.connect(endpoint)).opened;
-      assert.equal(endpoint.stats.serverBusyCount, 3n);
+      assert.ok(endpoint.stats.serverBusyCount >= 3n); // one for each first packet, which may be sent again
       assert.throws(() => (endpoint.maxConnectionsTotal = -1), { code: "ERR_INVALID_ARG_TYPE" });
     }),
   );

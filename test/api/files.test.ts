@@ -129,6 +129,7 @@ describe("files on streams", () => {
       const handle = await sparse(bench, "unread", LARGE_BYTES);
       const sent = near.ext.sendFile(handle);
       await far;
+      await until(() => near.writer.desiredSize === 0);
       await pause(100);
       const { heldBytes } = client.ext.transport as unknown as { heldBytes(): number };
       assert.ok(heldBytes.call(client.ext.transport) <= SEND_BUFFER_BYTES + 65_536);

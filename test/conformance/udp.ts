@@ -259,7 +259,7 @@ export class UdpLab implements Lab {
     await this.endpoint.closed.catch(() => {});
     for (const { sockets } of this.attached) for (const socket of sockets) socket.close();
     const held = (): number[] => this.apps.map(({ conn }) => conn.heldBytes());
-    await this.until(() => held().every((bytes) => bytes === 0), 1000);
+    await this.until(() => held().every((bytes) => bytes === 0));
     if (held().some((bytes) => bytes !== 0)) throw new Error(`ledger: bytes held after the end: ${held().join(", ")}`);
   }
 

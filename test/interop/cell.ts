@@ -12,8 +12,10 @@ import { type Forwarder, openForwarder, type WireLog } from "./forwarder.js";
 import { ownCommand, type Peer } from "./peers.js";
 import { describe, type ProgramOptions } from "./protocol.js";
 
-const LISTEN_LIMIT_MILLIS = 20_000;
-const FACT_TRIES = 100;
+const LISTEN_LIMIT_MILLIS = 60_000;
+/** What our own side has to say when the other one is done. */
+const SAY_LIMIT_MILLIS = 30_000;
+const FACT_TRIES = 1500;
 const FACT_PAUSE_MILLIS = 20;
 const NEVER = /(?!)/;
 /** What is said when a server, by its own packets or limits, does not do what the case is about: its answer, not a fault. */
@@ -181,11 +183,13 @@ class CellRun {
     const client = this.start("client", role === "client" ? peer.command(clientOptions) : ownCommand(clientOptions));
     const outcome = await client.line<{ ok: boolean; detail: string }>("ok");
     if (!outcome.ok) throw new Error(outcome.detail);
-    const { alpn } = (await Promise.race([accepted, this.limit(5_000, "the server's side of the handshake")])).accepted;
+    const { alpn } = (
+      await Promise.race([accepted, this.limit(SAY_LIMIT_MILLIS, "the server's side of the handshake")])
+    ).accepted;
     if (alpn !== peer.alpn) throw new Error(`the server negotiated ALPN "${alpn}", not "${peer.alpn}"`);
     if (setup.keyUpdate && role === "client") {
       const updated = server.line<{ updated: number }>("updated");
-      await Promise.race([updated, this.limit(5_000, "the update")]);
+      await Promise.race([updated, this.limit(SAY_LIMIT_MILLIS, "the update")]);
     }
     const { fact } = setup;
     if (fact !== null) {

@@ -34,8 +34,8 @@ import {
 
 /** H3_NO_ERROR (RFC 9114 §8.1). */
 const H3_NO_ERROR = 0x100;
-const TICKET_TRIES = 100;
-const MIGRATE_TRIES = 20;
+const TICKET_TRIES = 1000;
+const MIGRATE_TRIES = 200;
 const MIGRATE_PAUSE_MILLIS = 10;
 const TICKET_PAUSE_MILLIS = 20;
 

@@ -138,10 +138,9 @@ const SCENARIOS: Scenario[] = [
   },
   {
     title: "destroy in the handler of connect",
-    run: async ({ connect, client, clientLog }) => {
+    run: async ({ connect, client, clientLog, serverLog }) => {
       connect(() => client.destroy());
-      await clientLog.closed;
-      await pause(30);
+      await Promise.all([clientLog.closed, serverLog.closed]);
     },
   },
   {
