@@ -146,9 +146,8 @@ describe("quic ss", () => {
     }
     client.ask({ ask: "stop" });
     await transferred;
-    const shown = await settled();
+    const [shown, snmp] = await settled();
     assert.ok(sums(shownOf(shown, client.pid))[0]! > 2 * CONNECTIONS * BYTES);
-    const snmp = (await ss("--proc", "snmp")).stdout;
     assert.match(
       snmp,
       new RegExp(`^QuicConnCurrentEstabs\\t${4 * CONNECTIONS}\\nQuicConnPassiveEstabs\\t${2 * CONNECTIONS}\\n`),
@@ -157,18 +156,19 @@ describe("quic ss", () => {
     assert.match(snmp, new RegExp(`^QuicPktEncFastpaths\\t${packets}$`, "m"));
   });
 
-  /** What is shown when no packet moves any more: exactly what the programs count before and after it. */
-  async function settled(): Promise<Listing> {
+  /** What is shown, and the counters of all, when no packet moves: exactly what the programs count before and after it. */
+  async function settled(): Promise<[shown: Listing, snmp: string]> {
     const counted = () => Promise.all(all().map((program) => program.counters()));
     for (let i = 0; i < 50; i++) {
       await sleep(100);
       const before = await counted();
       const shown = await listing("state", "established");
+      const { stdout: snmp } = await ss("--proc", "snmp");
       if (!isDeepStrictEqual(await counted(), before)) continue;
       for (const [i, program] of all().entries()) {
         assert.deepEqual(sorted(shownOf(shown, program.pid)), sorted(before[i] as OwnCounters[]));
       }
-      return shown;
+      return [shown, snmp];
     }
     assert.fail("the connections never come to rest");
   }

@@ -64,7 +64,7 @@ function startAs(uid: number, gid: number, ...args: string[]) {
   };
 }
 
-describe("the handshake agent and programs of other users", { timeout: 60_000 }, () => {
+describe("the handshake agent and programs of other users", { timeout: 120_000 }, () => {
   test("a member of the group serves TLS with a key that it cannot read; a stranger cannot reach the agent", async () => {
     const folder = new AgentFolder({ "cert.pem": testLeaf().cert, "key.pem": testLeaf().key });
     chmodSync(folder.dir, 0o711);

@@ -19,7 +19,7 @@ function present(names: string[]): string[] {
   return names.filter((name) => listed.includes(name));
 }
 
-describe("namespaces of a process", { timeout: 30_000 }, () => {
+describe("namespaces of a process", { timeout: 120_000 }, () => {
   for (const end of ["SIGINT", "SIGTERM", "SIGHUP", "throw"] as const) {
     test(`are gone after ${end}`, async () => {
       const { child, names } = await makeStar();

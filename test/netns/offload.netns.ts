@@ -8,7 +8,7 @@ import { ask, ip, Star } from "./namespaces.js";
 import { PLAIN, SEND_SECRETS, WIRE_SIZES } from "./offload-batch.js";
 import type { SendOrder, SendReport } from "./offload-sender.js";
 
-describe("9,000 bytes at 1,200 over veth are seven full datagrams and one of 728", { timeout: 60_000 }, () => {
+describe("9,000 bytes at 1,200 over veth are seven full datagrams and one of 728", { timeout: 120_000 }, () => {
   let star: Star;
   let sender: ChildProcess;
 

@@ -68,7 +68,7 @@ function assertFound({ client, server }: Outcome, carriedBytes: number): void {
 }
 
 for (const mtu of [1500, 9000]) {
-  describe(`MTU ${mtu}: every rung, both families, both ways at once`, { timeout: 120_000 }, () => {
+  describe(`MTU ${mtu}: every rung, both families, both ways at once`, { timeout: 240_000 }, () => {
     let star: Star;
 
     before(() => {
@@ -112,7 +112,7 @@ for (const mtu of [1500, 9000]) {
   });
 }
 
-describe("a kind of network that is unkind", { timeout: 120_000 }, () => {
+describe("a kind of network that is unkind", { timeout: 240_000 }, () => {
   let star: Star;
 
   before(() => {
@@ -156,7 +156,7 @@ describe("a kind of network that is unkind", { timeout: 120_000 }, () => {
           const start = performance.now();
           const limits = maxPayloadSize === undefined ? {} : { maxPayloadSize };
           const outcome = await transfer(star, { family, mebibytes: 16, ...limits });
-          assert.ok(performance.now() - start < 10_000);
+          assert.ok(performance.now() - start < 40_000);
           assertFound(outcome, 1300 - HEAD_BYTES[family]);
           assert.equal(outcome.client.stats.mtuBlackHoles, 0, "1200 bytes first");
         } finally {
@@ -175,7 +175,7 @@ describe("a kind of network that is unkind", { timeout: 120_000 }, () => {
         open = nft(star.hub, "bridge", "hook forward", "meta length > 1300 drop");
       }, 5);
       try {
-        const outcome = await transfer(star, { family, mebibytes: 64 });
+        const outcome = await transfer(star, { family, mebibytes: 128 });
         assert.ok(outcome.client.stats.mtuBlackHoles + outcome.server.stats.mtuBlackHoles >= 1, "it came too late");
         for (const { stats } of [outcome.client, outcome.server]) {
           if (stats.mtuBlackHoles > 0) assert.ok(stats.maxDatagramBytes <= 1300 - HEAD_BYTES[family]);

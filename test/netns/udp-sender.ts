@@ -1,5 +1,6 @@
 /** A native UDP socket in a namespace: sends one batch and tells what it was told meanwhile. */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { ADDR_COLS, ADDR_PORT, RX_COLS, TX_COLS, TX_FLAG_PROBE, type UdpOffload } from "#src/port/udp.js";
 import { setAddressRow, wordsToAddress } from "#src/runtime/address.js";
 import { nativeUdp } from "#src/runtime/native/udp.js";
@@ -12,7 +13,7 @@ export interface UdpOrder {
   sizes: number[];
   probes?: boolean;
   offload?: UdpOffload;
-  /** From the batch to the report. */
+  /** From when all has left or failed to the report. */
   waitMillis: number;
 }
 
@@ -23,6 +24,8 @@ export interface UdpReport {
   sendBlocked: number;
   datagramsSent: number;
 }
+
+const LIMIT_MILLIS = 20_000;
 
 const send = process.send?.bind(process) as (message: object) => boolean;
 
@@ -60,7 +63,10 @@ process.on("message", async (order: UdpOrder) => {
     off += size;
   }
   socket.send({ buf, rows, dests, count: sizes.length, destCount: 1, used, socket: 0 });
-  await new Promise((resolve) => setTimeout(resolve, order.waitMillis));
+  const over = (): boolean =>
+    socket.stats.datagramsSent + socket.stats.sendErrors + report.tooBig.length >= sizes.length;
+  for (const end = performance.now() + LIMIT_MILLIS; !over() && performance.now() < end; ) await sleep(5);
+  await sleep(order.waitMillis);
   const { sendErrors, sendBlocked, datagramsSent } = socket.stats;
   socket.close();
   send({ ...report, sendErrors, sendBlocked, datagramsSent });

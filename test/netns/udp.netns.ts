@@ -43,7 +43,7 @@ function makeRouter(star: Star): void {
   }
 }
 
-describe("a UDP socket over veth", { timeout: 60_000 }, () => {
+describe("a UDP socket over veth", { timeout: 120_000 }, () => {
   let star: Star;
 
   before(() => {
@@ -56,7 +56,7 @@ describe("a UDP socket over veth", { timeout: 60_000 }, () => {
   async function order(what: Partial<UdpOrder> & Pick<UdpOrder, "to" | "sizes">): Promise<UdpReport> {
     const sender = star.start(star.leaves[0] as Star["hub"], "./udp-sender.js");
     try {
-      return await ask<UdpReport>(sender, { bind: "0.0.0.0", port: PORT, waitMillis: 100, ...what });
+      return await ask<UdpReport>(sender, { bind: "0.0.0.0", port: PORT, waitMillis: 200, ...what });
     } finally {
       sender.kill("SIGKILL");
     }
@@ -109,7 +109,7 @@ describe("a UDP socket over veth", { timeout: 60_000 }, () => {
     try {
       const { port } = await ask<{ port: number }>(receiver, { address: star.hub.ipv4 });
       const sizes = new Array<number>(60).fill(1200);
-      const report = await order({ to: star.hub.ipv4, port, sizes, offload: { gso: false }, waitMillis: 300 });
+      const report = await order({ to: star.hub.ipv4, port, sizes, offload: { gso: false } });
       assert.deepEqual([report.datagramsSent, report.sendErrors, report.sendBlocked], [60, 0, 1]);
       const { datagrams } = await ask<{ datagrams: string[] }>(receiver, { datagrams: 60 });
       assert.deepEqual(
