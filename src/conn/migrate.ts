@@ -29,7 +29,8 @@ const ANY_LOCAL = new Int32Array(ADDR_COLS);
 
 /** Begins to move to another local address; null, or why that is not possible. What came of it is an event. */
 export function migrate(conn: Connection, target: MoveTarget | null, nowMicros: number): MoveRefusal | null {
-  const refusal = whyNot(conn);
+  const stays = target === null || isIpv4(conn.path.addr) === target.isIpv4;
+  const refusal = whyNot(conn, stays);
   if (refusal !== null) return refusal;
   const { moves } = conn;
   const migration = (moves.own ??= new Migration());
@@ -39,7 +40,6 @@ export function migrate(conn: Connection, target: MoveTarget | null, nowMicros: 
     return null;
   }
   const preferred = preferredRow(conn, target.isIpv4);
-  const stays = isIpv4(conn.path.addr) === target.isIpv4;
   const remote = stays ? conn.path.addr : preferred;
   if (remote === null) return "no-address";
   if (!conn.peerIds.hasSpare) return "no-connection-id";
@@ -77,13 +77,14 @@ export function tryPreferred(conn: Connection, nowMicros: number): void {
   ask(conn, newPath(conn, remote, target), true, nowMicros);
 }
 
-function whyNot(conn: Connection): MoveRefusal | null {
+/** `stays`: at the server's address of now, and not at the one that it prefers in the other family. */
+function whyNot(conn: Connection, stays: boolean): MoveRefusal | null {
   const { peerParams, confirmed } = conn.handshakeState;
   if (conn.state !== STATE_OPEN) return "closed";
   if (conn.isServer) return "server";
   if (!confirmed || peerParams === null) return "not-confirmed"; // RFC 9000 §9
   // RFC 9000 §18.2: it speaks of the address of the handshake only
-  if (peerParams.disableActiveMigration && conn.moves.own?.isOnPreferred !== true) return "disabled";
+  if (peerParams.disableActiveMigration && stays && conn.moves.own?.isOnPreferred !== true) return "disabled";
   return conn.peerIds.current.length === 0 ? "no-connection-id" : null;
 }
 

@@ -25,6 +25,16 @@ export function preferredRow(conn: Connection, wantsIpv4: boolean): Int32Array |
 }
 
 /**
+ * Whether the server prefers an address of the other family and none of this one: a client that has not moved yet goes there by
+ * `migrate`, once it has a socket of that family.
+ */
+export function prefersOtherFamily(conn: Connection): boolean {
+  if (conn.isServer || conn.moves.own !== null) return false;
+  const isHere = isIpv4(conn.path.addr);
+  return preferredRow(conn, isHere) === null && preferredRow(conn, !isHere) !== null;
+}
+
+/**
  * RFC 9000 §21.5.3, §21.5.6: a server might use its clients to reach hosts that it cannot reach itself. What is for this
  * host or link only is taken from a server that is there, too; multicast, and what is no address, never.
  */

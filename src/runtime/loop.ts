@@ -22,6 +22,7 @@ import { LoopTimer } from "./timer.js";
 export type { ConnectionConfig } from "../conn/config.js";
 export type { ConnectOptions } from "../endpoint/endpoint.js";
 export { type Chooser, Listener, type ListenOptions, NO_APPLICATION_PROTOCOL } from "../endpoint/accept.js";
+export { prefersOtherFamily } from "../conn/preferred.js";
 export { restoreParams } from "../conn/early.js";
 export { EarlyTickets } from "../crypto/early-tickets.js";
 export { sealPeerToken } from "../conn/session-ticket.js";

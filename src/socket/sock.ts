@@ -109,6 +109,8 @@ export class QuicSock implements TransportHandler {
   tls: MessageTls | null = null;
   /** Called when something may have changed for a call that waits. */
   onWake: (() => void) | null = null;
+  /** Called when the handshake is confirmed (RFC 9001 §4.1.2). */
+  onConfirmed: (() => void) | null = null;
   /** The id of ours that the program last named as `active` in CONNECTION_ID. */
   sourceActive = 0;
   /** Streams that have a descriptor of their own. */
@@ -213,7 +215,9 @@ export class QuicSock implements TransportHandler {
     this.onHandshake();
   }
 
-  readonly onHandshakeConfirmed = NOBODY.onHandshakeConfirmed;
+  onHandshakeConfirmed(): void {
+    this.onConfirmed?.();
+  }
 
   onStream(id: number): void {
     this.noteBegun(id);

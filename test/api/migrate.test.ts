@@ -2,9 +2,22 @@
 
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
+import { buffer } from "node:stream/consumers";
 import { describe, test } from "node:test";
+import { openSession } from "#src/api/net/index.js";
 import type { QuicSession } from "#src/api/quic/index.js";
-import { type Bench, content, echo, nextStream, quicError, readAll, sha256, until, withBench } from "./support.js";
+import {
+  type Bench,
+  content,
+  echo,
+  nextStream,
+  quicError,
+  readAll,
+  sha256,
+  testCa,
+  until,
+  withBench,
+} from "./support.js";
 import { freeUdpPort } from "../support/ports.js";
 
 const MIB = 1024 * 1024;
@@ -184,6 +197,50 @@ describe("a server's preferred address", () => {
       }),
     );
   }
+
+  for (const [to, address, transportParams, remote] of [
+    ["IPv6", "127.0.0.1:0", { preferredAddressIpv6: "[::1]:0" }, "::1"],
+    ["IPv4", "[::1]:0", { preferredAddressIpv4: "127.0.0.1:0" }, "127.0.0.1"],
+  ] as const) {
+    test(
+      `RFC 9000 §9.6 only one of ${to}: a client of the other family takes a socket for it, unless it has bound an address`,
+      withBench(async (bench) => {
+        const clients = { preferredAddressPolicy: "use" } as const;
+        const server = { endpoint: { address }, transportParams };
+        const bound = await bench.pair(server, { ...clients, endpoint: { address } }, echo);
+        const { client, server: other, endpoint } = await bench.pair(server, clients, echo);
+        await until(() => client.path?.remote.address === remote);
+        const stream = await client.createBidirectionalStream({ body: content(MIB) });
+        assert.equal(sha256(await readAll(stream)), sha256(content(MIB)));
+        await until(() => other.path?.local.address === remote);
+        assert.notEqual(client.path?.remote.port, endpoint.address?.port);
+        assert.equal(client.ext.stats().pathMoves, 1);
+        const there = await bound.client.createBidirectionalStream({ body: "stays" });
+        assert.equal((await readAll(there)).toString(), "stays");
+        assert.equal(bound.client.ext.stats().pathMoves, 0);
+      }),
+    );
+  }
+
+  test(
+    "netquic/net: its sessions go to one of the other family, too",
+    withBench(async (bench) => {
+      const transportParams = { preferredAddressIpv6: "[::1]:0" };
+      const server = await bench.serve(echo, { alpn: ["netquic-net"], transportParams });
+      const { address: host = "", port = 0 } = server.address ?? {};
+      const quic = { preferredAddressPolicy: "use" } as const;
+      const session = await openSession({ host, port, ca: testCa().cert, quic });
+      const socket = session.connect();
+      await until(() => socket.remoteAddress === "::1");
+      const bytes = content(MIB);
+      const [back] = await Promise.all([
+        buffer(socket),
+        new Promise((resolve) => socket.end(bytes, () => resolve(null))),
+      ]);
+      assert.equal(sha256(back), sha256(bytes));
+      session.close();
+    }),
+  );
 
   test(
     "a client that says nothing of it stays",

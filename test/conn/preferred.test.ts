@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Connection } from "#src/conn/connection.js";
+import { prefersOtherFamily } from "#src/conn/preferred.js";
 import { type PathValidation, STREAM_BIDI } from "#src/port/transport.js";
 import { ADDR_COLS, ADDR_IP0, ADDR_IP3, ADDR_LOCAL_IP0, ADDR_PORT } from "#src/port/udp.js";
 import { MAX_PATH_CHALLENGES, MIN_INITIAL_DATAGRAM_BYTES } from "#src/proto/limits.js";
@@ -180,6 +182,39 @@ describe("a server's preferred address", () => {
     assert.equal(pair.clientConn.path.addr[ADDR_IP3], 1);
     assert.equal(pair.serverConn?.path.socket, SERVER);
   });
+
+  test("RFC 9000 §9.6, §18.2 disable_active_migration is about the address of before, not about that of the other family", () => {
+    const v6 = ipv6([0x20010db8, 0, 0, 1], 4443);
+    const server = { disableActiveMigration: true };
+    const { pair, seen } = scene("use", false, { server, preferred: { ipv4: null, ipv6: v6 } }, v6);
+    pair.clientAddresses.push(ipv6([0x20010db8, 0, 0, 2], 5000), CLIENT_ELSEWHERE);
+    assert.equal(prefersOtherFamily(pair.clientConn), false, "not known yet");
+    pair.advance(5 * SECOND);
+    assert.deepEqual([pair.clientConn, pair.serverConn as Connection].map(prefersOtherFamily), [true, false]);
+    const local = new Int32Array(ADDR_COLS);
+    const move = (socket: number, isIpv4: boolean): unknown =>
+      pair.clientConn.migrate({ socket, local, isIpv4, force: false }, pair.nowMicros);
+    assert.equal(move(2, true), "disabled");
+    assert.equal(move(1, false), null);
+    assert.equal(prefersOtherFamily(pair.clientConn), false, "it is being asked");
+    pair.advance(5 * SECOND);
+    assert.equal(pair.serverConn?.path.socket, SERVER);
+    assert.ok(seen.every(({ client, server: at }) => client === at));
+  });
+
+  for (const [what, policy, rows] of [
+    ["of both families", "use", { ipv4: PREFERRED, ipv6: ipv6([0x20010db8, 0, 0, 1], 4443) }],
+    ["of its own family", "use", { ipv4: PREFERRED, ipv6: null }],
+    ["of another scope", "use", { ipv4: null, ipv6: ipv6([0, 0, 0, 1], 4443) }],
+    ["that it ignores", "ignore", { ipv4: null, ipv6: ipv6([0x20010db8, 0, 0, 1], 4443) }],
+  ] as const) {
+    test(`RFC 9000 §9.6.1 one ${what} gives a client no reason to take a socket of the other family`, () => {
+      const { pair } = scene(policy, false, { preferred: rows });
+      pair.advance(SECOND / 100);
+      assert.equal(pair.clientConn.handshakeState.confirmed, true);
+      assert.equal(prefersOtherFamily(pair.clientConn), false);
+    });
+  }
 
   test("without an address of its family a client does not move to it", () => {
     const { pair } = scene("use");

@@ -183,6 +183,38 @@ describe("a server's preferred address", () => {
     });
   });
 
+  for (const [from, to] of [
+    [HOST, "::1"],
+    ["::1", HOST],
+  ] as const) {
+    test(`only one at ${to}: AF_INET6 clients at ${from} go there, others stay in their family`, async () => {
+      const listener = quic.socket(quic.AF_INET6, quic.SOCK_DGRAM);
+      quic.setsockopt(listener, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, "sample");
+      const port = await freeUdpPort("::");
+      await quic.bind(listener, { address: "::", port });
+      await quic.listen(listener, 4);
+      const preferred = await freeUdpPort("::");
+      const families = from === HOST ? [quic.AF_INET, quic.AF_INET6] : [quic.AF_INET6, quic.AF_INET6];
+      for (const [i, family] of families.entries()) {
+        const client = quic.socket(family, quic.SOCK_DGRAM);
+        const goes = i === 1;
+        if (family === quic.AF_INET6 && !goes) quic.setsockopt(client, quic.IPPROTO_IPV6, quic.IPV6_V6ONLY, 1);
+        quic.setsockopt(client, quic.SOL_QUIC, quic.QUIC_SOCKOPT_ALPN, "sample");
+        want(client, MIGRATION);
+        await quic.connect(client, { address: from, port });
+        const handshake = quic.quic_client_handshake(client, CLIENT);
+        const server = await promises.accept(listener);
+        set(server, quic.QUIC_SOCKOPT_CONNECTION_MIGRATION, sockaddr(to, preferred));
+        await Promise.all([handshake, quic.quic_server_handshake(server, SERVER)]);
+        if (goes) assert.deepEqual([...(await promises.recvmsg(client, 10)).data], [MIGRATION, 0]);
+        assert.ok(await echoes({ listener, client, server }, "hello"));
+        assert.equal(quic.getpeername(client).address, goes ? to : from);
+        for (const sd of [client, server]) quic.close(sd);
+      }
+      quic.close(listener);
+    });
+  }
+
   test("three listeners on one port, IPv4 and IPv6 clients: each gets its own, and its clients come to its address", async () => {
     const port = await freeUdpPort("::");
     const listeners = new Map<string, { listener: number; preferred: number }>();

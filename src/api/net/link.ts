@@ -153,7 +153,9 @@ export class Link implements TransportHandler {
     this.settle();
   }
 
-  onHandshakeConfirmed(): void {}
+  onHandshakeConfirmed(): void {
+    this.port.onConfirmed(this.transport);
+  }
 
   onStream(id: number): void {
     const channel = this.ended ? null : this.add(id);

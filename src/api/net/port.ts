@@ -15,6 +15,7 @@ import { Deferred } from "../deferred.js";
 import { endpointClosed } from "../errors.js";
 import { connectHost, hostedBy, type HostClient, listenAt } from "../hosted.js";
 import { type ConnectionRequest, openConnection } from "../open-connection.js";
+import { tryOtherFamily } from "../other-family.js";
 import { Hold } from "./hold.js";
 import { Link } from "./link.js";
 
@@ -130,6 +131,10 @@ export class Port implements HostOwner {
   onLinkGone(link: Link): void {
     this.links.delete(link);
     this.settle();
+  }
+
+  onConfirmed(conn: Connection): void {
+    if (!this.options.ipv6Only) void tryOtherFamily(this.host, conn);
   }
 
   // --- the loop --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ import type { QuicEndpoint } from "./endpoint.js";
 import { type EndpointSetup, MIN_SECRET_BYTES } from "./endpoint-options.js";
 import { tlsAt, wantsKeylogFile } from "../environment.js";
 import { faces } from "./faces.js";
+import { tryOtherFamily } from "../other-family.js";
 import { servePreferred } from "./preferred.js";
 import { SessionCore } from "./session-core.js";
 import type { ClientSetup, ServerSetup } from "./session-options.js";
@@ -242,6 +243,13 @@ export class EndpointCore implements HostOwner {
     if (this.destroyed) return;
     for (const session of [...this.sessions]) session.onEndpointGone(error);
     this.finish(error);
+  }
+
+  /** Both families are its sessions' unless the program has bound an address of one. */
+  onConfirmed(conn: Connection): void {
+    const { address, ipv6Only } = this.setup;
+    const isAnyFamily = address === null || this.family === null;
+    if (this.host !== null && isAnyFamily && !ipv6Only) void tryOtherFamily(this.host, conn);
   }
 
   onSessionGone(session: SessionCore): void {

@@ -103,7 +103,8 @@ export interface SessionOptions extends SessionCallbacks {
 export interface ConnectOptions extends SessionOptions {
   /**
    * Go to the address that the server prefers (RFC 9000 §9.6), once it has answered there: `ignore` (default) or `use`;
-   * `default` is `use`. Of the server's own family only.
+   * `default` is `use`. One of the session's own family comes first; where there is none of it, and neither an address nor
+   * `ipv6Only` was asked for, one of the other family is asked from a socket of that.
    */
   preferredAddressPolicy?: "use" | "ignore" | "default";
   /** Name that the server's certificate must have, and SNI. Default: the host of the address (`localhost` for loopback). */

@@ -228,6 +228,7 @@ export class SessionCore implements TransportHandler {
 
   onHandshakeConfirmed(): void {
     this.moves?.onConfirmed();
+    this.endpoint.onConfirmed(this.transport);
   }
 
   onStream(id: number): void {

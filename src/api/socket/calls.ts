@@ -17,6 +17,7 @@ import { sendmsg as transmit } from "../../socket/sendmsg.js";
 import { getsockopt as getOption, setsockopt as setOption } from "../../socket/sockopt.js";
 import { socketAddress, localOf, remoteOf } from "../address.js";
 import { hostPath } from "../hosted.js";
+import { tryOtherFamily } from "../other-family.js";
 import { connectionConfig } from "./connection-config.js";
 import { addFile, anyFileOf, fileOf, removeFile, streamOf } from "./descriptors.js";
 import { opsOf } from "./socket-ops.js";
@@ -158,6 +159,8 @@ async function connectTo(
   const conn = host.endpoint.connect({ tls: file.newTls(false), remote: row, config, ...kept }, host.now());
   conn.owner = file;
   file.conn = conn;
+  // a socket of one family stays in it
+  if (!file.isIpv4 && !file.ipv6Only) sock.onConfirmed = () => void tryOtherFamily(host, conn);
   const details = new ConnectionDetails(conn);
   details.startTls();
   sock.attach(conn, details);
