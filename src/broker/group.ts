@@ -48,8 +48,18 @@ export class Group {
     front.place = place;
   }
 
-  /** Binds the port. Rejects with the system's error. */
-  static async open(place: Place, front: Front, datapath: Datapath, owner: HostOwner<never>): Promise<Group> {
+  /**
+   * Binds the port. `isShared`: this host has it at another address. Rejects with the system's error: SO_REUSEPORT would
+   * let it in beside another host of this user, and half of each one's packets would go to the other.
+   */
+  static async open(
+    place: Place,
+    front: Front,
+    datapath: Datapath,
+    owner: HostOwner<never>,
+    isShared: boolean,
+  ): Promise<Group> {
+    if (place.port !== 0 && !isShared) await refuseTaken(place, datapath);
     const loop = await LoopHost.open(front, datapath.udp, { ...place, reusePort: true }, owner);
     const group = new Group({ ...place, port: loop.socket.port }, front, loop, firstOf(loop));
     group.steer();
@@ -157,6 +167,12 @@ export class Group {
     }
     steerMembers(this.firstFd, routes);
   }
+}
+
+/** Rejects with EADDRINUSE when anybody has the port. */
+async function refuseTaken(place: Place, { udp }: Datapath): Promise<void> {
+  const handler = { onReadable() {}, onWritable() {}, onError() {} };
+  (await udp.open({ ...place, reusePort: false }, handler)).close();
 }
 
 /** A descriptor of its socket. @throws the system's error; the socket is closed then. */

@@ -334,7 +334,9 @@ export class BrokerHost implements ProgramHost, FrontOwner {
 
   private open(place: Place): Promise<Group> {
     const key = keyOf(place);
-    return this.remember(key, Group.open(place, this.newFront(), this.options.datapath, this.groupOwner(key)));
+    const isShared = [...this.openGroups].some((group) => group.place.port === place.port);
+    const owner = this.groupOwner(key);
+    return this.remember(key, Group.open(place, this.newFront(), this.options.datapath, owner, isShared));
   }
 
   private async remember(key: string, opening: Promise<Group>): Promise<Group> {

@@ -40,6 +40,15 @@ describe("quic host", { concurrency: 2 }, () => {
     assert.ok(!existsSync(path));
   });
 
+  test("a port that another host has is refused: they would take each other's packets", async () => {
+    const running = startHost("--socket", folder.path("first.sock"), "--port", "127.0.0.1:0");
+    while (!running.stdout().includes("programs at") && running.child.exitCode === null) await sleep(10);
+    const port = /^port (\d+)/.exec(running.stdout())?.[1] as string;
+    await refuses(["--socket", folder.path("second.sock"), "--port", `127.0.0.1:${port}`], 1, /EADDRINUSE/);
+    running.child.kill("SIGTERM");
+    await running.ended;
+  });
+
   test("a socket that a killed host left is taken", async () => {
     const path = folder.path("b.sock");
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
