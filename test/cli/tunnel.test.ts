@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { issue, testCa, testLeaf } from "../api/support.js";
+import { freeUdpPort } from "../support/ports.js";
 import { makeFolder, type Running, runQuic, startQuic, until } from "./run-quic.js";
 
 const folder = makeFolder();
@@ -105,7 +106,7 @@ describe("quic tunnel", () => {
   });
 
   test("a server that is killed and started again: the client notices by itself, and is told nothing", async () => {
-    const first = await serve("127.0.0.1:0");
+    const first = await serve(`127.0.0.1:${await freeUdpPort()}`);
     const client = await join(first.port, "--ca", pem("ca"));
     const socket = await dial(client.accepts);
     assert.equal(await ask(socket, "one"), "one");

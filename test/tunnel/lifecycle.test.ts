@@ -8,6 +8,7 @@ import { WATCH_MILLIS } from "#src/api/tunnel/limits.js";
 import { connect as connectNet } from "#src/api/net/index.js";
 import { connect, QuicError } from "#src/api/quic/index.js";
 import { content, issue, testCa, testLeaf } from "../api/support.js";
+import { freeUdpPort } from "../support/ports.js";
 import { endOf, type Rig, until, withRig } from "./rig.js";
 
 const echo = (socket: Socket): unknown => socket.pipe(socket);
@@ -166,17 +167,17 @@ describe("what a tunnel survives", () => {
     "a server that ends: connections are reset, the client comes back when it does, and new ones wait for that",
     withRig(async (rig) => {
       const target = await rig.tcp(echo);
-      const { server, client, port } = await rig.pair({ tcp: target });
+      const address = `127.0.0.1:${await freeUdpPort()}`;
+      const { server, client, port } = await rig.pair({ tcp: target }, { address });
       const socket = rig.dial(port);
       assert.equal(await ask(socket, "one"), "one");
       const ended = endOf(socket);
-      const { port: udpPort } = await server.told("serving");
       await server.stop();
       assert.equal(await ended, "ECONNRESET");
       await client.told("down");
       const waiting = ask(rig.dial(port), "two");
       await sleep(50);
-      await rig.serve([{ alpn: "test", reverse: false, tcp: target, udp: null }], { address: `127.0.0.1:${udpPort}` });
+      await rig.serve([{ alpn: "test", reverse: false, tcp: target, udp: null }], { address });
       assert.equal(await waiting, "two");
       await client.told("up", 2);
     }),
@@ -212,8 +213,8 @@ describe("what a tunnel survives", () => {
   test(
     "a server that is not there yet is waited for",
     withRig(async (rig) => {
-      const first = await serveEcho(rig);
-      const address = `127.0.0.1:${first.port}`;
+      const address = `127.0.0.1:${await freeUdpPort()}`;
+      const first = await serveEcho(rig, { address });
       await first.stop();
       const client = rig.join(first.port, ACCEPTS);
       await client.told("accepting");
