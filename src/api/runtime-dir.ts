@@ -5,7 +5,7 @@
 
 import { lstatSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isAnswered, MAX_PATH_BYTES } from "../runtime/framed-socket.js";
 
 /** What NETQUIC_RUNTIME_DIR, NETQUIC_HOST, NETQUIC_AGENT and their options say for "none". */
@@ -67,6 +67,16 @@ export function socketPath(dir: string, name: string): string {
   const path = join(dir, name);
   checkSocketPath(path);
   return path;
+}
+
+/** The path that a person named for a socket. @throws Error that says why none can be made there. */
+export function checkNamedSocket(path: string): void {
+  checkSocketPath(path);
+  const folder = dirname(path);
+  const above = lstatSync(folder, { throwIfNoEntry: false });
+  if (above === undefined) throw new Error(`${path}: ENOENT: there is no folder ${folder}`);
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isSocket()) throw new Error(`${path}: EEXIST: it is there and no socket`);
 }
 
 /** @throws RuntimeDirError for more than MAX_PATH_BYTES. */

@@ -2,7 +2,8 @@
 
 import { serveAgent } from "../api/agent/serve.js";
 import { EXIT_OK, oneLine, usage } from "./failure.js";
-import { readFlags } from "./flags.js";
+import { pathFlag, readFlags } from "./flags.js";
+import { counted } from "./format.js";
 import { AGENT_HELP } from "./help.js";
 import type { Surroundings } from "./transfer.js";
 
@@ -25,7 +26,7 @@ export async function agent(args: readonly string[], around: Surroundings): Prom
   const say = (line: string): void => void around.stdout.write(`${oneLine(line)}\n`);
   const serving = await serveAgent({
     config: values.config,
-    socket: values.socket,
+    socket: pathFlag("--socket", values.socket),
     group: values.group,
     log: say,
     signal: around.signal,
@@ -34,6 +35,6 @@ export async function agent(args: readonly string[], around: Surroundings): Prom
   say(`handshakes at ${serving.agent.path}`);
   await serving.ended;
   const { handshakes, failures } = serving.agent.counters;
-  say(`ended after ${handshakes} handshakes, and ${failures} that failed`);
+  say(`ended after ${counted(handshakes, "handshake")}, and ${failures} that failed`);
   return EXIT_OK;
 }

@@ -14,6 +14,12 @@ export function readFlags<const F extends Flags>(flags: F, args: readonly string
   return orUsage(() => parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true }));
 }
 
+/** The path that a flag gives; undefined without the flag. @throws a Failure with exit code 2 for an empty one. */
+export function pathFlag(flag: string, path: string | undefined): string | undefined {
+  if (path === "") throw usage(`${flag} has an empty path`);
+  return path;
+}
+
 /** What `parse`, which calls `util.parseArgs`, gives. @throws a Failure with exit code 2 for what it throws. */
 export function orUsage<T>(parse: () => T): T {
   try {

@@ -37,7 +37,12 @@ export function formatCount(count: number): string {
 
 /** `1 file`, `3 files`. */
 export function formatFiles(count: number): string {
-  return count === 1 ? "1 file" : `${formatCount(count)} files`;
+  return counted(count, "file");
+}
+
+/** `1 client`, `1,300 clients`: of nouns with a regular plural. */
+export function counted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function scaled(value: number, step: number, units: readonly string[]): string {

@@ -98,6 +98,7 @@ async function prepareClient(options: ClientOptions, screen: Screen): Promise<Ru
 /** What is printed while a tunnel runs. */
 class Screen {
   private all: Run["traffic"] = () => [];
+  private hasBegun = false;
   private timer: NodeJS.Timeout | null = null;
   /** Datagrams too large that were said, and when, by service. */
   private readonly said = new Map<string, { count: number; atMillis: number }>();
@@ -110,13 +111,15 @@ class Screen {
   }
 
   tell(event: TunnelEvent): void {
+    this.hasBegun ||= event.type === "serving" || event.type === "up";
     for (const line of eventLines(event)) this.progress.line(line);
   }
 
   end(): void {
     if (this.timer !== null) clearInterval(this.timer);
     this.look();
-    for (const line of summaryLines(this.all())) this.progress.line(line);
+    // of what never began there is nothing to tell but the failure
+    if (this.hasBegun) for (const line of summaryLines(this.all())) this.progress.line(line);
   }
 
   private look(): void {
@@ -167,7 +170,10 @@ function startFailure(error: unknown, files: readonly (string | null)[]): Failur
     case "EPERM":
       return new Failure(`no permission to listen on ${where}: choose a port from 1024`, { cause: error });
     case "ENOTFOUND":
-      return new Failure("cannot find an address for the server", { cause: error });
+    case "EAI_AGAIN": {
+      const { hostname = "the server" } = error as { hostname?: string };
+      return new Failure(`cannot find an address for ${hostname}`, { cause: error });
+    }
     default:
   }
   const given = files.filter((file) => file !== null);

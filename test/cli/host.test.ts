@@ -70,10 +70,14 @@ describe("quic host", { concurrency: 2 }, () => {
   test("what is wrong is one line", async () => {
     await refuses(["--frobnicate"], 2, /--frobnicate/);
     await refuses(["443"], 2, /There are options only/);
-    await refuses(["--port", "localhost:1"], 1, /must be a literal address/);
+    for (const wrong of ["localhost:1", "abc", "99999", "", "1.2.3:4", "[127.0.0.1]:4", "::1:4"]) {
+      await refuses([`--port=${wrong}`], 2, /--port ".*" is no port: PORT, ADDRESS:PORT or \[ADDRESS\]:PORT/);
+    }
+    await refuses(["--socket="], 2, /--socket has an empty path/);
+    await refuses(["--socket", folder.dir], 1, /it is there and no socket/);
     await refuses(["--port", "192.0.2.1:0", "--socket", folder.path("c.sock")], 1, /EADDRNOTAVAIL/);
     await refuses(["--socket", folder.path("x".repeat(120))], 1, /107 at most/);
-    await refuses(["--socket", folder.path("no/where.sock")], 1, /ENOENT/);
+    await refuses(["--socket", folder.path("no/where.sock")], 1, /ENOENT: there is no folder .*no$/m);
     await refuses(["--config", folder.path("none.json")], 1, /none\.json/);
     writeFileSync(folder.path("bad.json"), '{"ports": [443], "user": "www"}');
     await refuses(["--config", folder.path("bad.json")], 1, /bad\.json: user: is not known here/);

@@ -98,7 +98,7 @@ describe("quic tunnel", () => {
     client.child.kill("SIGINT");
     const ended = await client.ended;
     assert.deepEqual([ended.code, ended.stderr], [0, ""]);
-    assert.match(ended.stdout, /\nx: 1 connections(?: \(0 refused, 1 reset\))?, 6 B in, 6 B out\n$/);
+    assert.match(ended.stdout, /\nx: 1 connection(?: \(0 refused, 1 reset\))?, 6 B in, 6 B out\n$/);
     await said(server, /x: disconnected, (.*)/);
     server.child.kill("SIGTERM");
     const serverEnded = await server.ended;
@@ -165,11 +165,14 @@ describe("quic tunnel with bad input", { concurrency: 2 }, () => {
     const connectTo = ["--connect", "127.0.0.1:1", "--alpn", "x", "--local"];
     await refuses([...connectTo, `tcp://127.0.0.1:${port}`], 1, new RegExp(`127.0.0.1 port ${port} is in use`));
     await refuses([...connectTo, "tcp://192.0.2.1:0"], 1, /192.0.2.1.* is no address of this machine/);
+    const nowhere = ["--connect", "host.invalid:1", ...LOCAL];
+    await refuses(nowhere, 1, /cannot find an address for host\.invalid$/m);
     await refuses([...connectTo, "udp://192.0.2.1:0"], 1, /is no address of this machine/);
     const listen = ["--listen", "192.0.2.1:4433", "--cert", "dev", ...toTarget()];
     const ended = await runQuic("tunnel", ...listen);
     assert.match(ended.stderr, /is no address of this machine/);
     assert.equal(ended.code, 1);
+    assert.doesNotMatch(ended.stdout, /connections/, "no account of what never began");
   });
 
   test("a client that the server does not suit ends at once", async () => {

@@ -5,7 +5,7 @@ import { type Agent, startAgent } from "../../agent/agent.js";
 import { readAgentConfig } from "../../agent/config-file.js";
 import type { LogLevel } from "../../agent/service.js";
 import { sharedTls, wantsKeylogFile, writeKeylogFile } from "../environment.js";
-import { makeRuntimeDir, socketPath } from "../runtime-dir.js";
+import { checkNamedSocket, makeRuntimeDir, socketPath } from "../runtime-dir.js";
 
 export interface ServeAgentOptions {
   /** Path of the configuration. */
@@ -35,6 +35,8 @@ const SOCKET_NAME = "agent.sock";
 export async function serveAgent(options: ServeAgentOptions): Promise<ServingAgent> {
   const { config, signal } = options;
   const provider = sharedTls();
+  const path = options.socket ?? socketPath(makeRuntimeDir(), SOCKET_NAME);
+  checkNamedSocket(path);
   const gid = options.group === undefined ? null : groupId(options.group);
   let { settings, logLevel } = await readAgentConfig(config, provider);
   const log = (level: LogLevel, line: string): void => {
@@ -42,13 +44,17 @@ export async function serveAgent(options: ServeAgentOptions): Promise<ServingAge
   };
   let fail: (error: Error) => void = () => {};
   const agent = await startAgent({
-    path: options.socket ?? socketPath(makeRuntimeDir(), SOCKET_NAME),
+    path,
     gid,
     settings,
     provider,
     log,
     keylog: wantsKeylogFile() ? writeKeylogFile : null,
     onError: (error) => fail(error),
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "EADDRINUSE"
+      ? new Error(`EADDRINUSE: another agent runs at ${path}`, { cause: error })
+      : error;
   });
   const ended = new Promise<void>((resolve, reject) => {
     fail = reject;

@@ -8,8 +8,9 @@ import { isIP } from "node:net";
 import type { HostPolicy } from "../../broker/host.js";
 import type { Place } from "../../broker/messages.js";
 import type { MemoryLimits } from "../../runtime/memory-level.js";
-import { parseAddress } from "../address.js";
 import { readSysctl } from "../sysctl.js";
+
+export type { Place };
 
 /** What the programs of one other user may have. */
 export interface Allowed {
@@ -53,12 +54,20 @@ export function hostConfig(given: unknown): HostConfig {
 
 /** `0.0.0.0:443`, `[::]:443` (IPv4 too), or `443` for that. @throws Error that names it. */
 export function placeOf(given: unknown): Place {
+  const place = literalPlace(given);
+  if (place !== null) return place;
+  throw new Error(`${JSON.stringify(given)} is no port: PORT, ADDRESS:PORT or [ADDRESS]:PORT, a literal address`);
+}
+
+function literalPlace(given: unknown): Place | null {
   if (typeof given === "number" || (typeof given === "string" && /^[0-9]+$/.test(given))) {
-    return { address: "::", port: portOf(Number(given)), ipv6Only: false };
+    return isPort(Number(given)) ? { address: "::", port: Number(given), ipv6Only: false } : null;
   }
-  const { host, port } = parseAddress(given, "port");
-  if (isIP(host) === 0) throw new Error(`${String(given)}: must be a literal address with a port`);
-  return { address: host, port, ipv6Only: false };
+  const [, six, four, digits] =
+    /^(?:\[(.+)\]|([^[\]:]+)):([0-9]{1,5})$/.exec(typeof given === "string" ? given : "") ?? [];
+  const address = six ?? four ?? "";
+  if (isIP(address) !== (six === undefined ? 4 : 6) || !isPort(Number(digits))) return null;
+  return { address, port: Number(digits), ipv6Only: false };
 }
 
 /** The rules of a configuration, for a host that runs as `ownUid`. */
@@ -102,8 +111,12 @@ function userId(user: unknown): number {
   throw new Error(`allow: there is no user ${JSON.stringify(user)}`);
 }
 
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 0 && port <= 65_535;
+}
+
 function portOf(given: unknown): number {
-  if (typeof given === "number" && Number.isInteger(given) && given >= 0 && given <= 65_535) return given;
+  if (typeof given === "number" && isPort(given)) return given;
   throw new Error(`${JSON.stringify(given)} is no port`);
 }
 

@@ -2,10 +2,11 @@
 
 import { chmodSync } from "node:fs";
 import { BrokerHost } from "../../broker/host.js";
+import type { Place } from "../../broker/messages.js";
 import { watchSharedPorts } from "../control/watch.js";
 import { sharedDatapath } from "../datapath.js";
-import { checkSocketPath, makeRuntimeDir, socketPath } from "../runtime-dir.js";
-import { hostConfig, placeOf, policyOf, readHostConfig } from "./config.js";
+import { checkNamedSocket, makeRuntimeDir, socketPath } from "../runtime-dir.js";
+import { hostConfig, policyOf, readHostConfig } from "./config.js";
 
 export type { BrokerHost };
 
@@ -15,7 +16,7 @@ export interface ServeHostOptions {
   /** Path of the Unix socket; undefined: `host.sock` in the runtime dir. Its state is in a file beside it. */
   socket: string | undefined;
   /** Ports to open beside those of the configuration. */
-  ports: readonly string[];
+  ports: readonly Place[];
   /** Takes one line. */
   log(line: string): void;
 }
@@ -27,9 +28,9 @@ const MODE_OTHERS = 0o666;
 /** Rejects when the configuration is wrong, another host runs, or a port cannot be bound. */
 export async function serveHost(options: ServeHostOptions): Promise<{ host: BrokerHost; path: string }> {
   const config = options.config === undefined ? hostConfig({}) : readHostConfig(options.config);
-  for (const port of options.ports) config.ports.push(placeOf(port));
+  config.ports.push(...options.ports);
   const path = options.socket ?? socketPath(makeRuntimeDir(), SOCKET_NAME);
-  checkSocketPath(path);
+  checkNamedSocket(path);
   const datapath = sharedDatapath();
   if (datapath.udp.name !== "native") throw new Error("it needs the addon: sockets cannot be passed on without it");
   const ownUid = process.geteuid?.() ?? 0;

@@ -3,7 +3,7 @@
 import type { TunnelEvent, Traffic } from "../../api/tunnel/index.js";
 import { addressText } from "../../api/address.js";
 import { messageOf, oneLine } from "../failure.js";
-import { formatBytes, formatClock, formatCount } from "../format.js";
+import { counted, formatBytes, formatClock, formatCount } from "../format.js";
 
 const MILLIS = 1000;
 
@@ -37,7 +37,7 @@ export function summaryLines(all: Iterable<[alpn: string, traffic: Traffic]>): s
   return [...all].map(([alpn, traffic]) => {
     const { connections, refused, reset } = traffic;
     const failed = refused + reset === 0 ? "" : ` (${formatCount(refused)} refused, ${formatCount(reset)} reset)`;
-    return oneLine(`${alpn}: ${formatCount(connections)} connections${failed}, ${volume(traffic)}`);
+    return oneLine(`${alpn}: ${counted(connections, "connection")}${failed}, ${volume(traffic)}`);
   });
 }
 
