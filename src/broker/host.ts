@@ -12,6 +12,7 @@ import type { UdpStats } from "../port/udp.js";
 import {
   BROKER_RESUME_MILLIS,
   MAX_BROKER_CONNECTIONS,
+  MAX_BROKER_NAMES_PER_OTHER_USER,
   MAX_BROKER_PROGRAMS_PER_OTHER_USER,
   MAX_BROKER_TURNED_AWAY,
 } from "../proto/limits.js";
@@ -28,7 +29,7 @@ import { SOCKET_LIMITS } from "./link-limits.js";
 import { type Place, systemCode, type Wanted } from "./messages.js";
 import { SharedMemory } from "./memory.js";
 import { HostedProgram, type ProgramHost } from "./program.js";
-import { coversPlace, type Registration, Registry, shareIpv6, wordsOf } from "./registry.js";
+import { coversPlace, type Registration, Registry, shareIpv6, weightOf, wordsOf } from "./registry.js";
 import { deriveRoute, type Route, ROUTES_MAX } from "./route-ids.js";
 import { StateFile } from "./state-file.js";
 
@@ -221,6 +222,8 @@ export class BrokerHost implements ProgramHost, FrontOwner {
     if (!this.options.policy.mayListen(program.uid, place, wanted)) {
       throw systemCode("EACCES", `user ${program.uid} may not have these names on port ${place.port}`);
     }
+    const names = program.trusted ? 0 : this.registry.namesOf(program.uid) + weightOf(wanted);
+    if (names > MAX_BROKER_NAMES_PER_OTHER_USER) throw systemCode("ENOBUFS", "too many names of one user");
     const registration = this.registry.add(program, program.uid, place, wanted);
     if (typeof registration === "number")
       throw systemCode("EADDRINUSE", "another program has one of these names there");
@@ -417,7 +420,13 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   }
 
   private tend(): void {
-    for (const group of this.openGroups) group.heal();
+    for (const group of this.openGroups) {
+      try {
+        group.heal();
+      } catch (error) {
+        this.note(`port ${group.place.port}: ${(error as Error).message}`); // the next second is another try
+      }
+    }
     for (const program of [...this.programs]) {
       if (!program.isStuck()) continue;
       this.note(`route ${program.route}: detached, it does not read`);

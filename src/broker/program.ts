@@ -279,13 +279,23 @@ export class HostedProgram implements Recipient, MemberHolder {
       return;
     }
     const resumed = index > 0 ? group.resume(this, index) : null;
-    const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : group.take(this);
+    const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : this.takeOf(group);
     const bound = { ...place, port: group.place.port };
     this.binds.set(id, { place: bound, group, socket });
     this.orderBinds();
     const reply: Reply = { op: "bound", id, place: bound, group: group.place, index: socket.index };
     this.send(reply, resumed !== null ? [] : [socket.fd]);
     this.host.onMember(this, group, socket, isNew);
+  }
+
+  /** A port that was opened for this is closed again when there is no socket to be had. */
+  private takeOf(group: Group): ReturnType<Group["take"]> {
+    try {
+      return group.take(this);
+    } catch (error) {
+      this.host.onUnbound(group);
+      throw error;
+    }
   }
 
   private listen(id: number, bindId: number, wanted: Wanted): void {

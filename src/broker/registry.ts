@@ -50,6 +50,13 @@ export class Registry<T> {
     if (listeners?.size === 0) this.byPort.delete(registration.port);
   }
 
+  /** Names in the lists of a user's programs, each list as one more. */
+  namesOf(uid: number): number {
+    let sum = 0;
+    for (const { uid: other, key } of this.all) if (other === uid) sum += weightOf(key);
+    return sum;
+  }
+
   /** Who gets the client that called the port at the local address of `addr`, a source row of port/udp; null: nobody. */
   match(port: number, hello: Hello, addr: Int32Array): Registration<T> | null {
     const local = addr.subarray(ADDR_LOCAL_IP0, ADDR_LOCAL_IP0 + 4);
@@ -59,6 +66,11 @@ export class Registry<T> {
       text === "" || (key.isWildcard ? hearsFamily(key.family, isMappedIpv4(local, 0)) : placeHost(key) === text);
     return this.byPort.get(port)?.match(hello, hashOf(addr), hears) ?? null;
   }
+}
+
+/** What a list adds to `namesOf`. */
+export function weightOf({ alpn, serverNames }: Pick<Wanted, "alpn" | "serverNames">): number {
+  return 1 + alpn.length + serverNames.length;
 }
 
 function keyOf({ address, port, ipv6Only }: Place, words: Int32Array, wanted: Wanted): ListenKey {

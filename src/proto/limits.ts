@@ -330,6 +330,8 @@ export const MAX_BROKER_LISTENS = 256;
 /** Names in one list, and bytes of a name (RFC 7301 §3.1, RFC 1035 §2.3.4). */
 export const MAX_BROKER_NAMES = 64;
 export const MAX_BROKER_NAME_BYTES = 255;
+/** Names in all lists of another user's programs, each list as one more: every client is looked up in all of them. */
+export const MAX_BROKER_NAMES_PER_OTHER_USER = 2048;
 /** How long a program may take to say who it is, and how long those of before a restart have to come back. */
 export const BROKER_HELLO_MILLIS = 2_000;
 export const BROKER_RESUME_MILLIS = 1_000;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Group } from "#src/broker/group.js";
+import { Group } from "#src/broker/group.js";
 import { HostClient } from "#src/broker/host-client.js";
 import { SOCKET_LIMITS } from "#src/broker/link-limits.js";
 import { BROKER_VERSION } from "#src/broker/messages.js";
@@ -27,6 +27,21 @@ describe("what one program may have", () => {
     await program.bind(0, 17);
   });
 
+  test("a port that was opened for a program is closed when there is no socket for it", async (t) => {
+    using host = await new TestHost().start();
+    using program = new RawProgram(host);
+    await program.hello();
+    const take = t.mock.method(Group.prototype, "take", () => {
+      throw Object.assign(new Error("none"), { code: "EMFILE" });
+    });
+    program.say({ op: "bind", id: 1, place: ANY, index: -1 });
+    assert.equal((await program.next("done")).code, "EMFILE");
+    assert.deepEqual(host.host.places, []);
+    take.mock.restore();
+    await program.bind(0);
+    assert.equal(host.host.places.length, 1);
+  });
+
   test("256 lists", async () => {
     using host = await open();
     using program = new RawProgram(host);
@@ -38,6 +53,27 @@ describe("what one program may have", () => {
     }
     program.say({ op: "listen", id: 258, bind: 1, wanted: wanted("one more") });
     assert.equal((await program.next("done")).code, "ENOBUFS");
+  });
+
+  test("2,048 names in the lists of one other user, each list as one more", async () => {
+    using host = await open({ ownUid: 4_000_000 });
+    using one = new RawProgram(host);
+    using two = new RawProgram(host);
+    await one.hello();
+    await two.hello();
+    await one.bind(host.port);
+    await two.bind(host.port);
+    const names = (id: number) => Array.from({ length: 63 }, (_, i) => `${id}-${i}`);
+    const asks = async (program: RawProgram, id: number, alpn: readonly string[]): Promise<string> => {
+      program.say({ op: "listen", id, bind: 1, wanted: { ...wanted(""), alpn } });
+      return (await program.next("done")).code;
+    };
+    for (let id = 2; id < 34; id++) assert.equal(await asks(id % 2 === 0 ? one : two, id, names(id)), "");
+    assert.equal(await asks(one, 34, []), "ENOBUFS");
+    one.say({ op: "unlisten", id: 2 });
+    await one.next("done");
+    assert.equal(await asks(two, 34, names(34)), "");
+    assert.equal(await asks(two, 35, []), "ENOBUFS");
   });
 
   test("two seconds to say who it is", async () => {
