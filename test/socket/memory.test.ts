@@ -10,7 +10,7 @@ import { CRYPTO_BUFFER_EXCEEDED } from "#src/proto/transport-error.js";
 import * as n from "#src/socket/numbers.js";
 import { QuicSock } from "#src/socket/sock.js";
 import { eventOption, streamUpdate } from "#src/socket/structs.js";
-import { CLIENT, hasCode, HOST, listening, live, params, SERVER } from "./live.js";
+import { CLIENT, connecting, hasCode, HOST, listening, live, params, SERVER } from "./live.js";
 import { receive, receiveAll, send, sendPlain, setOption, SocketPair } from "./support.js";
 
 const NEW_FIN = n.MSG_QUIC_STREAM_NEW | n.MSG_QUIC_STREAM_FIN;
@@ -177,6 +177,60 @@ describe("SO_RCVBUF and SO_SNDBUF", () => {
       assert.throws(() => quic.setsockopt(sd, quic.SOL_SOCKET, quic.SO_RCVBUF, value), hasCode("EINVAL"));
     }
     assert.throws(() => quic.setsockopt(sd, quic.SOL_SOCKET, 99, 1), hasCode("ENOPROTOOPT"));
+    quic.close(sd);
+  });
+});
+
+describe("options of levels other than SOL_QUIC", () => {
+  const read = (sd: number, name: number): number =>
+    Buffer.from(quic.getsockopt(sd, quic.SOL_SOCKET, name)).readInt32LE();
+
+  test("say what a socket is, and cannot be set", () =>
+    live({}, ({ listener, client, server }) => {
+      for (const sd of [listener, client, server]) {
+        const names = [quic.SO_DOMAIN, quic.SO_TYPE, quic.SO_PROTOCOL, quic.SO_ACCEPTCONN];
+        const expected = [quic.AF_INET, quic.SOCK_DGRAM, quic.IPPROTO_QUIC, Number(sd === listener)];
+        assert.deepEqual(
+          names.map((name) => read(sd, name)),
+          expected,
+        );
+        for (const name of names) {
+          assert.throws(() => quic.setsockopt(sd, quic.SOL_SOCKET, name, 1), hasCode("ENOPROTOOPT"));
+        }
+      }
+      const stream = quic.socket(quic.AF_INET6, quic.SOCK_STREAM);
+      assert.deepEqual([read(stream, quic.SO_DOMAIN), read(stream, quic.SO_TYPE)], [quic.AF_INET6, quic.SOCK_STREAM]);
+      quic.close(stream);
+    }));
+
+  test("SO_REUSEADDR is kept, and inherited", async () => {
+    await live({ server: [] }, async ({ listener, server }) => {
+      assert.equal(read(server, quic.SO_REUSEADDR), 0);
+      quic.setsockopt(listener, quic.SOL_SOCKET, quic.SO_REUSEADDR, 1);
+      const client = await connecting(quic.getsockname(listener).port, "sample");
+      const handshake = quic.quic_client_handshake(client, CLIENT);
+      const child = await quic.promises.accept(listener);
+      await Promise.all([handshake, quic.quic_server_handshake(child, SERVER)]);
+      assert.equal(read(child, quic.SO_REUSEADDR), 1);
+      for (const sd of [client, child]) quic.close(sd);
+    });
+  });
+
+  test("those that are elsewhere, or not there: ENOPROTOOPT for each", () => {
+    const sd = quic.socket(quic.AF_INET6, quic.SOCK_DGRAM);
+    const [ip, soBindToDevice, ipTos, ipTtl, ipv6Tclass, ipv6UnicastHops] = [0, 25, 1, 2, 67, 16];
+    for (const [level, name] of [
+      [quic.SOL_SOCKET, soBindToDevice],
+      [ip, ipTos],
+      [ip, ipTtl],
+      [quic.IPPROTO_IPV6, ipv6Tclass],
+      [quic.IPPROTO_IPV6, ipv6UnicastHops],
+      [17, 1],
+    ] as const) {
+      assert.throws(() => quic.setsockopt(sd, level, name, "lo"), hasCode("ENOPROTOOPT"), `${level} ${name}`);
+      assert.throws(() => quic.setsockopt(sd, level, name, 1), hasCode("ENOPROTOOPT"), `${level} ${name}`);
+      assert.throws(() => quic.getsockopt(sd, level, name), hasCode("ENOPROTOOPT"), `${level} ${name}`);
+    }
     quic.close(sd);
   });
 });

@@ -59,7 +59,7 @@ export function socket(family: number, type: number, protocol: number = n.IPPROT
   if (family !== n.AF_INET && family !== n.AF_INET6) throw socketError("socket", -errno.EAFNOSUPPORT);
   const isType = type === n.SOCK_DGRAM || type === n.SOCK_STREAM;
   if (!isType || protocol !== n.IPPROTO_QUIC) throw socketError("socket", -errno.EPROTONOSUPPORT);
-  return addFile(new SocketFile(family));
+  return addFile(new SocketFile(family, type));
 }
 
 /**

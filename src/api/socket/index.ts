@@ -45,11 +45,16 @@ export * as promises from "./promises.js";
 export {
   IPPROTO_IPV6,
   IPV6_V6ONLY,
+  SO_ACCEPTCONN,
+  SO_DOMAIN,
+  SO_PROTOCOL,
   SO_RCVBUF,
   SO_RCVTIMEO,
+  SO_REUSEADDR,
   SO_REUSEPORT,
   SO_SNDBUF,
   SO_SNDTIMEO,
+  SO_TYPE,
   SOL_SOCKET,
 } from "./socket-level.js";
 export type { SocketError } from "./system-error.js";

@@ -26,6 +26,8 @@ export class SocketFile extends Waiters {
   earlyTickets: EarlyTickets | null = null;
   serverNames: readonly string[] = [];
   reusePort = false;
+  /** SO_REUSEADDR, which a port of UDP does without. */
+  reuseAddress = false;
   /** SO_RCVTIMEO and SO_SNDTIMEO, milliseconds; 0 = for ever. */
   receiveTimeoutMillis = 0;
   sendTimeoutMillis = 0;
@@ -39,7 +41,11 @@ export class SocketFile extends Waiters {
   /** Its descriptor is closed; streams that have their own keep the connection. */
   isClosed = false;
 
-  constructor(readonly family: number) {
+  constructor(
+    readonly family: number,
+    /** SOCK_DGRAM or SOCK_STREAM, which are the same here. */
+    readonly type: number,
+  ) {
     super();
     this.sock.onWake = () => this.wake();
   }
@@ -75,13 +81,14 @@ export class SocketFile extends Waiters {
 
   /** A connection that a client has begun: this listener's settings, and a handshake of its own. */
   newChild(): SocketFile {
-    const child = new SocketFile(this.family);
+    const child = new SocketFile(this.family, this.type);
     child.port = this.port;
     child.sock.isServer = true;
     child.sock.state = QUIC_SS_ESTABLISHING;
     child.sock.settings.inherit(this.sock.settings);
     child.sock.events.inherit(this.sock.events);
     child.sock.alpn = this.sock.alpn;
+    child.reuseAddress = this.reuseAddress;
     child.sock.sendBufferBytes = this.sock.sendBufferBytes;
     child.sock.receiveBufferBytes = this.sock.receiveBufferBytes;
     child.earlyTickets = this.earlyTickets;

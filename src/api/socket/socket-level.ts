@@ -1,16 +1,22 @@
 /** Options of level SOL_SOCKET and IPPROTO_IPV6 that mean something here; values are numbers, times milliseconds. */
 
 import { EINVAL, ENOPROTOOPT } from "../../socket/errno.js";
+import { IPPROTO_QUIC, QUIC_SS_LISTENING } from "../../socket/numbers.js";
 import type { SocketFile } from "./socket-file.js";
 import { opsOf } from "./socket-ops.js";
 import { StreamFile } from "./stream-file.js";
 
 export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
+export const SO_ACCEPTCONN = 30;
+export const SO_PROTOCOL = 38;
+export const SO_DOMAIN = 39;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 
@@ -19,6 +25,7 @@ const MAX_VALUE = 2 ** 31 - 1;
 
 /** 0, -EINVAL or -ENOPROTOOPT. */
 export function setSocketLevel(file: SocketFile | StreamFile, level: number, name: number, value: number): number {
+  if (valueOf(file, level, name) === -ENOPROTOOPT) return -ENOPROTOOPT;
   if (!Number.isSafeInteger(value) || value < 0 || value > MAX_VALUE) return -EINVAL;
   if (level === SOL_SOCKET && name === SO_RCVTIMEO) file.receiveTimeoutMillis = value;
   else if (level === SOL_SOCKET && name === SO_SNDTIMEO) file.sendTimeoutMillis = value;
@@ -34,6 +41,7 @@ function setOfSocket(file: SocketFile, level: number, name: number, value: numbe
   }
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   if (name === SO_REUSEPORT) file.reusePort = value !== 0;
+  else if (name === SO_REUSEADDR) file.reuseAddress = value !== 0;
   else if (name === SO_SNDBUF) file.sock.sendBufferBytes = value;
   else if (name === SO_RCVBUF) setReceiveBuffer(file, value);
   else return -ENOPROTOOPT;
@@ -62,6 +70,16 @@ function valueOf(file: SocketFile | StreamFile, level: number, name: number): nu
   if (level === IPPROTO_IPV6 && name === IPV6_V6ONLY) return Number(file.ipv6Only);
   if (level !== SOL_SOCKET) return -ENOPROTOOPT;
   switch (name) {
+    case SO_REUSEADDR:
+      return Number(file.reuseAddress);
+    case SO_TYPE:
+      return file.type;
+    case SO_ACCEPTCONN:
+      return Number(file.sock.state === QUIC_SS_LISTENING);
+    case SO_PROTOCOL:
+      return IPPROTO_QUIC;
+    case SO_DOMAIN:
+      return file.family;
     case SO_REUSEPORT:
       return Number(file.reusePort);
     case SO_SNDBUF:
