@@ -35,8 +35,8 @@ int pick_identity(const std::vector<Identity>& identities, const std::string& se
   for (size_t i = 0; i < identities.size(); i++) {
     const std::string& name = identities[i].name;
     if (!host.empty() && host[0] != '*' && name == host) return int(i);
-    if (!wildcard.empty() && name == wildcard) by_wildcard = int(i);
-    if (name == "*") by_default = int(i);
+    if (by_wildcard < 0 && !wildcard.empty() && name == wildcard) by_wildcard = int(i);
+    if (by_default < 0 && name == "*") by_default = int(i);
   }
   return by_wildcard >= 0 ? by_wildcard : by_default;
 }

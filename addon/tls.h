@@ -33,7 +33,9 @@ constexpr int VERIFY_OK = 0;
 constexpr int VERIFY_NO_PEER_CERTIFICATE = 2;  // Node says UNABLE_TO_GET_ISSUER_CERT for a peer that sent none
 
 struct Identity {
-  std::string name;  // lower-case host, `*.host` or `*`; unused at a client
+  // Lower-case host, `*.host` or `*`; unused at a client. Those of one name stand together and differ in their kinds of
+  // key: the peer takes what it can verify.
+  std::string name;
   std::string cert, key;
 };
 
@@ -154,7 +156,7 @@ constexpr const char* FORGED_REVOCATION_LIST = "a list of {crl} is not signed by
 Library* openssl_library(std::string* why);
 Library* gnutls_library(std::string* why);
 
-// The identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`.
+// The first identity for the server name that a client sent ("" for none): exact, then one-label wildcard, then `*`.
 // -1 = none.
 int pick_identity(const std::vector<Identity>& identities, const std::string& server_name);
 // What a server says of a wrong key it also says of an unknown identity, so that nobody learns which ones there are

@@ -357,11 +357,14 @@ int OpensslSession::on_server_name(int* alert) {
     *alert = tls::ALERT_UNRECOGNIZED_NAME;
     return TLSEXT_ERR_ALERT_FATAL;
   }
-  const KeyPair& pair = context_->pairs[size_t(index)];
-  if (a.SSL_use_cert_and_key(ssl_.get(), pair.leaf.get(), pair.key.get(), pair.chain.get(), 1) == 1)
-    return TLSEXT_ERR_OK;
-  *alert = tls::ALERT_INTERNAL_ERROR;
-  return TLSEXT_ERR_ALERT_FATAL;
+  const std::vector<tls::Identity>& identities = context_->config.identities;
+  for (size_t i = size_t(index); i < identities.size() && identities[i].name == identities[size_t(index)].name; i++) {
+    const KeyPair& pair = context_->pairs[i];
+    if (a.SSL_use_cert_and_key(ssl_.get(), pair.leaf.get(), pair.key.get(), pair.chain.get(), 1) == 1) continue;
+    *alert = tls::ALERT_INTERNAL_ERROR;
+    return TLSEXT_ERR_ALERT_FATAL;
+  }
+  return TLSEXT_ERR_OK;
 }
 
 int OpensslSession::on_alpn(const uint8_t** out, uint8_t* out_len, const uint8_t* in, unsigned in_len) {

@@ -189,8 +189,10 @@ BioPtr bio_of(const std::string& text) { return BioPtr(api().BIO_new_mem_buf(tex
 // Returns an empty text on success, else which step failed.
 const char* make(const Request& req, std::string* cert_pem, std::string* key_pem) {
   const Api& a = api();
-  PkeyPtr key(req.key_type == "ed25519" ? a.EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
-                                        : a.EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+  // The call reads further arguments for other kinds.
+  bool is_plain = req.key_type == "ED25519" || req.key_type.compare(0, 7, "ML-DSA-") == 0;
+  PkeyPtr key(is_plain ? a.EVP_PKEY_Q_keygen(nullptr, nullptr, req.key_type.c_str())
+                       : a.EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   X509Ptr cert(a.X509_new());
   if (!key || !cert) return "cannot make a key pair";
 
@@ -205,7 +207,7 @@ const char* make(const Request& req, std::string* cert_pem, std::string* key_pem
   if (!fill(cert.get(), key.get(), issuer.get(), req)) return "cannot fill the certificate in";
 
   EvpPkey* signer = issuer_key ? issuer_key.get() : key.get();
-  const EvpMd* digest = a.EVP_PKEY_is_a(signer, "ED25519") == 1 ? nullptr : a.EVP_sha256();
+  const EvpMd* digest = a.EVP_PKEY_is_a(signer, "EC") == 1 ? a.EVP_sha256() : nullptr;  // the others hash by themselves
   if (a.X509_sign(cert.get(), signer, digest) <= 0) return "cannot sign the certificate";
 
   BioPtr cert_out(a.BIO_new(a.BIO_s_mem())), key_out(a.BIO_new(a.BIO_s_mem()));

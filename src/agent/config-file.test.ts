@@ -25,6 +25,7 @@ function identity(host: string): TlsIdentity {
   return { cert, key };
 }
 
+const POST_QUANTUM = "x509.pq.certificate = other.pem\nx509.pq.private_key = other.key\n";
 const SERVER = "[authenticate.server]\nx509.certificate = cert.pem\nx509.private_key = key.pem\n";
 
 describe("the configuration of an agent", () => {
@@ -116,7 +117,18 @@ handshake_timeout = 5`);
         "[authenticate.server]\nx509.certificat = a",
         /line 2: x509\.certificat in \[authenticate\.server\] is not known/,
       ],
-      ["[authenticate.client]\nx509.pq.certificate = a", /x509\.pq\.certificate .* is not known/],
+      [
+        "[authenticate.client]\nx509.pq.certificate = cert.pem",
+        /\[authenticate\.client\] has no x509\.pq\.private_key/,
+      ],
+      ["[authenticate.client]\nx509.pq.private_key = key.pem", /\[authenticate\.client\] has no x509\.pq\.certificate/],
+      [`[authenticate.server]\n${POST_QUANTUM}`, /has no x509\.certificate beside x509\.pq\.certificate/],
+      [
+        SERVER + POST_QUANTUM,
+        provider.name === "openssl"
+          ? /its key is not one of ML-DSA/
+          : /\[authenticate\.server\]: .*GnuTLS has no ML-DSA/,
+      ],
       ["[authenticate.client other.test]\nx509.certificate = a", /is not known/],
       ["[authenticate.server]\nx509.certificate = cert.pem", /has no x509\.private_key/],
       ["[authenticate.server]\nx509.private_key = key.pem", /has no x509\.certificate/],

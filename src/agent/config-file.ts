@@ -29,8 +29,8 @@ const WITHOUT_MEANING: Readonly<Record<string, readonly string[]>> = {
   debug: ["tls", "nl"],
   authenticate: ["keyrings"],
 };
-const ROLE_KEYS = ["x509.truststore", "x509.crl", "x509.certificate", "x509.private_key", "psk"] as const;
-type RoleKey = (typeof ROLE_KEYS)[number];
+type IdentityKey = "x509.certificate" | "x509.private_key" | "x509.pq.certificate" | "x509.pq.private_key";
+type RoleKey = "x509.truststore" | "x509.crl" | "psk" | IdentityKey;
 
 /** Rejects with an Error whose message names the file, the line and what is wrong with it. */
 export async function readAgentConfig(path: string, provider: TlsProvider): Promise<AgentConfigFile> {
@@ -108,12 +108,19 @@ class ConfigReader {
   }
 
   private async identity(section: string): Promise<TlsIdentity | null> {
-    const cert = await this.file(section, "x509.certificate");
-    const key = await this.file(section, "x509.private_key");
+    const own = await this.pair(section, "x509.certificate", "x509.private_key");
+    const postQuantum = await this.pair(section, "x509.pq.certificate", "x509.pq.private_key");
+    if (postQuantum === null) return own;
+    if (own !== null) return { ...own, postQuantum };
+    throw new Error(`${this.path}: [${section}] has no x509.certificate beside x509.pq.certificate`);
+  }
+
+  private async pair(section: string, certKey: IdentityKey, keyKey: IdentityKey): Promise<TlsIdentity | null> {
+    const cert = await this.file(section, certKey);
+    const key = await this.file(section, keyKey);
     if (cert === null && key === null) return null;
     if (cert !== null && key !== null) return { cert: cert.text, key: key.text };
-    const missing = cert === null ? "x509.certificate" : "x509.private_key";
-    throw new Error(`${this.path}: [${section}] has no ${missing}`);
+    throw new Error(`${this.path}: [${section}] has no ${cert === null ? certKey : keyKey}`);
   }
 
   /** The names of sections `[SECTION NAME]`. */

@@ -79,7 +79,8 @@ const levels = [LEVEL_INITIAL, LEVEL_EARLY, LEVEL_HANDSHAKE, LEVEL_APP] as const
 const level: Codec<Level> = oneOf(levels);
 const aeads = [AEAD_AES_128_GCM, AEAD_AES_256_GCM, AEAD_CHACHA20_POLY1305, AEAD_AES_128_CCM] as const;
 
-const identity = struct<TlsIdentity>({ cert: pem, key: pem });
+/** Programs have one certificate each; post-quantum ones are the agent's. */
+const identity = struct<Omit<TlsIdentity, "postQuantum">>({ cert: pem, key: pem });
 const common = {
   alpn: list(name, MAX_ITEMS),
   ca: optional(list(pem, MAX_ITEMS)),

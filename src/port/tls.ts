@@ -61,6 +61,8 @@ export interface TlsInfo {
 export interface TlsIdentity {
   cert: string;
   key: string;
+  /** One of ML-DSA (FIPS 204), shown to peers that can verify it; OpenSSL 3.5 only. */
+  postQuantum?: { cert: string; key: string };
 }
 
 /** In the message of an alert that a server raised because it knows no key of the identity which the client named. */

@@ -553,7 +553,7 @@ class Fuzz {
       altNames: dice.pick(["", "DNS:x", "IP:1.2.3", "@sect", "dirName:x", "email:copy", "otherName:1;UTF8:x", ",,,"]),
       keyUsage: dice.pick(["", "critical,digitalSignature", "x"]),
       extKeyUsage: dice.pick(["", "serverAuth", "DER:zz", "ASN1:SEQUENCE:x"]),
-      keyType: dice.pick(["ec", "ed25519", "x"]),
+      keyType: dice.pick(["EC", "ED25519", "ML-DSA-44", "ML-DSA-x", "x"]),
       issuerCert: isSigned ? CA.cert : dice.pick(["", "x"]),
       issuerKey: isSigned ? dice.pick([CA.key, IDENTITY.key, "x"]) : "",
       notBefore: dice.pick([0, 1.7e9, -1e11, 253402300799, 1e300]),

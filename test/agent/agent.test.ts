@@ -10,6 +10,7 @@ import { agentTls } from "#src/agent/provider.js";
 import { connect, listen, type QuicSession } from "#src/api/quic/index.js";
 import * as quic from "#src/api/socket/index.js";
 import { makeList } from "#src/runtime/native/crl-make.contract.js";
+import { chooseTls } from "#src/runtime/choose-tls.js";
 import { type Certificate, makeCertificate } from "#src/runtime/native/x509.js";
 import {
   addressOf,
@@ -158,6 +159,25 @@ describe("quic agent", () => {
     })();
     await kill("SIGTERM");
   });
+
+  if (chooseTls(process.env).name === "openssl") {
+    test("x509.pq.*: who can verify ML-DSA is shown that certificate", async () => {
+      const config = `${SERVER}x509.pq.certificate = pq.pem\nx509.pq.private_key = pq.key\n`;
+      const hosts = ["localhost"];
+      const [issuerCertPem, issuerKeyPem] = [testCa().cert, testCa().key];
+      const leaf = { subject: "post-quantum", hosts, keyType: "ML-DSA-65", issuerCertPem, issuerKeyPem } as const;
+      const { cert, key } = makeCertificate(leaf);
+      folder.write({ "pq.pem": cert, "pq.key": key });
+      const { path, kill } = await folder.start(config);
+      await withBench(async (bench) => {
+        const endpoint = await bench.serve(() => {}, { ext: { agent: path } });
+        const session = await bench.connect(endpoint, OFF);
+        await session.opened;
+        assert.match(String(session.peerCertificate?.subject), /post-quantum/);
+      })();
+      await kill("SIGTERM");
+    });
+  }
 
   test("a client certificate: asked for, verified with the agent's trust store, and named by tags", async () => {
     const good = issue(["backup.nas.test"]);

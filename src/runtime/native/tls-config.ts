@@ -4,7 +4,7 @@
  * only guards against wrong types.
  */
 
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
@@ -83,11 +83,12 @@ export function nativeServerConfig(
   config: TlsServerConfig,
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
-  const names = Object.keys(config.identities);
+  const identities = Object.entries(config.identities).flatMap(([name, identity]) =>
+    certificatesOf(library, identity).map((one) => ({ name: name.toLowerCase(), ...one })),
+  );
   const hasPsk = (config.psk ?? []).length > 0;
-  if (names.length === 0 && !hasPsk) throw invalid("identities: at least one, `*` is the default");
-  if (names.length > 0 && hasPsk) throw invalid("psk: there are certificates, too (identities)");
-  const identities = Object.values(config.identities);
+  if (identities.length === 0 && !hasPsk) throw invalid("identities: at least one, `*` is the default");
+  if (identities.length > 0 && hasPsk) throw invalid("psk: there are certificates, too (identities)");
   const { clientCertificate = "ignore", ticketSecret } = config;
   const clientCert = ["ignore", "request", "require"].indexOf(clientCertificate);
   if (clientCert > 0 && hasPsk) throw invalid("psk: no client certificate can be asked for (clientCertificate)");
@@ -100,7 +101,7 @@ export function nativeServerConfig(
     isServer: true,
     report: false,
     clientCert,
-    names: names.map((name) => name.toLowerCase()),
+    names: identities.map(({ name }) => name),
   };
 }
 
@@ -110,7 +111,7 @@ export function nativeClientConfig(
   config: TlsClientConfig,
   hasGroup: (name: string) => boolean,
 ): NativeConfig {
-  const identities = config.identity === undefined ? [] : [config.identity];
+  const identities = config.identity === undefined ? [] : certificatesOf(library, config.identity);
   if (config.identity !== undefined && config.psk !== undefined)
     throw invalid("psk: there is a certificate, too (identity)");
   if (config.verify !== "strict" && config.verify !== "report") throw invalid("verify is strict or report");
@@ -123,12 +124,30 @@ export function nativeClientConfig(
   };
 }
 
+type TlsPair = Pick<TlsIdentity, "cert" | "key">;
 type Shared = Omit<NativeConfig, "isServer" | "report" | "clientCert" | "names">;
+
+/** That of an identity and the post-quantum one beside it: OpenSSL shows the one that the peer can verify. */
+function certificatesOf(library: LibraryName, { postQuantum, ...own }: TlsIdentity): TlsPair[] {
+  if (postQuantum === undefined) return [own];
+  if (library === "gnutls") throw invalid("a post-quantum certificate: GnuTLS has no ML-DSA, OpenSSL 3.5 has");
+  if (!isPostQuantum(postQuantum.key)) throw invalid("a post-quantum certificate: its key is not one of ML-DSA");
+  return [own, postQuantum];
+}
+
+/** Of two keys of one kind OpenSSL would forget the first. */
+function isPostQuantum(key: string): boolean {
+  try {
+    return (createPrivateKey(key).asymmetricKeyType as string | undefined)?.startsWith("ml-dsa-") === true;
+  } catch {
+    return false;
+  }
+}
 
 function commonConfig(
   library: LibraryName,
   config: TlsClientConfig | TlsServerConfig,
-  identities: readonly TlsIdentity[],
+  identities: readonly TlsPair[],
   hasGroup: (name: string) => boolean,
 ): Shared {
   if (config.alpn.length === 0) throw invalid("alpn: QUIC needs at least one protocol (RFC 9001 §8.1)");

@@ -45,7 +45,7 @@ const pki = (() => {
     root,
     other,
     leaf: signed(root, { hosts: ["quic.test", "*.wild.test", "127.0.0.1", "::1"] }),
-    second: signed(root, { hosts: ["second.test"], ed25519: true }),
+    second: signed(root, { hosts: ["second.test"], keyType: "ED25519" }),
     chained: { cert: viaMiddle.cert + middle.cert, key: viaMiddle.key },
     expired: signed(root, { hosts: ["quic.test"], ...past }),
     foreign: signed(other, { hosts: ["quic.test"] }),

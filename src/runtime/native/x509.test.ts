@@ -64,7 +64,7 @@ describe("makeCertificate", () => {
       hosts: ["leaf.test"],
       issuerCertPem: issuer.cert,
       issuerKeyPem: issuer.key,
-      ed25519: true,
+      keyType: "ED25519",
     });
     const [rootCert, middle, end] = [root, issuer, leaf].map((c) => new X509Certificate(c.cert));
     assert.ok(rootCert && middle && end);

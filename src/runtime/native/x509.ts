@@ -21,7 +21,7 @@ interface X509Addon {
     altNames: string;
     keyUsage: string;
     extKeyUsage: string;
-    keyType: "ec" | "ed25519";
+    keyType: KeyType;
     issuerCert: string;
     issuerKey: string;
     notBefore: number;
@@ -29,6 +29,9 @@ interface X509Addon {
     isCa: boolean;
   }): { cert: string; key: string };
 }
+
+/** OpenSSL's names; `EC` is P-256, and those of ML-DSA (FIPS 204) are known from OpenSSL 3.5 on. */
+export type KeyType = "EC" | "ED25519" | "ML-DSA-44" | "ML-DSA-65" | "ML-DSA-87";
 
 /** A certificate with its key, PEM, and the two hashes by which a client can pin it. */
 export interface Certificate {
@@ -65,7 +68,8 @@ export interface MakeCertificateOptions {
   days?: number;
   notBefore?: Date;
   notAfter?: Date;
-  ed25519?: boolean;
+  /** Default `EC`. */
+  keyType?: KeyType;
 }
 
 /**
@@ -85,7 +89,7 @@ export function devCertificate(options: DevCertificateOptions): Certificate {
     altNames: altNames(hosts),
     keyUsage: "critical,digitalSignature",
     extKeyUsage: "serverAuth",
-    keyType: options.ed25519 ? "ed25519" : "ec",
+    keyType: options.ed25519 ? "ED25519" : "EC",
     issuerCert: "",
     issuerKey: "",
     notBefore,
@@ -115,7 +119,7 @@ export function makeCertificate(options: MakeCertificateOptions): Certificate {
     altNames: altNames(hosts),
     keyUsage: ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature",
     extKeyUsage: ca ? "" : "serverAuth,clientAuth",
-    keyType: options.ed25519 ? "ed25519" : "ec",
+    keyType: options.keyType ?? "EC",
     issuerCert: issuerCertPem,
     issuerKey: issuerKeyPem,
     notBefore,
