@@ -53,6 +53,8 @@ export class HostClient implements HostLink {
   private readonly kept = new Map<string, { place: Place; fds: Map<number, number> }>();
   private readonly waiting = new Map<number, Waiting>();
   private welcome: Waiting | null = null;
+  /** Binds that wait for their answer: whose sockets they keep is not known yet. */
+  private binding = 0;
   private nextId = 1;
   private closed = false;
   private reconnectTimer: NodeJS.Timeout | null = null;
@@ -134,6 +136,7 @@ export class HostClient implements HostLink {
     for (const [id, { bind }] of this.listens) if (bind === socket.bind) this.listens.delete(id);
     this.send({ op: "unbind", id: socket.bind });
     if (this.sockets.size === 0) this.close();
+    else this.dropKept();
   }
 
   onKept(): void {
@@ -227,6 +230,16 @@ export class HostClient implements HostLink {
   }
 
   private async bindSocket(socket: HostUdpSocket, index: number): Promise<HostUdpSocket> {
+    this.binding++;
+    try {
+      return await this.askBind(socket, index);
+    } finally {
+      this.binding--;
+      this.dropKept();
+    }
+  }
+
+  private async askBind(socket: HostUdpSocket, index: number): Promise<HostUdpSocket> {
     const { reply, fds } = await this.ask({ op: "bind", id: socket.bind, place: socket.place, index });
     if (reply.op !== "bound") throw gone();
     if (socket.isClosed) {
@@ -311,6 +324,19 @@ export class HostClient implements HostLink {
     const known = group.fds.get(index);
     if (known !== undefined) closeFd(known);
     group.fds.set(index, fd);
+    this.dropKept();
+  }
+
+  /** Those of ports that it has left: the host may have closed them, and its next socket there has to be the first. */
+  private dropKept(): void {
+    if (this.binding > 0) return;
+    const own = new Set<string>();
+    for (const { group } of this.sockets.values()) if (group !== null) own.add(keyOf(group));
+    for (const [key, { fds }] of this.kept) {
+      if (own.has(key)) continue;
+      for (const fd of fds.values()) closeFd(fd);
+      this.kept.delete(key);
+    }
   }
 
   private forgetKept(): void {
