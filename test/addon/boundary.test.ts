@@ -12,7 +12,7 @@ import { chooseTls } from "#src/runtime/choose-tls.js";
 import { loadAddon } from "#src/runtime/native/addon.js";
 import { devCertificate } from "#src/runtime/native/x509.js";
 
-const LIMIT_MILLIS = 60_000;
+const LIMIT_MILLIS = 150_000;
 
 /** A search for leaks that fails while threads are ending puts its own exit code in the place of the one that is asked for. */
 function withoutLeakSearch(): NodeJS.ProcessEnv {

@@ -25,7 +25,7 @@ const hidden: Target = {
 };
 
 function command(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [RUN, ...args], { encoding: "utf8", timeout: 60_000 });
+  return spawnSync(process.execPath, [RUN, ...args], { encoding: "utf8", timeout: 150_000 });
 }
 
 describe("the fuzzing loop", () => {
