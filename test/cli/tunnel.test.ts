@@ -165,8 +165,8 @@ describe("quic tunnel with bad input", { concurrency: 2 }, () => {
     const connectTo = ["--connect", "127.0.0.1:1", "--alpn", "x", "--local"];
     await refuses([...connectTo, `tcp://127.0.0.1:${port}`], 1, new RegExp(`127.0.0.1 port ${port} is in use`));
     await refuses([...connectTo, "tcp://192.0.2.1:0"], 1, /192.0.2.1.* is no address of this machine/);
-    const nowhere = ["--connect", "host.invalid:1", ...LOCAL];
-    await refuses(nowhere, 1, /cannot find an address for host\.invalid$/m);
+    const nowhere = ["--connect", `${"x".repeat(64)}:1`, ...LOCAL]; // no name, whether there is a name server or not
+    await refuses(nowhere, 1, /cannot find an address for x{64}$/m);
     await refuses([...connectTo, "udp://192.0.2.1:0"], 1, /is no address of this machine/);
     const listen = ["--listen", "192.0.2.1:4433", "--cert", "dev", ...toTarget()];
     const ended = await runQuic("tunnel", ...listen);

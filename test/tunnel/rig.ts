@@ -10,6 +10,8 @@ import { testCa, testLeaf } from "../api/support.js";
 import { untilWithin } from "../support/wait.js";
 
 const LIMIT_MILLIS = 60_000;
+/** No name, which no name server has to be asked for. */
+export const NOWHERE = "x".repeat(64);
 
 type Kind = TunnelEvent["type"];
 type Of<K extends Kind> = Extract<TunnelEvent, { type: K }>;

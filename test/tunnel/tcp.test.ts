@@ -6,7 +6,7 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";
 import { content, sha256 } from "../api/support.js";
-import { endOf, heard, until, withRig } from "./rig.js";
+import { endOf, heard, NOWHERE, until, withRig } from "./rig.js";
 import { freeTcpPort } from "../support/ports.js";
 
 const MIB = 1 << 20;
@@ -132,7 +132,7 @@ describe("TCP through a tunnel", () => {
       const { port, near, far } = await rig.pair({ tcp: { host: "127.0.0.1", port: dead } });
       assert.equal(await endOf(rig.dial(port)), "ECONNRESET");
       assert.deepEqual([near.reset, far.refused], [1, 1]);
-      const lost = await rig.pair({ tcp: { host: "nowhere.invalid", port: 1 } });
+      const lost = await rig.pair({ tcp: { host: NOWHERE, port: 1 } });
       assert.equal(await endOf(rig.dial(lost.port)), "ECONNRESET");
     }),
   );

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { describe, test } from "node:test";
 import { MAX_FLOWS } from "#src/api/tunnel/limits.js";
 import { content } from "../api/support.js";
-import { type Rig, until, withRig } from "./rig.js";
+import { NOWHERE, type Rig, until, withRig } from "./rig.js";
 import { freeTcpPort } from "../support/ports.js";
 
 /** A target that sends each datagram back, with the port that it came from before it. */
@@ -105,7 +105,7 @@ describe("UDP through a tunnel", () => {
       for (let count = 0; count < 5; count++) socket.send(content(10));
       await until(() => far.datagramsOut + far.datagramsDropped >= 5 && far.datagramsDropped > 0);
       socket.close();
-      const lost = await rig.pair({ udp: { host: "nowhere.invalid", port: 1 } });
+      const lost = await rig.pair({ udp: { host: NOWHERE, port: 1 } });
       const other = await program(lost.port);
       other.send(content(10));
       await until(() => lost.far.datagramsDropped === 1);
