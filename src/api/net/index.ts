@@ -11,14 +11,18 @@ export type { ConnectOptions, QuicOptions, ServerOptions, SessionOptions } from 
 export { NetSession, openSession } from "./session.js";
 export { QuicServer, QuicSocket };
 
-/** A socket on its way to a server: `(options, onConnect)` or `(port, host, onConnect)`. */
+/**
+ * A socket on its way to a server: `(options, onConnect)` or `(port, host, onConnect)`. What fails on the way is its event
+ * `error`. @throws for options of a wrong type or value (docs/errors.md)
+ */
 export function connect(...args: ConnectArguments): QuicSocket {
   return new QuicSocket(normalizeConnect(args).options).connect(...args);
 }
 
+/** As `connect`. */
 export const createConnection = connect;
 
-/** A server that `listen` starts; `onConnection` is called with each socket. */
+/** A server that `listen` starts; `onConnection` is called with each socket. @throws for wrong options, and without a key. */
 export function createServer(options: ServerOptions, onConnection?: (socket: QuicSocket) => void): QuicServer {
   return new QuicServer(options, onConnection);
 }

@@ -28,6 +28,7 @@ const READ_BYTES = 256 * 1024;
 /** The longest that a timer of Node waits: more would be no time at all. */
 const MAX_TIMER_MILLIS = 2 ** 31 - 1;
 
+/** A stream of a QUIC connection with the methods, properties and events of `net.Socket` and `tls.TLSSocket`. */
 export class QuicSocket extends Duplex {
   /** As of tls.TLSSocket. */
   readonly encrypted = true;

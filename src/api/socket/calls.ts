@@ -176,14 +176,14 @@ export function sendmsg(sd: number, message: OutMessage): number {
   return checked("sendmsg", transmit(fileOf(sd, "sendmsg").sock, message));
 }
 
-/** @throws SocketError EAGAIN, ENOTCONN */
+/** The next message, of `maxBytes` at most. @throws SocketError EAGAIN, ENOTCONN */
 export function recvmsg(sd: number, maxBytes: number, flags = 0): InMessage {
   if (streamOf(sd) !== null) return { data: recv(sd, maxBytes, flags), flags: 0 };
   const message = receive(fileOf(sd, "recvmsg").sock, maxBytes, flags);
   return typeof message === "number" ? failed("recvmsg", message) : message;
 }
 
-/** As sendmsg without control messages. */
+/** As sendmsg without control messages: how many bytes were taken. @throws SocketError, see socket/sendmsg */
 export function send(sd: number, data: Uint8Array, flags = 0): number {
   const peeled = streamOf(sd);
   if (peeled !== null) return checked("send", peeled.stream.send(data, flags));
@@ -265,7 +265,7 @@ function end(file: SocketFile): void {
   else file.port?.release();
 }
 
-/** POLL* bits now. */
+/** POLL* bits of now. @throws SocketError EBADF */
 export function poll(sd: number): number {
   const peeled = streamOf(sd);
   if (peeled !== null) return peeled.stream.poll();
@@ -273,7 +273,7 @@ export function poll(sd: number): number {
   return sock.poll(pending.length > 0);
 }
 
-/** Where this socket is; it changes with a migration. */
+/** Where this socket is; it changes with a migration. @throws SocketError EBADF */
 export function getsockname(sd: number): SocketAddress {
   const file = streamOf(sd)?.parent ?? fileOf(sd, "getsockname");
   const { conn, local } = file;
@@ -284,7 +284,7 @@ export function getsockname(sd: number): SocketAddress {
   return localOf(conn.path.addr, socketAddress(address, udp?.port ?? bound.port));
 }
 
-/** @throws SocketError ENOTCONN */
+/** Where the peer is; it changes with a migration. @throws SocketError ENOTCONN */
 export function getpeername(sd: number): SocketAddress {
   const { conn } = streamOf(sd)?.parent ?? fileOf(sd, "getpeername");
   if (conn === null) throw socketError("getpeername", -errno.ENOTCONN);

@@ -9,6 +9,7 @@ export {
   accept,
   type Address,
   bind,
+  type BindOptions,
   close,
   connect,
   type EarlyOptions,

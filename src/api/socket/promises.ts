@@ -29,12 +29,14 @@ export function accept(sd: number, options: WaitOptions = {}): Promise<number> {
   return waitFor(file, "accept", file.receiveTimeoutMillis, options, () => calls.accept(sd));
 }
 
+/** The next message, of `maxBytes` at most. Rejects with EAGAIN past SO_RCVTIMEO, ENOTCONN, or the signal's reason. */
 export function recvmsg(sd: number, maxBytes: number, flags = 0, options: WaitOptions = {}): Promise<InMessage> {
   const file = anyFileOf(sd, "recvmsg");
   const attempt = (): InMessage => calls.recvmsg(sd, maxBytes, flags);
   return waitFor(file, "recvmsg", file.receiveTimeoutMillis, options, attempt, unless(flags));
 }
 
+/** As `recvmsg` without control messages; empty at a stream's end. Rejects with EINVAL for handshake messages, too. */
 export function recv(sd: number, maxBytes: number, flags = 0, options: WaitOptions = {}): Promise<Uint8Array> {
   const file = anyFileOf(sd, "recv");
   const attempt = (): Uint8Array => calls.recv(sd, maxBytes, flags);
@@ -109,6 +111,7 @@ export async function poll(sd: number, events: number, timeoutMillis = 0, option
   }
 }
 
+/** As `sendmsg` without control messages. */
 export function send(sd: number, data: Uint8Array, flags = 0, options: WaitOptions = {}): Promise<number> {
   return sendmsg(sd, { data, flags }, options);
 }
