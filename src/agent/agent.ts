@@ -1,6 +1,7 @@
 /** The handshake agent: a Unix socket on which programs have their handshakes done with keys that only the agent has. */
 
 import { chmodSync, chownSync } from "node:fs";
+import type { Socket } from "node:net";
 import type { TlsProvider } from "../port/tls.js";
 import { MAX_AGENT_PROGRAMS } from "../proto/limits.js";
 import { listenFramed } from "../runtime/framed-socket.js";
@@ -32,16 +33,34 @@ export interface Agent {
 
 const MODE_GROUP = 0o660;
 
+/**
+ * Sends the oldest program without a handshake away, so that nobody keeps others out by mere presence; an honest one comes
+ * again by itself. False when all have one.
+ */
+function makeRoom(services: Set<ProgramService>): boolean {
+  for (const service of services) {
+    if (!service.isIdle) continue;
+    services.delete(service);
+    service.close();
+    return true;
+  }
+  return false;
+}
+
 /** Rejects as `listenFramed`, and with the system's error when the group cannot be given. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { path, gid, settings, provider, keylog } = options;
   const counters: AgentCounters = { programs: 0, contexts: 0, sessions: 0, handshakes: 0, failures: 0 };
   const core: AgentCore = { provider, settings, counters, keylog, log: options.log };
   const services = new Set<ProgramService>();
+  const admit = (socket: Socket): void => {
+    if (services.size >= MAX_AGENT_PROGRAMS && !makeRoom(services)) socket.destroy();
+    else services.add(new ProgramService(core, socket, (gone) => services.delete(gone)));
+  };
   const server = await listenFramed({
     path,
-    maxConnections: MAX_AGENT_PROGRAMS,
-    onConnection: (socket) => services.add(new ProgramService(core, socket, (gone) => services.delete(gone))),
+    maxConnections: 2 * MAX_AGENT_PROGRAMS, // those that make room are there until their sockets have closed
+    onConnection: admit,
     onError: options.onError,
   });
   const close = (): void => {

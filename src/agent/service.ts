@@ -35,6 +35,8 @@ import { tagsOf } from "./tags.js";
 
 const LIMITS = { maxFrameBytes: MAX_AGENT_FRAME_BYTES, maxQueuedBytes: MAX_AGENT_QUEUE_BYTES };
 const TICKET_SECRET_BYTES = 32;
+/** Of a sentence that may quote what the program has said: all of it fits into a message, whatever its characters. */
+const MAX_WHY_CHARS = 1000;
 
 /** What all programs of one agent share. */
 export interface AgentCore {
@@ -77,6 +79,7 @@ interface Session {
   readonly context: Context;
   bytes: number;
   timer: NodeJS.Timeout;
+  isDone: boolean;
 }
 
 export class ProgramService implements FramedHandler {
@@ -84,6 +87,8 @@ export class ProgramService implements FramedHandler {
   private readonly contexts = new Map<number, Context>();
   private readonly sessions = new Map<number, Session>();
   private contextBytes = 0;
+  /** Sessions that are not done. */
+  private handshaking = 0;
   private greeted = false;
 
   constructor(
@@ -93,6 +98,11 @@ export class ProgramService implements FramedHandler {
   ) {
     core.counters.programs++;
     this.socket = new FramedSocket(socket, LIMITS, this);
+  }
+
+  /** Whether it has no handshake that is not complete: it can come again with the next one, and nothing is lost. */
+  get isIdle(): boolean {
+    return this.handshaking === 0;
   }
 
   /** Ends the connection with what belongs to it. */
@@ -219,8 +229,9 @@ export class ProgramService implements FramedHandler {
     const longest = this.core.settings.handshakeMillis;
     const timeoutMillis = wanted === 0 ? longest : Math.min(wanted, longest);
     const timer = setTimeout(() => this.timeOut(id, timeoutMillis), timeoutMillis);
-    const session = { native, context, bytes: 0, timer };
+    const session = { native, context, bytes: 0, timer, isDone: false };
     this.sessions.set(id, session);
+    this.handshaking++;
     this.core.counters.sessions++;
     native.onResults = () => this.pump(id, session);
     this.pump(id, session);
@@ -279,6 +290,8 @@ export class ProgramService implements FramedHandler {
 
   private onDone(id: number, session: Session): void {
     this.core.counters.handshakes++;
+    this.handshaking--;
+    session.isDone = true;
     clearTimeout(session.timer);
     session.timer = setTimeout(() => this.closeSession(id), AGENT_SESSION_REST_MILLIS);
     session.timer.unref();
@@ -295,7 +308,7 @@ export class ProgramService implements FramedHandler {
 
   /** A failure that is not TLS's own. */
   private fail(id: number, why: string, code = "EIO"): void {
-    const message = `internal_error: ${why}`;
+    const message = `internal_error: ${why}`.slice(0, MAX_WHY_CHARS);
     this.core.log("info", `session ${id}: ${why}`);
     this.send({ kind: "results", id, results: [{ kind: "alert", alert: ALERT_INTERNAL_ERROR, message, code }] });
     this.onFailed(id);
@@ -305,6 +318,7 @@ export class ProgramService implements FramedHandler {
     const session = this.sessions.get(id);
     if (session === undefined) return;
     this.sessions.delete(id);
+    if (!session.isDone) this.handshaking--;
     this.core.counters.sessions--;
     clearTimeout(session.timer);
     session.native.close();

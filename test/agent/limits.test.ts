@@ -163,6 +163,15 @@ describe("what one program can make the agent hold", () => {
     assert.equal(program.ended, null);
   });
 
+  test("an alert that quotes much is cut, and reaches the program", async () => {
+    const config = { ...CONFIG, ciphers: "\u20ac".repeat(1365) }; // 4,095 bytes, the most that a message takes
+    program.say({ kind: "context", id: 1, choice, config });
+    program.session(5, 1);
+    await until(() => program.alert(5));
+    assert.match(program.alert(5)?.message ?? "", /ciphers: \u20ac{100}/);
+    assert.equal(program.ended, null);
+  });
+
   test("the first message is hello", async () => {
     const silent = connectFramed(
       agent.path,
@@ -246,8 +255,8 @@ describe("what one program can make the agent hold", () => {
   });
 
   test(`who lets ${AGENT_BUSY_BYTES} bytes wait is read from no more, and goes on when it reads`, async () => {
-    const count = 4000;
-    const name = "x".repeat(2000); // refused, and named in the alert
+    const count = 8000;
+    const name = "x".repeat(900); // refused, and named in the alert
     program.context(1);
     program.socket.pause();
     for (let id = 1; id <= count; id++) {
@@ -306,13 +315,24 @@ describe("what one program can make the agent hold", () => {
       }));
   });
 
-  test(`${MAX_AGENT_PROGRAMS} programs, the next one is turned away`, async () => {
+  test(`${MAX_AGENT_PROGRAMS} programs with handshakes, the next one is turned away`, async () => {
     const programs = [program];
     while (programs.length < MAX_AGENT_PROGRAMS) programs.push(new RawProgram(agent.path));
-    await until(() => agent.agent.counters.programs === MAX_AGENT_PROGRAMS);
+    for (const one of programs) {
+      one.context(1);
+      one.session(1, 1);
+    }
+    await until(() => agent.agent.counters.sessions === MAX_AGENT_PROGRAMS);
     const late = new RawProgram(agent.path);
     await until(() => late.ended !== null);
     assert.equal(late.welcome, null);
+    programs[7]?.say({ kind: "close", id: 1 });
+    await until(() => agent.agent.counters.sessions === MAX_AGENT_PROGRAMS - 1);
+    const next = new RawProgram(agent.path);
+    await until(() => next.welcome);
+    programs.push(next);
+    await until(() => programs[7]?.ended === "");
+    assert.equal(programs.filter(({ ended }) => ended !== null).length, 1, "the only one without a handshake");
     for (const one of programs) one.socket.destroy();
     await until(() => agent.agent.counters.programs === 0);
   });

@@ -64,7 +64,7 @@ export async function serveAgent(options: ServeAgentOptions): Promise<ServingAge
   return {
     agent,
     ended,
-    reload: async () => {
+    reload: oneByOne(async () => {
       try {
         ({ settings, logLevel } = await readAgentConfig(config, provider));
         agent.use(settings);
@@ -72,7 +72,21 @@ export async function serveAgent(options: ServeAgentOptions): Promise<ServingAge
       } catch (error) {
         options.log(`nothing changes: ${(error as Error).message}`);
       }
-    },
+    }),
+  };
+}
+
+/** Does `work`, which does not reject, once at a time: calls in the meantime are one more. Else what began first could end last. */
+function oneByOne(work: () => Promise<void>): () => Promise<void> {
+  let last = Promise.resolve();
+  let waiting: Promise<void> | null = null;
+  return () => {
+    waiting ??= last.then(() => {
+      waiting = null;
+      return work();
+    });
+    last = waiting;
+    return waiting;
   };
 }
 
