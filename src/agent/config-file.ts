@@ -93,7 +93,7 @@ class ConfigReader {
     return {
       identities,
       ...(trust !== null && { ca: certificatesOf(trust) }),
-      ...(crl !== null && { crl: [crl.text] }),
+      ...(crl !== null && { crl: [listsOf(crl)] }),
       ...(psk !== null && { psk: keysOf(psk) }),
     };
   }
@@ -163,7 +163,9 @@ interface NamedText {
 }
 
 async function textOf(path: string): Promise<string> {
-  const { size } = await stat(path);
+  const found = await stat(path);
+  if (found.isDirectory()) throw new Error(`${path} is a directory`);
+  const { size } = found;
   if (size > MAX_FILE_BYTES) throw new Error(`${path} has more than ${MAX_FILE_BYTES} bytes`);
   return readFile(path, "utf8");
 }
@@ -180,6 +182,11 @@ function certificatesOf({ path, text }: NamedText): string[] {
   const found = text.match(CERTIFICATE_BORDERS);
   if (found === null) throw new Error(`${path}: there is no certificate (PEM) in it`);
   return found;
+}
+
+function listsOf({ path, text }: NamedText): string {
+  if (!text.includes("-----BEGIN X509 CRL-----")) throw new Error(`${path}: there is no revocation list (PEM) in it`);
+  return text;
 }
 
 function keysOf({ path, text }: NamedText): TlsPsk[] {

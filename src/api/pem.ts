@@ -6,6 +6,8 @@ import { invalidType, invalidValue } from "./errors.js";
 import { viewOf } from "./option-reader.js";
 
 const BEGIN = "-----BEGIN ";
+/** In the header of a private key in PEM, of PKCS #8 and of the forms before it. */
+const ENCRYPTED = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/;
 
 /** PEM text, PEM or DER bytes, or an array of them. */
 export type CertificateInput =
@@ -88,7 +90,9 @@ function privateKey(given: unknown, path: string): KeyObject {
   const bytes = typeof given === "string" ? Buffer.from(given) : viewOf(given);
   if (bytes === null) throw invalidType(path, "a KeyObject, PEM text or bytes", given);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const isPem = buffer.toString("latin1").includes(BEGIN);
+  const text = buffer.toString("latin1");
+  const isPem = text.includes(BEGIN);
+  if (isPem && ENCRYPTED.test(text)) throw invalidValue(path, "is encrypted: give it decrypted", "bytes");
   try {
     return createPrivateKey(isPem ? buffer : { key: buffer, format: "der", type: "pkcs8" });
   } catch (error) {

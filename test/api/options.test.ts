@@ -7,6 +7,14 @@ import { addressOf, ALPN, issue, testCa, testLeaf, withBench } from "./support.j
 const TYPE = "ERR_INVALID_ARG_TYPE";
 const VALUE = "ERR_INVALID_ARG_VALUE";
 
+/** As `openssl genpkey -aes128` writes it. */
+const encrypted = createPrivateKey(testLeaf().key).export({
+  type: "pkcs8",
+  format: "pem",
+  cipher: "aes-128-cbc",
+  passphrase: "secret",
+});
+
 describe("options", () => {
   const connectRows: [unknown, string, RegExp][] = [
     [{ alpnn: "x" }, VALUE, /"options.alpnn" option is not known here; known are alpn/],
@@ -18,6 +26,7 @@ describe("options", () => {
     [{ keys: testLeaf().key }, TYPE, /"options.certs"/],
     [{ certs: testLeaf().cert }, TYPE, /"options.keys"/],
     [{ certs: testLeaf().cert, keys: testCa().key }, VALUE, /does not belong to the certificate/],
+    [{ certs: testLeaf().cert, keys: encrypted }, VALUE, /"options.keys" option is encrypted: give it decrypted/],
     [{ certs: testLeaf().cert, keys: "no pem" }, VALUE, /"options.keys" option holds no readable private key/],
     [{ verifyPeer: "never" }, VALUE, /must be one of 'strict', 'auto', 'manual'\. Received 'never'/],
     [{ rejectUnauthorized: 0 }, TYPE, /"options.rejectUnauthorized" option must be a boolean/],

@@ -35,6 +35,7 @@ describe("quic agent, called wrongly", { concurrency: 2 }, () => {
 
   test("a configuration that is missing or wrong, with its line", async () => {
     await refuses(["-c", folder.path("none")], 1, /ENOENT.*none/);
+    await refuses(["-c", folder.dir], 1, /is a directory/);
     const bad = folder.path("bad");
     writeFileSync(bad, "[authenticate.server]\nx509.certificate = none.pem\n");
     await refuses(["-c", bad], 1, /bad: line 2: x509\.certificate: ENOENT/);
