@@ -4,13 +4,15 @@ import type { QuicSession } from "#src/api/quic/index.js";
 import { ownJob, tell } from "./child.js";
 import { cpuMicros, repeat } from "./load.js";
 import { LoadClient } from "./load-client.js";
-import { ALPN, serve, type Target } from "./loopback.js";
+import { type AgentTarget, ALPN, serve, type Target } from "./loopback.js";
 
 const MAX_TICKETS = 1000;
 
 export interface HandshakeJob {
   role: "server" | "client";
   server?: Target;
+  /** Does the server's handshakes; default: its own process. */
+  agent?: AgentTarget;
 }
 
 export interface Load {
@@ -58,7 +60,7 @@ const onsession = (session: QuicSession): void => {
   session.onstream = (stream) => void stream.closed.catch(() => {});
 };
 
-if (job.role === "server") await serve(onsession);
+if (job.role === "server") await serve(onsession, {}, job.agent ?? null);
 else {
   client = await LoadClient.open(job.server as Target, ALPN);
   tell(client.runtime);

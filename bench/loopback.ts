@@ -15,13 +15,22 @@ const READ_BYTES = 256 * 1024;
 /** What is written, whoever writes: more than one would only be more cache. */
 const chunk = new Uint8Array(1 << 20);
 
-/** Listens on loopback and tells where. */
-export async function serve(onsession: (session: QuicSession) => void, options: SessionOptions = {}): Promise<void> {
+/** A handshake agent that has the key of a server. */
+export interface AgentTarget {
+  path: string;
+  ca: string;
+}
+
+/** Listens on loopback, with a key of its own or one that an agent has, and tells where. */
+export async function serve(
+  onsession: (session: QuicSession) => void,
+  options: SessionOptions = {},
+  agent: AgentTarget | null = null,
+): Promise<void> {
   const { cert, key } = devCertificate({ hosts: ["localhost"] });
-  const identity = { keys: key, certs: cert };
-  const own = { alpn: [ALPN], endpoint: { address: "127.0.0.1:0" }, sni: { "*": identity } };
-  const endpoint = await listen(onsession, { ...options, ...own });
-  tell({ port: endpoint.address?.port, ca: cert });
+  const own = agent === null ? { sni: { "*": { keys: key, certs: cert } } } : { ext: { agent: agent.path } };
+  const endpoint = await listen(onsession, { ...options, ...own, alpn: [ALPN], endpoint: { address: "127.0.0.1:0" } });
+  tell({ port: endpoint.address?.port, ca: agent?.ca ?? cert });
 }
 
 /** A server whose streams are downloads: the first, of all its sessions, is `warmUp`, each one after it `counted`. */

@@ -3,6 +3,7 @@
  * one line and exit code 2, a run that failed is one line and exit code 1.
  */
 
+import { agent } from "./agent.js";
 import type { Bench } from "./bench.js";
 import { bulk } from "./bulk.js";
 import { copies } from "./copies.js";
@@ -27,6 +28,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   tunnel,
   host,
   net,
+  agent,
 };
 
 /** Each benchmark with its options and their defaults. */

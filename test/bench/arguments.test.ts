@@ -59,11 +59,11 @@ describe("the command", () => {
   for (const [args, message] of [
     [
       [],
-      /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net;/,
+      /^bench: no benchmark was named; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net, agent;/,
     ],
     [
       ["swift"],
-      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net;/,
+      /^bench: there is no benchmark "swift"; first comes one of: bulk, handshake, requests, memory, js, copies, file, tunnel, host, net, agent;/,
     ],
     [["toString"], /^bench: there is no benchmark "toString"/],
     [["bulk", "--runs", "none"], /^bench: --runs is "none"; one whole number from 1 to 999 is expected/],

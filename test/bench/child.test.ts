@@ -94,4 +94,19 @@ describe("a whole benchmark", () => {
     assert.deepEqual(readdirSync(dir), []);
     rmSync(dir, { recursive: true });
   });
+
+  test("handshakes by an agent cost CPU on its side, too, and its place is left clean", () => {
+    const dir = mkdtempSync(join(tmpdir(), "netquic-bench-test-"));
+    const args = [RUN, "agent", "--runs", "1", "--count", "20", "--warm-up", "5", "--in-flight", "4", "--json"];
+    const env = { ...process.env, TMPDIR: dir, NETQUIC_RUNTIME_DIR: "off" };
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env });
+    assert.equal(status, 0, stderr);
+    const { rows } = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
+    assert.equal(rows.length, 1);
+    const { agentPerSec, serverPerSec, agentPerWallSec, inProcessPerSec, inProcessPerWallSec } = rows[0];
+    assert.ok(agentPerSec > 0 && agentPerSec < serverPerSec, `${agentPerSec} of both, ${serverPerSec} of the server`);
+    assert.ok(agentPerWallSec > 0 && inProcessPerSec > 0 && inProcessPerWallSec > 0);
+    assert.deepEqual(readdirSync(dir), []);
+    rmSync(dir, { recursive: true });
+  });
 });
