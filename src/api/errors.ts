@@ -162,7 +162,8 @@ function handshakeError(info: CloseInfo, alert: number, peer: string): QuicError
   const advice = info.remote ? remoteAlertText(alert) : localAlertText(alert);
   // our own reason is the advice with what the TLS library found; the peer's is in its own words
   const detail = !info.remote && info.reason.startsWith(tlsAlertName(alert)) ? info.reason : advice;
-  const extra = info.remote && info.reason !== "" ? ` (peer: ${info.reason})` : "";
+  const told = info.remote ? withoutAdvice(info.reason, advice) : "";
+  const extra = told === "" ? "" : ` (peer: ${told})`;
   const error = new QuicError(`TLS handshake with ${peer} failed, alert ${alert} ${detail}${extra}`, {
     code: "ERR_QUIC_HANDSHAKE",
     errorCode: info.code,
@@ -170,6 +171,15 @@ function handshakeError(info: CloseInfo, alert: number, peer: string): QuicError
   });
   error.alert = alert;
   return error;
+}
+
+/** A peer of our own kind gives the advice, too, and in brackets what its TLS library found. */
+function withoutAdvice(reason: string, advice: string): string {
+  if (!reason.startsWith(advice)) return reason;
+  return reason
+    .slice(advice.length)
+    .trim()
+    .replace(/^\((.*)\)$/s, "$1");
 }
 
 function who(info: CloseInfo, peer: string): string {

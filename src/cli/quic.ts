@@ -19,7 +19,8 @@ const COMMANDS: Readonly<Record<string, Command>> = { agent, host, ss, transfer,
 const LINGER_MILLIS = 2000;
 
 async function main(argv: readonly string[]): Promise<number> {
-  const [name, ...args] = argv;
+  // `help COMMAND` as `COMMAND --help`
+  const [name, ...args] = argv[0] === "help" && argv.length > 1 ? [argv[1], "--help"] : argv;
   if (name === "--help" || name === "-h" || name === "help") {
     process.stdout.write(HELP);
     return EXIT_OK;

@@ -30,7 +30,7 @@ describe("quic, called wrongly", { concurrency: 2 }, () => {
   });
 
   test("--help and --version are no failures", async () => {
-    for (const args of [["--help"], ["transfer", "--help"], ["--version"]]) {
+    for (const args of [["--help"], ["transfer", "--help"], ["help", "host"], ["--version"]]) {
       const { code, stdout, stderr } = await runQuic(...args);
       assert.deepEqual([code, stderr], [0, ""]);
       assert.ok(stdout.length > 0);
@@ -38,6 +38,7 @@ describe("quic, called wrongly", { concurrency: 2 }, () => {
   });
 
   test("names an unknown command and an unknown option", async () => {
+    await refuses(["help", "frobnicate"], 2, /^quic: there is no command "frobnicate"/);
     await refuses(["frobnicate"], 2, /^quic: there is no command "frobnicate"/);
     await refuses(["transfer", "--frobnicate"], 2, /Unknown option '--frobnicate'/);
     await refuses(["transfer", "--port", "x"], 2, /--port "x" is not a whole number/);
