@@ -106,6 +106,7 @@ handshake_timeout = 5`);
 
   test("what is wrong is told with its file and line", async () => {
     write("rubbish", "rubbish");
+    write("cut", makeList({ issued: own.cert, key: own.key }).slice(0, 150));
     for (const [text, words] of [
       ["x = 1", /config: line 1 stands before the first \[section\]/],
       ["[debug]\nloglevel", /config: line 2 is neither/],
@@ -133,8 +134,9 @@ handshake_timeout = 5`);
       ["[authenticate.server]\nx509.certificate = cert.pem", /has no x509\.private_key/],
       ["[authenticate.server]\nx509.private_key = key.pem", /has no x509\.certificate/],
       ["[authenticate.server]\nx509.crl = missing", /line 2: x509\.crl: ENOENT/],
-      ["[authenticate.server]\nx509.crl = rubbish", /\[authenticate\.server\]: .*\{crl\}/],
-      ["[authenticate.client]\nx509.truststore = cert.pem\nx509.crl = rubbish", /\[authenticate\.client\]: .*\{crl\}/],
+      ["[authenticate.server]\nx509.crl = rubbish", /rubbish: there is no revocation list/],
+      ["[authenticate.server]\nx509.crl = cut", /\[authenticate\.server\]: .*\{crl\}/],
+      ["[authenticate.client]\nx509.truststore = cert.pem\nx509.crl = cut", /\[authenticate\.client\]: .*\{crl\}/],
       ["[authenticate.server]\npsk = missing", /line 2: psk: ENOENT/],
       ["[authenticate.server]\npsk = rubbish", /rubbish: line 1 is not identity:hexkey/],
       ["[authenticate.client]\nx509.truststore = rubbish", /rubbish: there is no certificate/],
