@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "udp_address.h"
 #include "udp_socket.h"
@@ -76,11 +77,28 @@ cmsghdr* put_control(msghdr* m, cmsghdr* at, int level, int type, const T& value
   return reinterpret_cast<cmsghdr*>(reinterpret_cast<uint8_t*>(at) + CMSG_SPACE(sizeof value));
 }
 
+// Where the route to a destination leaves this machine: false when there is none.
+bool find_source(const UdpSock* sock, const int32_t* dest, int32_t source[ADDR_COLS]) {
+  const int fd = socket(sock->is_ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  sockaddr_storage address;
+  socklen_t size = to_sockaddr(dest, sock->is_ipv6, &address);
+  bool found = connect(fd, reinterpret_cast<sockaddr*>(&address), size) == 0;
+  size = sizeof address;
+  found = found && getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  close(fd);
+  if (found) from_sockaddr(address, source);
+  return found;
+}
+
 // The control messages: source address, ECN mark, segment size. An IPv4 peer of an IPv6 socket takes the IPv4 forms:
 // IPV6_TCLASS would be accepted for it and ignored.
-void put_controls(msghdr* m, uint8_t* room, const int32_t* dest, int ecn, uint16_t segment) {
+void put_controls(const UdpSock* sock, msghdr* m, uint8_t* room, const int32_t* dest, int ecn, uint16_t segment) {
   const bool is_ipv4 = is_mapped(dest);
   const int32_t* local = dest + ADDR_LOCAL_IP0;
+  int32_t source[ADDR_COLS];
+  // only the first packets to somebody who has never sent one do not know it
+  if (sock->is_away && is_any(local) && find_source(sock, dest, source)) local = source;
   m->msg_control = room;
   m->msg_controllen = 0;
   cmsghdr* at = reinterpret_cast<cmsghdr*>(room);
@@ -122,7 +140,7 @@ void add_message(const UdpSock* sock, const TxTable& tx, size_t first, size_t ro
   }
   group->vectors_used += m->msg_iovlen;
   const uint16_t segment = rows > 1 ? uint16_t(head[TX_LEN]) : 0;
-  put_controls(m, group->controls[index], dest, head[TX_ECN] & 3, segment);
+  put_controls(sock, m, group->controls[index], dest, head[TX_ECN] & 3, segment);
   group->first[index] = first;
   group->rows[index] = rows;
 }

@@ -60,6 +60,11 @@ bool forbid_receiving(int fd) {
          set(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
 }
 
+bool set_away(UdpSock* sock) {
+  sock->is_away = sock->is_ipv6 ? set(sock->fd, IPPROTO_IPV6, IPV6_FREEBIND, 1) : set(sock->fd, IPPROTO_IP, IP_FREEBIND, 1);
+  return sock->is_away;
+}
+
 int bound_address(int fd, int32_t bound[ADDR_COLS]) {
   sockaddr_storage address;
   socklen_t size = sizeof address;
@@ -78,7 +83,7 @@ int open_bound(UdpSock* sock, const UdpOpen& options, int32_t bound[ADDR_COLS]) 
   const int fd = sock->fd;
   if (sock->is_ipv6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0)) return -errno;
   if (options.reuse_port && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) return -errno;
-  if (options.send_only && !forbid_receiving(fd)) return -errno;
+  if (options.send_only && (!forbid_receiving(fd) || !set_away(sock))) return -errno;
   set_options(sock, options);
 
   sockaddr_storage address;
@@ -108,6 +113,7 @@ int udp_adopt(UdpSock* sock, int fd, int32_t bound[ADDR_COLS]) {
   if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return -errno;
   sock->fd = fd;
   sock->is_ipv6 = domain == AF_INET6;
+  sock->is_away = (sock->is_ipv6 ? get(fd, IPPROTO_IPV6, IPV6_FREEBIND) : get(fd, IPPROTO_IP, IP_FREEBIND)) > 0;
   sock->gso = get(fd, IPPROTO_UDP, UDP_SEGMENT) >= 0;
   sock->gro = get(fd, IPPROTO_UDP, UDP_GRO) > 0;
   sock->stats[STAT_GSO] = sock->gso ? 1 : 0;

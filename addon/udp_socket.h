@@ -88,6 +88,7 @@ struct Hints {
 struct UdpSock {
   int fd = -1;
   bool is_ipv6 = false;
+  bool is_away = false;  // bound to an address that is none of this machine's: each datagram says where it leaves from
   bool gso = false;
   bool gro = false;
   bool mmsg = true;
@@ -111,7 +112,7 @@ struct UdpOpen {
   bool is_ipv6;
   bool ipv6_only;
   bool reuse_port;
-  bool send_only;  // nothing arrives at it, and that cannot be undone
+  bool send_only;  // nothing arrives at it, and that cannot be undone; the address need not be this machine's
   bool gso, gro, mmsg;  // what may be used
   int32_t receive_bytes;
   int32_t send_bytes;

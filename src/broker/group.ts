@@ -1,6 +1,6 @@
 /**
  * The sockets of one UDP port that the host shares out: one SO_REUSEPORT group. Member 0 is the host's own; each program
- * that binds the port gets another one, steered by the route in connection ids, or one that can only send.
+ * of the host's user that binds the port gets another one, steered by the route in connection ids.
  *
  * Invariant: the host keeps a descriptor of each member, so that their numbers stay, whoever dies. A member whose program is
  * gone waits, emptied, for the next one. Packets of another program's connections cannot tell: their ids have another check.
@@ -12,25 +12,19 @@ import { drainMember, openMember, steerMembers } from "../runtime/native/udp-mem
 import { adoptUdp, nativeUdp, udpDescriptor } from "../runtime/native/udp.js";
 import { closeFd, duplicateFd } from "../runtime/native/unix-socket.js";
 import type { UdpStats } from "../port/udp.js";
-import { MAX_BROKER_MEMBERS, MAX_BROKER_SEND_ONLY_MEMBERS } from "../proto/limits.js";
+import { MAX_BROKER_MEMBERS } from "../proto/limits.js";
 import type { Front } from "./front.js";
 import { type Place, systemCode } from "./messages.js";
 
-/** Who has a member. */
+/** Who has a member: a program of the host's own user. */
 export interface MemberHolder {
   readonly route: number;
-  readonly uid: number;
-  /** Of the host's own user. */
-  readonly trusted: boolean;
 }
 
 export interface SharedSocket {
   /** Of the group; > 0. */
   readonly index: number;
   readonly fd: number;
-  /** Whose it is, or was last. */
-  readonly uid: number;
-  readonly sendOnly: boolean;
   holder: MemberHolder | null;
 }
 
@@ -91,7 +85,7 @@ export class Group {
     const group = new Group(place, front, loop, firstFd);
     let index = 1;
     for (; kept.has(index); index++) {
-      group.members.push({ index, fd: kept.get(index) as number, uid: -1, sendOnly: false, holder: null });
+      group.members.push({ index, fd: kept.get(index) as number, holder: null });
     }
     // above a gap the kernel's numbers are not those of the host before
     for (const [at, fd] of kept) if (at > index) closeFd(fd);
@@ -108,23 +102,20 @@ export class Group {
     return [[0, this.firstFd], ...this.members.map(({ index, fd }): [number, number] => [index, fd])];
   }
 
-  /** A member for a program; `isNew` when the group has grown by it. @throws the system's error. */
+  /** A member for a program of the host's user; `isNew` when the group has grown by it. @throws the system's error. */
   take(holder: MemberHolder): { socket: SharedSocket; isNew: boolean } {
-    const sendOnly = !holder.trusted;
-    const free = this.members.find((one) => one.holder === null && one.sendOnly === sendOnly && one.uid === holder.uid);
+    const free = this.members.find((one) => one.holder === null);
     if (free !== undefined) {
       drainMember(free.fd);
       free.holder = holder;
       this.steer();
       return { socket: free, isNew: false };
     }
-    const sendOnlyCount = this.members.filter((one) => one.sendOnly).length;
-    const isFull = this.members.length >= MAX_BROKER_MEMBERS;
-    if (isFull || (sendOnly && sendOnlyCount >= MAX_BROKER_SEND_ONLY_MEMBERS)) {
+    if (this.members.length >= MAX_BROKER_MEMBERS) {
       throw systemCode("ENOBUFS", "this port has as many sockets as it may have");
     }
-    const { fd } = openMember({ ...this.place, sendOnly });
-    const socket = { index: this.members.length + 1, fd, uid: holder.uid, sendOnly, holder };
+    const { fd } = openMember(this.place);
+    const socket = { index: this.members.length + 1, fd, holder };
     this.members.push(socket);
     this.steer();
     return { socket, isNew: true };
@@ -132,13 +123,11 @@ export class Group {
 
   /** A program that came back has this member already; null when it is another's. */
   resume(holder: MemberHolder, index: number): SharedSocket | null {
-    const at = index - 1;
-    const member = this.members[at];
-    if (member === undefined || member.sendOnly || member.holder !== null || !holder.trusted) return null;
-    const socket = { ...member, uid: holder.uid, holder };
-    this.members[at] = socket;
+    const member = this.members[index - 1];
+    if (member === undefined || member.holder !== null) return null;
+    member.holder = holder;
     this.steer();
-    return socket;
+    return member;
   }
 
   /** The program is done with it. What still arrives is thrown away. */
@@ -146,11 +135,6 @@ export class Group {
     socket.holder = null;
     this.steer();
     drainMember(socket.fd);
-  }
-
-  /** Whoever has a member can take the steering off the group (SO_DETACH_REUSEPORT_BPF asks for no right): puts it back. */
-  heal(): void {
-    if (this.members.some(({ sendOnly, holder }) => sendOnly && holder !== null)) this.steer();
   }
 
   close(): void {
@@ -162,8 +146,8 @@ export class Group {
 
   private steer(): void {
     const routes = new Map<number, number>();
-    for (const { index, holder, sendOnly } of this.members) {
-      if (holder !== null && !sendOnly && !routes.has(holder.route)) routes.set(holder.route, index);
+    for (const { index, holder } of this.members) {
+      if (holder !== null && !routes.has(holder.route)) routes.set(holder.route, index);
     }
     steerMembers(this.firstFd, routes);
   }

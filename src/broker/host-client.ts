@@ -246,15 +246,7 @@ export class HostClient implements HostLink {
       for (const fd of fds) closeFd(fd);
       return socket;
     }
-    const [fd] = fds;
-    if (fd !== undefined) {
-      try {
-        socket.attach(fd, reply.place, reply.group, reply.index);
-      } catch (error) {
-        closeFd(fd);
-        throw error;
-      }
-    }
+    if (fds.length > 0) socket.attach(fds, reply.place, reply.group, reply.index);
     this.sockets.set(socket.bind, socket);
     this.onKept();
     return socket;

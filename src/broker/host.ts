@@ -236,10 +236,8 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   }
 
   onMember(program: HostedProgram, group: Group, socket: SharedSocket, isNew: boolean): void {
-    if (program.trusted) {
-      for (const [index, fd] of group.descriptors) {
-        if (index !== socket.index) program.send({ op: "keep", group: group.place, index }, [fd]);
-      }
+    for (const [index, fd] of group.descriptors) {
+      if (index !== socket.index) program.send({ op: "keep", group: group.place, index }, [fd]);
     }
     if (!isNew) return;
     for (const other of this.programs) {
@@ -420,13 +418,6 @@ export class BrokerHost implements ProgramHost, FrontOwner {
   }
 
   private tend(): void {
-    for (const group of this.openGroups) {
-      try {
-        group.heal();
-      } catch (error) {
-        this.note(`port ${group.place.port}: ${(error as Error).message}`); // the next second is another try
-      }
-    }
     for (const program of [...this.programs]) {
       if (!program.isStuck()) continue;
       this.note(`route ${program.route}: detached, it does not read`);

@@ -55,7 +55,10 @@ export type Reply =
   /** How short memory is for all programs together. */
   | { op: "memory"; level: MemoryLevel }
   | { op: "refused"; code: string; message: string }
-  /** With a descriptor, unless the program named a member that it has. `group`: the place that the port was bound as. */
+  /**
+   * With a descriptor, unless the program named a member that it has. `group`: the place that the port was bound as. `index`:
+   * -1 for a program of another user, whose sockets only send: one, or one for IPv6 and one for IPv4.
+   */
   | { op: "bound"; id: number; place: Place; group: Place; index: number }
   /** Of `listen`, `unlisten`, `unbind`, and of a `bind` that failed. `code`: "" or the system's. */
   | { op: "done"; id: number; code: string; message: string }
@@ -92,7 +95,7 @@ export function readReply(bytes: Uint8Array, fdCount: number): Reply | null {
   const fields = parse(bytes);
   const reply = fields === null ? null : replyOf(fields);
   if (reply === null) return null;
-  const most = reply.op === "bound" || reply.op === "keep" ? 1 : 0;
+  const most = reply.op === "bound" ? 2 : reply.op === "keep" ? 1 : 0;
   return fdCount <= most && (reply.op !== "keep" || fdCount === 1) ? reply : null;
 }
 
@@ -137,7 +140,7 @@ function replyOf(fields: Fields): Reply | null {
   const id = number(fields["id"], 0, MAX_ID);
   const code = text(fields["code"]);
   const message = text(fields["message"]);
-  const index = number(fields["index"], 0, MAX_MEMBER);
+  const index = number(fields["index"], fields["op"] === "bound" ? -1 : 0, MAX_MEMBER);
   const group = place(fields["group"]);
   switch (fields["op"]) {
     case "welcome": {

@@ -14,6 +14,7 @@ import {
   MAX_BROKER_LISTENS,
 } from "../proto/limits.js";
 import type { MemoryLimits } from "../runtime/memory-level.js";
+import { openSenders } from "../runtime/native/udp-member.js";
 import { closeFd, type UnixPeer, type UnixSocket } from "../runtime/native/unix-socket.js";
 import { type AttemptFacts, bindOf, Packer } from "./datagrams.js";
 import type { Front, Recipient } from "./front.js";
@@ -56,7 +57,8 @@ export interface ProgramHost {
 export interface Bind {
   readonly place: Place;
   readonly group: Group;
-  readonly socket: SharedSocket;
+  /** Null for a program of another user, which gets no member. */
+  readonly socket: SharedSocket | null;
 }
 
 interface Listen {
@@ -278,24 +280,32 @@ export class HostedProgram implements Recipient, MemberHolder {
       this.host.onUnbound(group);
       return;
     }
-    const resumed = index > 0 ? group.resume(this, index) : null;
-    const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : this.takeOf(group);
     const bound = { ...place, port: group.place.port };
-    this.binds.set(id, { place: bound, group, socket });
+    try {
+      if (this.trusted) this.giveMember(id, bound, group, index);
+      else this.giveSenders(id, bound, group);
+    } catch (error) {
+      this.host.onUnbound(group); // one that was opened for this is closed again
+      throw error;
+    }
     this.orderBinds();
-    const reply: Reply = { op: "bound", id, place: bound, group: group.place, index: socket.index };
+  }
+
+  private giveMember(id: number, place: Place, group: Group, index: number): void {
+    const resumed = index > 0 ? group.resume(this, index) : null;
+    const { socket, isNew } = resumed !== null ? { socket: resumed, isNew: false } : group.take(this);
+    this.binds.set(id, { place, group, socket });
+    const reply: Reply = { op: "bound", id, place, group: group.place, index: socket.index };
     this.send(reply, resumed !== null ? [] : [socket.fd]);
     this.host.onMember(this, group, socket, isNew);
   }
 
-  /** A port that was opened for this is closed again when there is no socket to be had. */
-  private takeOf(group: Group): ReturnType<Group["take"]> {
-    try {
-      return group.take(this);
-    } catch (error) {
-      this.host.onUnbound(group);
-      throw error;
-    }
+  /** They are the program's alone: nothing of them is the group's. */
+  private giveSenders(id: number, place: Place, group: Group): void {
+    const fds = openSenders(group.place);
+    this.binds.set(id, { place, group, socket: null });
+    this.send({ op: "bound", id, place, group: group.place, index: -1 }, fds);
+    fds.forEach(closeFd);
   }
 
   private listen(id: number, bindId: number, wanted: Wanted): void {
@@ -321,7 +331,7 @@ export class HostedProgram implements Recipient, MemberHolder {
     for (const [listenId, listen] of this.listens) if (listen.bind === id) this.unlisten(listenId);
     this.binds.delete(id);
     this.orderBinds();
-    bind.group.giveBack(bind.socket);
+    if (bind.socket !== null) bind.group.giveBack(bind.socket);
     this.host.onUnbound(bind.group);
   }
 

@@ -127,7 +127,7 @@ export function wordsOf(address: string): Int32Array {
 }
 
 /** `::`, or 0.0.0.0 in the form of port/udp. */
-function isWildcardAddress(words: Int32Array): boolean {
+export function isWildcardAddress(words: Int32Array): boolean {
   return isAnyAddress(words, 0) || (isMappedIpv4(words, 0) && words[3] === 0);
 }
 

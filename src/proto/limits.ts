@@ -321,9 +321,8 @@ export const UNIX_ACCEPT_REST_MILLIS = 100;
 export const MAX_BROKER_CONNECTIONS = 512;
 export const MAX_BROKER_PROGRAMS_PER_OTHER_USER = 16;
 export const MAX_BROKER_TURNED_AWAY = 16;
-/** Members of one port's group beside the host's: with it as many as fit into one message. Those that only send: half. */
+/** Members of one port's group beside the host's: with it as many as fit into one message. */
 export const MAX_BROKER_MEMBERS = 252;
-export const MAX_BROKER_SEND_ONLY_MEMBERS = 126;
 /** Addresses, and lists of names, of one program. */
 export const MAX_BROKER_BINDS = 16;
 export const MAX_BROKER_LISTENS = 256;

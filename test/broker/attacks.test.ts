@@ -1,6 +1,7 @@
 /** ROBUSTNESS 4.6: what a program must not be able to do to the host, and to other programs. */
 
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { openSync } from "node:fs";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +13,7 @@ import { BROKER_VERSION, encode } from "#src/broker/messages.js";
 import type { Route } from "#src/broker/route-ids.js";
 import { MAX_BROKER_CONNECTIONS } from "#src/proto/limits.js";
 import { newRxBatch } from "#src/runtime/batch.js";
-import { closeFd, connectUnix, type UnixSocket } from "#src/runtime/native/unix-socket.js";
+import { closeFd, connectUnix, duplicateFd, type UnixSocket } from "#src/runtime/native/unix-socket.js";
 import { systemRandom } from "#src/runtime/random.js";
 import { content, readAll, testCa, withBench } from "../api/support.js";
 import { NO_HANDLER, RawProgram, send, shortPacket, udp } from "./raw-program.js";
@@ -49,6 +50,21 @@ describe("programs of another user", () => {
     }),
   );
 
+  test(
+    "serve clients of both families at a port of both, at once",
+    withBench(async (bench) => {
+      using host = await open({ ...OF_OTHERS, places: [{ address: "::", port: 0, ipv6Only: false }] });
+      await echoAt(bench, host, "smbd", { address: `[::]:${host.port}` });
+      const options = { alpn: "smbd", ca: testCa().cert, servername: "localhost", reuseEndpoint: false };
+      const sessions = await Promise.all(
+        ["127.0.0.1", "[::1]"].map((address) => connect(`${address}:${host.port}`, options)),
+      );
+      for (const session of sessions) bench.later(() => session.destroy());
+      const answers = await Promise.all(sessions.map((session) => ask(session, content(2_000_000))));
+      assert.deepEqual(answers, ["smbd", "smbd"]);
+    }),
+  );
+
   test("B05 their socket receives nothing, whatever they do to it; their messages hold nothing of others", async () => {
     using host = await open(OF_OTHERS);
     using victim = new RawProgram(host);
@@ -69,6 +85,42 @@ describe("programs of another user", () => {
     assert.ok(!victim.received.includes("own"));
     from.close();
   });
+
+  for (const address of ["127.0.0.1", "0.0.0.0", "::"]) {
+    test(`B05 their sockets may be connected and disconnected: packets to ${address} arrive as before`, async () => {
+      using host = await open({ ...OF_OTHERS, places: [{ address, port: 0, ipv6Only: false }] });
+      using victim = new RawProgram(host);
+      using thief = new RawProgram(host);
+      const route = await victim.hello();
+      await thief.hello();
+      await victim.bind(host.port);
+      await thief.bind(host.port);
+      assert.equal(thief.fds.length, address === "::" ? 2 : 1);
+      const from = await udp();
+      const pass = async (text: string): Promise<void> => {
+        for (let i = 0; i < 20; i++) send(from, host.port, shortPacket(route, `${text}${i};`));
+        await until(() =>
+          Array.from({ length: 20 }, (_, i) => `${text}${i};`).every((one) => victim.received.includes(one)),
+        );
+      };
+      await pass("before");
+      for (const [at, fd] of thief.fds.entries()) {
+        const isIpv4 = at === thief.fds.length - 1;
+        const socket = createSocket(isIpv4 ? "udp4" : "udp6");
+        socket.unref();
+        socket.bind({ fd: duplicateFd(fd) }); // listens at once
+        // to the one whose packets it wants; the kernel may refuse
+        const connected = await new Promise<boolean>((resolve) => {
+          socket.connect(from.port, isIpv4 ? "127.0.0.1" : "::1", (error?: Error) => resolve(error === undefined));
+        });
+        await pass(`connected${at}`);
+        if (connected) socket.disconnect();
+        await pass(`disconnected${at}`);
+        socket.close();
+      }
+      from.close();
+    });
+  }
 
   test("B05 what the host keeps for others of its user is not for them", async () => {
     using host = await open(OF_OTHERS);

@@ -43,7 +43,6 @@ export const LIMITS: readonly Limit[] = [
     "MAX_BROKER_TURNED_AWAY",
     "MAX_BROKER_MEMBERS",
     "MAX_BROKER_NAMES_PER_OTHER_USER",
-    "MAX_BROKER_SEND_ONLY_MEMBERS",
   ),
   ...group("test/broker/limits.test.ts", "BROKER_HELLO_MILLIS", "BROKER_RESUME_MILLIS", "BROKER_RECONNECT_MILLIS"),
   ...group("test/broker/attacks.test.ts", "MAX_BROKER_DATAGRAMS_QUEUED_BYTES"),

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ADDR_PORT, TX_COLS, type UdpSocket } from "../../port/udp.js";
+import { ADDR_LOCAL_IP0, ADDR_PORT, TX_COLS, type UdpSocket } from "../../port/udp.js";
 import { newRxBatch, newTxBatch } from "../batch.js";
-import { openMember, steerMembers } from "./udp-member.js";
+import { openMember, openSenders, steerMembers } from "./udp-member.js";
 import { adoptUdp, nativeUdp, udpDescriptor } from "./udp.js";
 import { closeFd, connectUnix, UnixListener, type UnixSocket } from "./unix-socket.js";
-import { setAddressRow } from "../address.js";
+import { addressToWords, setAddressRow, wordsToAddress } from "../address.js";
 
 const LIMITS = { maxMessageBytes: 4096, maxQueuedBytes: 8 * 1024 };
 
@@ -135,13 +135,13 @@ describe("members of a shared UDP port", () => {
     sockets.push(first);
     const { fd, port } = openMember({ address: "127.0.0.1", port: first.port });
     assert.equal(port, first.port);
-    const mute = openMember({ address: "127.0.0.1", port: first.port, sendOnly: true });
+    const [mute] = openSenders({ address: "127.0.0.1", port: first.port }) as [number];
     steerMembers(udpDescriptor(first), new Map([[7, 1]]));
 
-    pair.client.send(Buffer.from("take them"), [fd, mute.fd]);
+    pair.client.send(Buffer.from("take them"), [fd, mute]);
     await pair.until(() => pair.messages.length > 0);
     closeFd(fd);
-    closeFd(mute.fd);
+    closeFd(mute);
     const [passed, passedMute] = (pair.messages[0] as { fds: readonly number[] }).fds;
     sockets.push(adoptUdp(passed as number, false, newHandler(take(1))));
     sockets.push(adoptUdp(passedMute as number, false, newHandler(take(2))));
@@ -167,6 +167,38 @@ describe("members of a shared UDP port", () => {
     await pair.until(() => answered === 1);
     for (const socket of [...sockets, client]) socket.close();
   });
+});
+
+describe("sockets that only send from a shared UDP port", () => {
+  for (const [address, family, local] of [
+    ["0.0.0.0", 0, "127.0.0.1"],
+    ["::", 1, "127.0.0.1"],
+    ["::", 0, "::1"],
+  ] as const) {
+    test(`${address} to ${local}: they leave from the address of the route, or from the one that is named`, async (t) => {
+      const ignore = { onReadable: () => {}, onWritable: () => {}, onError: () => {} };
+      const port = await nativeUdp.open({ address, port: 0, reusePort: true }, ignore);
+      const receiver = await nativeUdp.open({ address: local, port: 0 }, ignore);
+      const fds = openSenders({ address, port: port.port });
+      const senders = fds.map((fd) => adoptUdp(fd, false, ignore));
+      t.after(() => [port, receiver, ...senders].forEach((socket) => socket.close()));
+      assert.equal(fds.length, address === "::" ? 2 : 1);
+      const tx = newTxBatch();
+      const rx = newRxBatch();
+      for (const named of [false, true]) {
+        tx.rows.set([0, 10, 0, 0, 0]);
+        setAddressRow(tx.dests, 0, local, receiver.port);
+        addressToWords(named ? local : "::", tx.dests, ADDR_LOCAL_IP0);
+        tx.count = tx.destCount = 1;
+        tx.used = 10;
+        (senders[family] as UdpSocket).send(tx);
+        for (let i = 0; i < 500 && receiver.recv(rx) === 0; i++) await sleep(10);
+        assert.equal(wordsToAddress(rx.sources, 0), local);
+        assert.equal(rx.sources[ADDR_PORT], port.port);
+        rx.sources.fill(0);
+      }
+    });
+  }
 });
 
 describe("descriptors that wait for a peer that does not read", () => {
