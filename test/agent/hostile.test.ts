@@ -55,7 +55,7 @@ describe("hostile programs", () => {
   const nothingIsLeft = () =>
     until(() => {
       const { programs, contexts, sessions } = agent.agent.counters;
-      return programs <= 1 && contexts === 0 && sessions === 0; // the honest one may be there
+      return programs <= 2 && contexts === 0 && sessions === 0; // honest ones may be there
     });
 
   test(`whole messages in any order (SIM_SEED=${SEED}) cost at most the connection`, async () => {
@@ -98,6 +98,8 @@ describe("hostile programs", () => {
       return socket;
     });
     await until(() => agent.agent.counters.programs === MAX_AGENT_PROGRAMS);
+    // that one, at rest, may be who makes room, and does not know it yet
+    honest = agentTls(agent.path);
     for (let i = 0; i < 3; i++) await handshake(honest);
     for (const socket of crowd) socket.destroy();
     await nothingIsLeft();
