@@ -5,7 +5,6 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isDeepStrictEqual } from "node:util";
 import { queryObjects } from "node:v8";
 import { connect, listen, QuicSession, QuicStream } from "#src/api/quic/index.js";
 import { SessionCore } from "#src/api/quic/session-core.js";
@@ -13,7 +12,8 @@ import { StreamCore } from "#src/api/quic/stream-core.js";
 import { Connection } from "#src/conn/connection.js";
 import { AEAD_AES_128_GCM } from "#src/port/aead.js";
 import { chooseDatapath } from "#src/runtime/choose.js";
-import { ALPN, addressOf, content, echo, pause, readAll, testCa, testLeaf } from "./support.js";
+import { ALPN, addressOf, content, echo, readAll, testCa, testLeaf } from "./support.js";
+import { untilEqual } from "../support/wait.js";
 
 const SESSIONS = 12;
 const LIMIT_MILLIS = 140_000;
@@ -50,15 +50,9 @@ test("nothing is left of sessions that came and went: no object, no key", { time
     const address = addressOf(endpoint);
     await Promise.all(Array.from({ length: SESSIONS }, () => comeAndGo(address)));
     const none = { Connection: 0, SessionCore: 0, QuicSession: 0, StreamCore: 0, QuicStream: 0 };
-    // each look is a full collection, so they are few; closing periods last three probe timeouts (RFC 9000 §10.2), which are
+    // closing periods last three probe timeouts (RFC 9000 §10.2), which are
     // long where the machine is slow
-    const until = performance.now() + LIMIT_MILLIS;
-    let left = live();
-    while (!isDeepStrictEqual(left, none) && performance.now() < until) {
-      await pause(250);
-      left = live();
-    }
-    assert.deepEqual(left, none);
+    await untilEqual(live, none, LIMIT_MILLIS);
     assert.deepEqual(freeSlots(), before);
     await endpoint.close();
   } finally {

@@ -124,12 +124,8 @@ describe("programs of another user", () => {
 
   test("B05 what the host keeps for others of its user is not for them", async () => {
     using host = await open(OF_OTHERS);
-    using one = new RawProgram(host);
-    using two = new RawProgram(host);
-    await one.hello();
-    await two.hello();
-    await one.bind(host.port);
-    await two.bind(host.port);
+    using one = await RawProgram.bound(host);
+    using two = await RawProgram.bound(host);
     await sleep(20);
     assert.deepEqual([one.fds.length, two.fds.length], [1, 1]);
     // nor may they hand sockets to a host

@@ -45,9 +45,7 @@ describe("what one program may have", () => {
 
   test("256 lists", async () => {
     using host = await open();
-    using program = new RawProgram(host);
-    await program.hello();
-    await program.bind(host.port);
+    using program = await RawProgram.bound(host);
     for (let id = 2; id < 258; id++) {
       program.say({ op: "listen", id, bind: 1, wanted: wanted(`p${id}`) });
       assert.equal((await program.next("done")).code, "");
@@ -58,12 +56,8 @@ describe("what one program may have", () => {
 
   test("2,048 names in the lists of one other user, each list as one more", async () => {
     using host = await open({ ownUid: 4_000_000 });
-    using one = new RawProgram(host);
-    using two = new RawProgram(host);
-    await one.hello();
-    await two.hello();
-    await one.bind(host.port);
-    await two.bind(host.port);
+    using one = await RawProgram.bound(host);
+    using two = await RawProgram.bound(host);
     const names = (id: number) => Array.from({ length: 63 }, (_, i) => `${id}-${i}`);
     const asks = async (program: RawProgram, id: number, alpn: readonly string[]): Promise<string> => {
       program.say({ op: "listen", id, bind: 1, wanted: { ...wanted(""), alpn } });
@@ -138,16 +132,12 @@ describe("how many programs there may be", () => {
 
   test("252 sockets beside the host's at one port: a host that restarts gets them in one message", async () => {
     using host = await open();
-    using first = new RawProgram(host);
-    await first.hello();
-    await first.bind(host.port);
+    using _first = await RawProgram.bound(host);
     const [group] = host.host["openGroups"];
     const members = (group as Group)["members"];
     const [holder] = host.host["programs"];
     while (members.length < 251) members.push({ fd: 0, index: members.length + 1, holder: holder as HostedProgram });
-    using own = new RawProgram(host);
-    await own.hello();
-    await own.bind(host.port);
+    using own = await RawProgram.bound(host);
     own.say({ op: "bind", id: 2, place: { ...ANY, port: host.port }, index: -1 });
     assert.equal((await own.next("done")).code, "ENOBUFS");
   });

@@ -41,6 +41,14 @@ export class RawProgram {
     });
   }
 
+  /** One that has said hello and has the host's port, as its bind 1. */
+  static async bound(host: Pick<TestHost, "path" | "port">): Promise<RawProgram> {
+    const program = new RawProgram(host);
+    await program.hello();
+    await program.bind(host.port);
+    return program;
+  }
+
   say(request: Request, fds: readonly number[] = []): void {
     this.socket.send(encode(request), fds);
   }

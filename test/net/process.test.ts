@@ -5,13 +5,14 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { isDeepStrictEqual, promisify } from "node:util";
+import { promisify } from "node:util";
 import { queryObjects } from "node:v8";
 import { Channel } from "#src/api/net/channel.js";
 import { connect, createServer, NetSession, QuicSocket } from "#src/api/net/index.js";
 import { Link } from "#src/api/net/link.js";
 import { Connection } from "#src/conn/connection.js";
-import { echo, pause, portOf, readAll, testCa, testLeaf } from "./support.js";
+import { echo, portOf, readAll, testCa, testLeaf } from "./support.js";
+import { untilEqual } from "../support/wait.js";
 
 const PROGRAM = fileURLToPath(new URL("./program.js", import.meta.url));
 const SOCKETS = 12;
@@ -64,13 +65,7 @@ test("nothing is left of sockets that came and went", { timeout: 150_000 }, asyn
   try {
     await Promise.all(Array.from({ length: SOCKETS }, (_, at) => comeAndGo(portOf(server), at)));
     const none = { Connection: 0, Link: 0, Channel: 0, QuicSocket: 0, NetSession: 0 };
-    const until = performance.now() + LIMIT_MILLIS;
-    let left = live();
-    while (!isDeepStrictEqual(left, none) && performance.now() < until) {
-      await pause(250);
-      left = live();
-    }
-    assert.deepEqual(left, none);
+    await untilEqual(live, none, LIMIT_MILLIS);
   } finally {
     await server[Symbol.asyncDispose]();
   }
